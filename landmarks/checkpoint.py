@@ -1,0 +1,63 @@
+"""Checkpoints: one dict of tensors and plain JSON data, written in one piece."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from landmarks.errors import UserError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: dict) -> None:
+    """Write a checkpoint so that `path` holds the old one or the new one, whatever happens."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); the last one is untouched."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Return a checkpoint's content, tensors on the CPU; no code in it is run.
+
+    Raises:
+        UserError: if the file is not a checkpoint of this program, or of a later version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no checkpoint {path}.") from error
+    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
+        raise UserError(
+            f"{path} is damaged or not a checkpoint; use another (a run keeps best.pt and last.pt)."
+        ) from error
+    if not isinstance(content, dict) or "format" not in content or "config" not in content:
+        raise UserError(
+            f"{path} holds no model of this program; bare weights go in with model.weights=FILE."
+        )
+    if content["format"] > FORMAT:
+        raise UserError(f"{path} was written by a newer landmarks; update this one.")
+    return content
+
+
+def random_state() -> dict:
+    """Return the state of torch's random number generators (dropout draws from them)."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_random_state(state: dict) -> None:
+    """Go on drawing where `random_state` stood."""
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,118 @@
+"""The `landmarks` command: the first word picks a command, the rest of the line is Hydra's.
+
+Exit codes: 0 done, 1 the work could not be done (one sentence says why), 2 the command line is
+wrong, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+"""
+
+import importlib
+import os
+import sys
+
+from landmarks import __version__
+from landmarks.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "train": "train a model and keep its best checkpoint",
+    "predict": "find the points of faces; write a Kaggle submission",
+}
+
+USAGE = """landmarks {version}: train, judge and run dense facial landmark models.
+
+Usage: landmarks COMMAND [setting=value ...]
+
+{commands}
+
+  landmarks train data.root=path/to/contest model=resnet34
+  landmarks predict data.root=path/to/contest
+  landmarks train experiment=quickstart        embedded faces: no data needed
+
+  landmarks COMMAND --help                     every setting of a command, with examples
+  landmarks COMMAND --cfg job --resolve        the config it would run with
+  eval "$(landmarks -sc install=bash)"         shell completion (bash, zsh, fish)
+  landmarks --version"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    word, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if word in ("-h", "--help", "help"):
+        listed = "\n".join(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items())
+        print(USAGE.format(version=__version__, commands=listed))
+        return 0
+    if word in ("-V", "--version"):
+        print(__version__)
+        return 0
+    if word in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    if word not in COMMANDS:
+        return _fail(
+            f"There is no command '{word}'.{did_you_mean(word, COMMANDS)} "
+            f"The commands are {', '.join(COMMANDS)}."
+        )
+    return _run(word, rest)
+
+
+def _fail(sentence: str, code: int = 2) -> int:
+    print(f"landmarks: {sentence}", file=sys.stderr)
+    return code
+
+
+def _complete(arguments: list[str]) -> int:
+    """Answer the shell's request for completions: of our first word here, of the rest by Hydra."""
+    command = "train"
+    if arguments[1:2] and arguments[1].startswith("query="):
+        line = os.environ.get("COMP_LINE", "")
+        program, *words = line.split()
+        if len(words) == 0 or (len(words) == 1 and not line.endswith(" ")):
+            print(" ".join(name for name in COMMANDS if name.startswith("".join(words))))
+            return 0
+        if words[0] not in COMMANDS:
+            return 0
+        command = words[0]
+        ending = " " if line.endswith(" ") else ""
+        os.environ["COMP_LINE"] = " ".join([program, *words[1:]]) + ending
+    return _run(command, arguments)
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    # Imported here: `landmarks --help` must not wait for Hydra.
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from landmarks.overrides import check_config, explain, resume_run
+
+    OmegaConf.register_new_resolver("suffix", lambda v: f"-{v}" if v else "", replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
+    outcome: list = []
+
+    def task(config: DictConfig) -> None:
+        try:
+            function = getattr(importlib.import_module(f"landmarks.commands.{command}"), command)
+            settings = check_config(function, config)
+            settings["run_dir"] = HydraConfig.get().runtime.output_dir
+            outcome.append(function(**settings) or 0)
+        except UserError as error:
+            # A sweep's launcher must see the failure; a single run ends with the sentence alone.
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            outcome.append(_fail(str(error), 1))
+
+    try:
+        if command == "train":
+            arguments = resume_run(arguments)
+        sys.argv = [sys.argv[0], *arguments]
+        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=command)(
+            task
+        )()
+    except UserError as error:
+        return _fail(str(error), 1)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _fail(explain(error, command, arguments))
+    except KeyboardInterrupt:
+        return _fail("Stopped.", 130)
+    return max(outcome, default=0)

@@ -1,0 +1,109 @@
+"""`landmarks predict`: a checkpoint and images -> predictions, a picture and a submission."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from landmarks.checkpoint import load_checkpoint
+from landmarks.commands.build import build, rebuild_model, trusted
+from landmarks.data.faces import Faces
+from landmarks.data.images import find_images, read_image
+from landmarks.data.loader import Batches, choose_workers
+from landmarks.engine import predict as predict_batches
+from landmarks.errors import UserError
+from landmarks.plotting import draw_face, save_faces
+from landmarks.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.predictions import PredictionFile
+from landmarks.runs import find_checkpoint
+from landmarks.settings import PositiveInt, Workers, check_arguments
+from landmarks.submission import pick_points, write_submission
+
+log = logging.getLogger(__name__)
+PICTURED = 16
+
+
+def predict(
+    *,
+    data: dict,
+    checkpoint: str | None,
+    input: str | None,
+    round: bool,
+    npz: bool,
+    batch_size: PositiveInt,
+    device: DeviceName,
+    amp: AmpName,
+    workers: Workers,
+    name: str | None,
+    run_dir: str,
+) -> int:
+    """Predict; see configs/predict.yaml for what each setting means. Return the exit code."""
+    out = Path(run_dir)
+    path = find_checkpoint(Path(checkpoint) if checkpoint else None)
+    content = load_checkpoint(path)
+    model = rebuild_model(content)
+    log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
+    where = choose_device(device)
+    model = model.to(where)
+    faces = find_images(input) if input else _read_data(data, content)
+    if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
+        raise UserError(
+            f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
+            f"{content['num_points'] - 1}: predict with a model of that layout."
+        )
+    batches = Batches(
+        *(faces, np.arange(len(faces))),
+        crop=content["config"]["crop"],
+        size=content["config"]["input_size"],
+        batch_size=batch_size,
+        workers=choose_workers(workers, where.type),
+        pin_memory=where.type == "cuda",
+        on_error=data["on_error"],
+    )
+    asked: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
+    shown = set(np.linspace(0, len(faces) - 1, PICTURED).astype(int).tolist())
+    bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
+    with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar:
+        for batch, points, confidence in predict_batches(model, batches, Precision(amp, where)):
+            points = points.cpu().numpy()
+            written.add(points, confidence.float().cpu().numpy())
+            rows = batch.rows.numpy()
+            if faces.wanted is not None:
+                asked.append(pick_points(points, faces.wanted[rows]))
+            for row, face in zip(rows.tolist(), points, strict=True):
+                image = read_image(faces.path(row)) if row in shown else None
+                if image is not None:
+                    pictures.append(draw_face(image, None, face))
+            bar.update(len(rows))
+    log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
+    if batches.unreadable:
+        log.warning("%d images could not be read; their points are guesses.", len(batches.unreadable))
+    if pictures:
+        save_faces(out / "faces.png", pictures)
+        log.info("%d of them in a picture: %s", len(pictures), out / "faces.png")
+    if faces.wanted is not None:
+        write_submission(out / "submission.csv", faces.names, np.concatenate(asked), round)
+        log.info("Submission, read back and checked: %s", out / "submission.csv")
+    return 0
+
+
+def _describe(content: dict) -> str:
+    trained = content["metrics"]
+    model = content["config"]["model"]["backbone"]
+    if not trained:
+        return model
+    return f"{model}, epoch {trained['epoch']}, validation MSE {trained['val_mse']:.3f} px²"
+
+
+def _read_data(data: dict, content: dict) -> Faces:
+    """Return the test faces of the named data, or else of the data the model was trained on."""
+    given = {key: value for key, value in data.items() if value is not None}
+    if "_target_" in data:
+        return build(data, part="test")
+    if data["root"] is not None:
+        return build({"_target_": "landmarks.data.thousand.read_faces", **given}, part="test")
+    node = content["config"]["data"]
+    reader = trusted(node, "landmarks.data")
+    return reader(**check_arguments(reader, {**node, **given}, "data"), part="test")

@@ -1,0 +1,191 @@
+"""`landmarks train`: settings -> a run folder with its best and last checkpoint."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from landmarks.budget import Budget, say_duration
+from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.commands.build import build, choose_layout
+from landmarks.data.images import read_image
+from landmarks.data.loader import Batches, choose_workers, mean_points
+from landmarks.data.split import load_split, save_split
+from landmarks.ema import Ema
+from landmarks.engine import fit, predict
+from landmarks.errors import UserError
+from landmarks.interrupt import graceful_stop
+from landmarks.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.progress import Display
+from landmarks.runlog import RunLog
+from landmarks.runs import FINISHED
+from landmarks.settings import (
+    Count,
+    Duration,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Share,
+    Workers,
+    parse_duration,
+)
+from landmarks.training import Training
+
+log = logging.getLogger(__name__)
+PICTURED = 8  # validation faces in faces.png
+
+
+def train(
+    *,
+    data: dict,
+    layout: dict,
+    model: dict,
+    loss: dict,
+    optimizer: dict,
+    scheduler: dict,
+    split: dict,
+    input_size: PositiveInt,
+    crop: Literal["letterbox", "stretch", "center"],
+    epochs: PositiveInt | None,
+    max_time: Duration | None,
+    batch_size: PositiveInt,
+    accumulate: PositiveInt,
+    clip: Positive | None,
+    ema: Share,
+    seed: Count,
+    device: DeviceName,
+    amp: AmpName,
+    compile: bool,
+    workers: Workers,
+    tensorboard: bool,
+    resume: str | None,
+    name: str | None,
+    run_dir: str,
+) -> int:
+    """Train a model; see configs/train.yaml for what each setting means. Return the exit code."""
+    settings = {key: value for key, value in locals().items() if key not in ("resume", "run_dir")}
+    started = time.monotonic()
+    run = Path(run_dir)
+    (run / FINISHED).unlink(missing_ok=True)
+    runlog = RunLog(run, tensorboard)
+    torch.manual_seed(seed)
+    where = choose_device(device)
+    precision = Precision(amp, where)
+
+    faces = build(data, part="train")
+    named = choose_layout(layout, faces.num_points)
+    split_file = run / "split.npz"
+    if resume and split_file.is_file():
+        training_rows, validation_rows = load_split(split_file, faces)
+    else:
+        training_rows, validation_rows = build(split, faces, seed=seed)
+        save_split(split_file, faces, training_rows, validation_rows)
+    shared = {
+        "crop": crop,
+        "size": input_size,
+        "workers": choose_workers(workers, where.type),
+        "pin_memory": where.type == "cuda",
+        "on_error": data["on_error"],
+    }
+    batches = Batches(faces, training_rows, batch_size=batch_size, seed=seed, **shared)
+    validation = Batches(faces, validation_rows, batch_size=2 * batch_size, **shared)
+    pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, PICTURED).astype(int)]
+    pictured = Batches(faces, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0})
+
+    network = build(
+        model,
+        num_points=faces.num_points,
+        size=input_size,
+        elementwise=build(loss),
+        mean_points=mean_points(faces, training_rows, crop, input_size),
+    ).to(where, memory_format=torch.channels_last)
+    training = Training(
+        network,
+        build(optimizer, network),
+        build(scheduler),
+        precision,
+        Ema(network, ema) if ema else None,
+        torch.compile(network) if compile else None,
+    )
+    limit = parse_duration(max_time) if max_time is not None else None
+    # A face costs a third of a training step to validate: no backward pass.
+    share = len(validation_rows) / len(training_rows) / 3
+    budget = Budget(epochs, limit, len(batches), share, started)
+    if resume:
+        _restore(training, Path(resume))
+        if limit is None:
+            training.total_steps = budget.first_guess
+    log.info(
+        "%s: %d faces to train on, %d to validate on, %d points (layout %s). %s, %s, amp %s, run %s",
+        *(faces.source, len(training_rows), len(validation_rows), faces.num_points, named.name),
+        *(model["backbone"], where, precision.name, run),
+    )
+
+    def keep(is_best: bool, is_epoch: bool) -> None:
+        content = {
+            "config": settings,
+            "num_points": faces.num_points,
+            "layout": named.to_dict(),
+            "metrics": training.history[-1] if training.history else {},
+            "weights": training.judged.state_dict(),
+        }
+        if is_best:
+            save_checkpoint(run / "best.pt", content)
+        save_checkpoint(run / "last.pt", {**content, "training": training.state_dict()})
+        if is_epoch:
+            runlog.write(training.history)
+            draw_validation()
+
+    def draw_validation() -> None:
+        for batch, predicted, _ in predict(training.judged, pictured, precision):
+            images = [read_image(faces.path(row)) for row in batch.rows.tolist()]
+            there = [i for i, image in enumerate(images) if image is not None]
+            truth = faces.points[batch.rows[there].numpy()]
+            runlog.draw([images[i] for i in there], truth, predicted.cpu().numpy()[there])
+
+    with graceful_stop() as stop:
+        display = Display(batch_size)
+        try:
+            complete = fit(
+                *(training, batches, validation),
+                budget=budget,
+                display=display,
+                stop=stop,
+                keep=keep,
+                eyes=named.eyes,
+                nme_name=named.nme_name,
+                accumulate=accumulate,
+                clip=clip,
+            )
+        finally:
+            display.close()
+    if not complete:
+        log.warning(
+            "Stopped in epoch %d, batch %d; saved %s. Go on with: landmarks train resume=%s",
+            *(training.epoch + 1, training.batch, run / "last.pt", run),
+        )
+        return stop.exit_code
+    (run / FINISHED).write_text(json.dumps(training.history[-1] if training.history else {}))
+    log.info(
+        "Done in %s. Best validation MSE %.3f px². Best model: %s; curves.png and faces.png beside it.",
+        *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
+    )
+    return 0
+
+
+def _restore(training: Training, path: Path) -> None:
+    content = load_checkpoint(path)
+    if "training" not in content:
+        raise UserError(f"{path} holds a model and no training to go on with: resume from last.pt.")
+    try:
+        training.load_state_dict(content["training"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path} is of another model or optimizer than these settings make; resume with the "
+            f"run's own settings ({str(error).splitlines()[0][:200]})."
+        ) from error
+    log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)

@@ -1,0 +1,1 @@
+"""Data sets: reading, caching, splitting, cropping and batching faces."""

@@ -1,0 +1,106 @@
+"""Faces: the one form in which every data set reaches the rest of the program."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landmarks.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """N faces: file names and points, as arrays (memory-mapped where large), no object per face.
+
+    Args:
+        folder: the images' folder.
+        names: (N,) bytes, UTF-8 file names inside `folder`.
+        points: (N, K, 2) float32, (x, y) in original pixels, NaN where unlabelled; None: no labels.
+            Never written to.
+        wanted: (N, M) int32, the points a submission asks of each face, in its order; None: none.
+        source: the file the faces were read from, for messages.
+        rows: (n,) the faces whose images can be used; None: all.
+    """
+
+    folder: Path
+    names: np.ndarray
+    points: np.ndarray | None = None
+    wanted: np.ndarray | None = None
+    source: str = ""
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def num_points(self) -> int:
+        """K."""
+        return self.points.shape[1]
+
+    def name(self, row: int) -> str:
+        """Return the file name of a face."""
+        return self.names[row].decode()
+
+    def path(self, row: int) -> str:
+        """Return the path of a face's image."""
+        return os.path.join(self.folder, self.name(row))  # noqa: PTH118 (five times a Path's speed)
+
+    def __getstate__(self) -> dict:
+        # A worker process gets the file to map, not a copy of what is mapped.
+        return {key: _unmap(value) for key, value in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({key: _map(value) for key, value in state.items()})
+
+
+def _unmap(value):
+    if isinstance(value, np.memmap) and value.base is not None and value.flags.c_contiguous:
+        return ("mapped", str(value.filename), str(value.dtype), value.shape, value.offset)
+    return value
+
+
+def _map(value):
+    if isinstance(value, tuple) and value[:1] == ("mapped",):
+        _, filename, dtype, shape, offset = value
+        return np.memmap(filename, dtype, mode="r", shape=shape, offset=offset)
+    return value
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise UserError if a file name leads out of the images folder or is empty."""
+    parts = name.replace("\\", "/").split("/")
+    if not name or name.startswith(("/", "\\", "~")) or ":" in parts[0] or ".." in parts:
+        raise UserError(
+            f"{where}: the file name '{name}' leaves the images folder; names are relative to it "
+            f"and hold no '..'."
+        )
+
+
+def check_names(names: np.ndarray, source: str, first_line: int = 2) -> None:
+    """Refuse file names that leave the images folder, and names that stand twice.
+
+    Args:
+        names: (N,) bytes.
+        source: the file they come from.
+        first_line: the line of that file that holds the first name.
+    """
+    joined = b"\n".join(names.tolist())
+    try:
+        joined.decode()
+    except UnicodeDecodeError as error:
+        line = joined.count(b"\n", 0, error.start) + first_line
+        raise UserError(
+            f"{source}, line {line}, column 1: the file name is not UTF-8; save the file as UTF-8."
+        ) from error
+    if any(sign in joined for sign in (b"/", b"\\", b"~", b":")) or b"" in names:
+        for row, name in enumerate(names):
+            check_name(name.decode(), f"{source}, line {row + first_line}, column 1")
+    order = np.argsort(names, kind="stable")
+    twins = np.flatnonzero(names[order][1:] == names[order][:-1])
+    if len(twins):
+        first, second = (int(order[twins[0] + i]) + first_line for i in (0, 1))
+        raise UserError(
+            f"{source}, line {second}, column 1: the file name '{names[order[twins[0]]].decode()}' "
+            f"already stands in line {first}; leave one of them out."
+        )

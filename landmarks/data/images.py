@@ -1,0 +1,156 @@
+"""Image files: reading one, and finding those of a data set that cannot be read."""
+
+import hashlib
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from landmarks.data.cachefolder import cached
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+
+log = logging.getLogger(__name__)
+VERSION = 1
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def read_image(path: str, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """Return an image (H, W, 3) uint8 in OpenCV's BGR order, or None if it cannot be read whole."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (once a face, every epoch)
+            data = file.read()
+        # Some decoders fill what is missing of a cut-off JPEG with grey and say nothing.
+        if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-65536:]:
+            return None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (OSError, cv2.error):
+        return None
+
+
+def check_images(
+    faces: Faces, on_error: Literal["stop", "skip"], cache_dir: str | None, decode: bool
+) -> Faces:
+    """Return the faces with `rows` set to those whose images can be read.
+
+    Args:
+        faces: names and their folder.
+        on_error: "stop" raises at unreadable images, "skip" leaves them out and says how many.
+        cache_dir: where it is kept that images were found good; None: the user's cache folder.
+        decode: look into every image, once per data set; else only see that the file is there.
+
+    Raises:
+        UserError: with the list, for unreadable images; for a link that leaves the images folder.
+    """
+    present = _find_files(faces)
+    good = present.copy()
+    if decode:
+        good[present] = _decodable(faces, np.flatnonzero(present), cache_dir)
+    bad = np.flatnonzero(~good)
+    if not len(bad):
+        return replace(faces, rows=np.arange(len(faces)))
+    missing = int((~present).sum())
+    listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
+    what = f"{len(bad)} of {len(faces)} images ({missing} missing, {len(bad) - missing} unreadable)"
+    if on_error == "stop":
+        raise UserError(
+            f"{what} in {faces.folder}: {listed}. Restore them, or leave them out with "
+            f"data.on_error=skip."
+        )
+    log.warning("Left out %s in %s: %s", what, faces.folder, listed)
+    rows = np.flatnonzero(good)
+    if not len(rows):
+        raise UserError(f"Not one image of {faces.source} can be read in {faces.folder}.")
+    return replace(faces, rows=rows)
+
+
+def _find_files(faces: Faces) -> np.ndarray:
+    """Return (N,) bool: is the file there? Refuse links that lead out of the images folder."""
+    inside = os.path.realpath(faces.folder) + os.sep
+    present, suspects = [], []
+    with os.scandir(os.fsencode(faces.folder)) as entries:
+        for entry in entries:
+            present.append(entry.name)
+            if entry.is_symlink():
+                suspects.append(entry.name)
+    found = np.isin(faces.names, np.array(present))
+    nested = np.char.find(faces.names, b"/") >= 0
+    for row in np.flatnonzero(nested | np.isin(faces.names, np.array(suspects, dtype=bytes))):
+        found[row] = os.path.exists(faces.path(row))  # noqa: PTH110
+        if not os.path.realpath(faces.path(row)).startswith(inside):
+            raise UserError(
+                f"{faces.path(row)} is a link that leaves the images folder; put the file itself "
+                f"there."
+            )
+    return found
+
+
+def _decodable(faces: Faces, rows: np.ndarray, cache_dir: str | None) -> np.ndarray:
+    """Return (n,) bool: can the image be decoded? Good ones are remembered, bad ones are not."""
+    names = hashlib.sha256(np.ascontiguousarray(faces.names[rows]).tobytes()).hexdigest()
+    source = {
+        "path": str(faces.folder.resolve()),
+        "mtime_ns": faces.folder.stat().st_mtime_ns,
+        "names": names,
+        "version": VERSION,
+    }
+
+    def build(aside: Path) -> dict:
+        np.save(aside / "good.npy", _decode_all(faces, rows))
+        return {"images": len(rows)}
+
+    folder, _ = cached("images", source, build, cache_dir)
+    good = np.load(folder / "good.npy")
+    again = np.flatnonzero(~good)
+    good[again] = [_decodes(faces, rows[i]) for i in again]
+    return good
+
+
+def _decodes(faces: Faces, row: int) -> bool:
+    return read_image(faces.path(row), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+
+
+def _decode_all(faces: Faces, rows: np.ndarray) -> np.ndarray:
+    def decode(chunk: np.ndarray) -> list[bool]:
+        return [_decodes(faces, row) for row in chunk]
+
+    chunks = np.array_split(rows, max(1, len(rows) // 64))
+    bar = tqdm(total=len(rows), desc="checking images", unit="image", disable=None)
+    good: list[bool] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for checked in pool.map(decode, chunks):
+            good += checked
+            bar.update(len(checked))
+    return np.array(good, dtype=bool)
+
+
+def find_images(place: str) -> Faces:
+    """Return the faces of a folder of images, or of a text file with one image path a line.
+
+    Raises:
+        UserError: if there is none.
+    """
+    path = Path(place)
+    if path.is_dir():
+        names = sorted(
+            str(file.relative_to(path).as_posix())
+            for file in path.rglob("*")
+            if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()
+        )
+        folder = path
+    elif path.is_file() and path.suffix.lower() in IMAGE_ENDINGS:
+        names, folder = [path.name], path.parent
+    elif path.is_file():
+        listed = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        names, folder = [line.strip() for line in listed if line.strip()], path.parent
+    else:
+        raise UserError(f"input={place}: there is no such folder, image or list of images.")
+    if not names:
+        raise UserError(f"input={place}: no images ({', '.join(IMAGE_ENDINGS)}) found there.")
+    return Faces(folder, np.array([name.encode() for name in names]), source=place)

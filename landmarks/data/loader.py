@@ -1,0 +1,212 @@
+"""Batches of cropped faces: uint8 pixels and points, ready for the device."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from landmarks.data.crop import crop_face
+from landmarks.data.faces import Faces
+from landmarks.data.images import read_image
+from landmarks.errors import UserError
+from landmarks.geometry import invert, transform
+from landmarks.settings import Workers
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """B faces.
+
+    images (B, 3, S, S) uint8 RGB, in channels_last memory; points (B, K, 2) float32 in input
+    pixels, NaN where unlabelled (K is 0 without labels); to_image (B, 2, 3) float32, input pixels
+    to original ones; rows (B,) int64, where the faces stand in the data set; readable (B,) bool:
+    an unreadable image is black and its points are NaN.
+    """
+
+    images: Tensor
+    points: Tensor
+    to_image: Tensor
+    rows: Tensor
+    readable: Tensor
+
+
+class CroppedFaces(Dataset):
+    """Reads and crops faces, a batch at a time (`__getitems__`), in the process that asks."""
+
+    def __init__(self, faces: Faces, crop: str, size: int):
+        self.faces, self.crop, self.size = faces, crop, size
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Return the batch of these rows."""
+        count = len(rows)
+        pixels = np.zeros((count, self.size, self.size, 3), np.uint8)
+        matrices = np.tile(np.eye(2, 3), (count, 1, 1))
+        readable = np.zeros(count, bool)
+        for i, row in enumerate(rows):
+            image = read_image(self.faces.path(row))
+            if image is not None:
+                matrices[i] = crop_face(image, self.crop, pixels[i])
+                readable[i] = True
+        if self.faces.points is None:
+            points = np.empty((count, 0, 2), np.float32)
+        else:
+            points = transform(matrices, np.asarray(self.faces.points[rows], np.float64))
+            points[~readable] = np.nan
+        return Batch(
+            torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            torch.from_numpy(points.astype(np.float32)),
+            torch.from_numpy(invert(matrices).astype(np.float32)),
+            torch.tensor(rows),
+            torch.from_numpy(readable),
+        )
+
+
+class BatchOrder:
+    """Rows batch by batch; shuffled anew each epoch from the seed alone, so that it can resume.
+
+    Args:
+        rows: (n,) of the data set.
+        batch_size: faces a batch.
+        seed: of the shuffle; None: in order, and the last batch may be smaller. A shuffled epoch
+            leaves out the faces that do not fill a batch (other ones each time): batch
+            normalisation fails on a batch of one.
+    """
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None):
+        self.rows, self.batch_size, self.seed = rows, min(batch_size, len(rows)), seed
+        self.epoch, self.first_batch = 0, 0
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        if self.seed is None:
+            return -(-len(self.rows) // self.batch_size)
+        return len(self.rows) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for rows in self.batch_rows(self.epoch)[self.first_batch :]:
+            yield rows.tolist()
+
+    def batch_rows(self, epoch: int) -> list[np.ndarray]:
+        """Return the rows of each batch of an epoch."""
+        rows = self.rows
+        if self.seed is not None:
+            rows = np.random.default_rng([self.seed, epoch]).permutation(rows)
+        return [rows[i * self.batch_size :][: self.batch_size] for i in range(len(self))]
+
+
+class Batches:
+    """The batches of some rows of a data set, epoch after epoch.
+
+    Args:
+        faces, crop, size: see `CroppedFaces`.
+        rows: which faces.
+        batch_size: faces a batch.
+        seed: shuffles; None: in order.
+        workers: processes that read ahead; 0: this one reads.
+        pin_memory: for copies to a CUDA device that do not block.
+        on_error: "stop" raises at an unreadable image, "skip" leaves it in, black and unlabelled.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        rows: np.ndarray,
+        *,
+        crop: str,
+        size: int,
+        batch_size: int,
+        seed: int | None = None,
+        workers: int = 0,
+        pin_memory: bool = False,
+        on_error: Literal["stop", "skip"] = "stop",
+    ):
+        self.faces, self.on_error = faces, on_error
+        self.order = BatchOrder(rows, batch_size, seed)
+        self.unreadable: set[int] = set()
+        if workers == 0:
+            cv2.setNumThreads(0)  # its threads would fight torch's for the same cores
+        self.loader = DataLoader(
+            CroppedFaces(faces, crop, size),
+            batch_sampler=self.order,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers > 0 else None,
+            worker_init_fn=_start_worker,
+        )
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return len(self.order)
+
+    def start_at(self, epoch: int, batch: int = 0) -> None:
+        """Make the next iteration epoch `epoch`, from its batch `batch` on."""
+        self.order.epoch, self.order.first_batch = epoch, batch
+
+    def names_of(self, epoch: int, batch: int) -> list[str]:
+        """Return the file names of the faces in a batch of an epoch."""
+        return [self.faces.name(row) for row in self.order.batch_rows(epoch)[batch]]
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            if not batch.readable.all():
+                self._note(batch.rows[~batch.readable].tolist())
+            yield batch
+
+    def _note(self, rows: list[int]) -> None:
+        if self.on_error == "stop":
+            raise UserError(
+                f"Unreadable images in {self.faces.folder}: "
+                f"{', '.join(self.faces.name(row) for row in rows)}. Restore them, or go on "
+                f"without them with data.on_error=skip."
+            )
+        for row in set(rows) - self.unreadable:
+            log.warning("Unreadable, left out: %s", self.faces.path(row))
+        self.unreadable.update(rows)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    # Ctrl-C reaches the whole process group; the main process saves, then ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def choose_workers(workers: Workers, device: str) -> int:
+    """Return the number of reading processes; "auto": all cores but one, at most 8, on a GPU.
+
+    Without a GPU the cores are busy with the model itself: this process reads.
+    """
+    if workers != "auto":
+        return workers
+    return 0 if device == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
+
+
+def mean_points(faces: Faces, rows: np.ndarray, crop: str, size: int) -> np.ndarray:
+    """Return the mean shape (K, 2) float32 in input pixels, over at most 512 of these faces.
+
+    A point that none of them has labelled takes the mean of the others.
+    """
+    sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), 512)).astype(int)]
+    points = CroppedFaces(faces, crop, size).__getitems__(sample.tolist()).points.numpy()
+    known = ~np.isnan(points)
+    mean = np.where(known, points, 0).sum(0) / np.maximum(known.sum(0), 1)
+    anywhere = known.any(0)
+    fallback = np.where(anywhere, mean, 0).sum(0) / np.maximum(anywhere.sum(0), 1)
+    return np.where(anywhere, mean, fallback).astype(np.float32)

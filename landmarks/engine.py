@@ -1,0 +1,226 @@
+"""fit, validate, predict: the only loops. They are handed objects and know no settings."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from landmarks import budget as timing
+from landmarks.budget import Budget, memory_in_use, say_duration
+from landmarks.errors import UserError
+from landmarks.geometry import transform
+from landmarks.interrupt import Stop
+from landmarks.metrics import normalized_error, squared_error
+from landmarks.precision import Precision
+from landmarks.progress import Display
+from landmarks.training import Training
+
+READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host waits for the device
+
+
+def fit(
+    training: Training,
+    batches,
+    validation,
+    *,
+    budget: Budget,
+    display: Display,
+    stop: Stop,
+    keep: Callable[[bool, bool], None],
+    eyes: list | None,
+    nme_name: str,
+    accumulate: int = 1,
+    clip: float | None = None,
+) -> bool:
+    """Train to the end of the budget, from wherever `training` stands.
+
+    Args:
+        training: model, optimiser and progress; changed in place.
+        batches, validation: `landmarks.data.loader.Batches`, or anything like it.
+        keep: called as keep(is_best, is_epoch) when `training` should be saved.
+        stop: looked at after every step; a stop is saved and returns.
+        eyes, nme_name: normaliser of the mean error, see `landmarks.metrics`.
+        accumulate: batches an optimiser step.
+        clip: largest norm of the gradient; None: any.
+
+    Returns:
+        True if training is complete, False if it was stopped.
+
+    Raises:
+        UserError: if the loss is no longer finite; what was saved before stays.
+    """
+    if training.total_steps == 0:
+        training.total_steps = budget.first_guess
+    while training.step < training.total_steps:
+        started = time.perf_counter()
+        first = training.batch
+        rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip)
+        trained = time.perf_counter() - started
+        training.seconds += trained
+        if stop.signal is not None:
+            keep(False, False)
+            return False
+        counted = max(1, training.batch - first)
+        errors = validate(training.judged, validation, training.precision, eyes)
+        row = {
+            "epoch": training.epoch + 1,
+            "step": training.step,
+            "lr": rate,
+            "train_loss": float(training.loss_sum) / max(1, training.batch),
+            "val_mse": errors["mse"],
+            f"val_nme_{nme_name}": errors["nme"],
+            "seconds": round(time.perf_counter() - started, 2),
+            "images_per_s": round(counted * batches.order.batch_size / trained, 1),
+            "data_wait": round(display.wait_share, 3),
+        }
+        if hasattr(training.schedule, "observe"):
+            training.schedule.observe(errors["mse"])
+        is_best = errors["mse"] < training.best
+        training.best = min(training.best, errors["mse"])
+        training.history.append(row)
+        training.epoch, training.batch = training.epoch + 1, 0
+        training.loss_sum.zero_()
+        keep(is_best, True)
+        display.end_epoch(row, is_best)
+        after = time.perf_counter() - started - trained
+        training.seconds += after
+        budget.measure(trained / counted, after)
+        if budget.max_time is not None and training.step < training.total_steps:
+            training.total_steps = budget.plan(training.step, 0)
+            if budget.is_over():
+                training.total_steps = training.step
+    return True
+
+
+def _train_epoch(
+    training: Training, batches, budget: Budget, display: Display, stop: Stop, accumulate, clip
+) -> float:
+    """Train until the epoch, the budget or a stop ends it; return the last learning rate."""
+    precision, device = training.precision, training.precision.device
+    training.model.train()
+    batches.start_at(training.epoch, training.batch)
+    last = min(len(batches), training.batch + training.total_steps - training.step)
+    display.start_epoch(training.epoch + 1, last, training.batch)
+    first_bad = torch.full((), -1, device=device)
+    clock = _Clock(device, needs_estimate=budget.per_step == 0)
+    rate = training.set_learning_rate()
+    for batch in display.timed(batches):
+        images = batch.images.to(device, non_blocking=True)
+        points = batch.points.to(device, non_blocking=True)
+        with precision.autocast():
+            loss = training.forward(images, points)
+        precision.scaler.scale(loss / accumulate).backward()
+        training.batch += 1
+        training.step += 1
+        is_last = training.batch >= last
+        if training.batch % accumulate == 0 or is_last:
+            precision.step(training.optimizer, clip)
+            if training.ema is not None:
+                training.ema.update()
+        loss = loss.detach()
+        training.loss_sum += loss
+        first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
+        per_step = clock.tick()
+        if per_step is not None:
+            budget.measure(per_step)
+            if budget.max_time is not None:
+                training.total_steps = budget.plan(training.step, training.batch)
+                last = min(len(batches), training.batch + training.total_steps - training.step)
+            _say_estimate(training, budget, display)
+        is_step = training.batch % accumulate == 0 or training.batch >= last
+        if is_step and (stop.signal is not None or budget.is_over()):
+            if stop.signal is None:
+                training.total_steps = training.step
+            break
+        if training.batch >= last:
+            break
+        rate = training.set_learning_rate()
+        if display.is_due(READ_EVERY):
+            display.show(training.batch, last, float(training.loss_sum) / training.batch)
+            _check_finite(first_bad, training, batches)
+    _check_finite(first_bad, training, batches)
+    return rate
+
+
+class _Clock:
+    """Measures seconds a step over a session's first steps, once."""
+
+    def __init__(self, device: torch.device, needs_estimate: bool):
+        self.device, self.waiting = device, needs_estimate
+        self.steps, self.started = 0, 0.0
+
+    def tick(self) -> float | None:
+        if not self.waiting:
+            return None
+        self.steps += 1
+        if self.steps == timing.WARM_UP:
+            self._synchronize()
+            self.started = time.perf_counter()
+        spent = time.perf_counter() - self.started
+        if self.steps < timing.WARM_UP + 2 or spent < timing.MEASURED:
+            return None
+        self._synchronize()
+        self.waiting = False
+        return (time.perf_counter() - self.started) / (self.steps - timing.WARM_UP)
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _say_estimate(training: Training, budget: Budget, display: Display) -> None:
+    epoch = budget.seconds_for(budget.steps_per_epoch)
+    whole = budget.seconds_for(training.total_steps - training.step)
+    epochs = training.total_steps / budget.steps_per_epoch
+    display.say(
+        f"An epoch takes about {say_duration(epoch)}, the remaining run of {epochs:.1f} epochs "
+        f"about {say_duration(whole)}; {memory_in_use(training.precision.device)} in use."
+    )
+
+
+def _check_finite(first_bad: Tensor, training: Training, batches) -> None:
+    bad = int(first_bad)
+    if bad >= 0:
+        names = batches.names_of(training.epoch, bad - 1)
+        raise UserError(
+            f"The loss is not finite in epoch {training.epoch + 1}, batch {bad} (faces "
+            f"{', '.join(names[:4])}, ...): lower optimizer.lr, set clip=1 or amp=off, and go on "
+            f"from the last checkpoint with resume=auto."
+        )
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
+    """Yield (batch, points (B, K, 2), confidence (B, K)) for every batch.
+
+    The batch is as the loader gave it; points are float32, in original pixels, on the device.
+    """
+    device = precision.device
+    model.eval()
+    for batch in batches:
+        with precision.autocast():
+            points, confidence = model(batch.images.to(device, non_blocking=True))
+        to_image = batch.to_image.to(device, non_blocking=True)
+        yield batch, transform(to_image, points.float()), confidence
+
+
+@torch.inference_mode()
+def validate(model: nn.Module, batches, precision: Precision, eyes: list | None) -> dict:
+    """Return {"mse", "nme"}: means over faces, in original pixels and as a share.
+
+    Args:
+        model: predicts points from images.
+        batches: in order, with labels.
+        eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
+    """
+    squared, normalized = [], []
+    for batch, predicted, _ in predict(model, batches, precision):
+        to_image = batch.to_image.to(precision.device, non_blocking=True)
+        truth = transform(to_image, batch.points.to(precision.device, non_blocking=True))
+        squared.append(squared_error(predicted, truth))
+        normalized.append(normalized_error(predicted, truth, eyes))
+    return {
+        "mse": float(torch.cat(squared).nanmean()),
+        "nme": float(torch.cat(normalized).nanmean()),
+    }

@@ -1,0 +1,77 @@
+"""The one pixel convention, and the matrices between original image and network input.
+
+    pixel:     0     1     2     3          A pixel's centre has integer coordinates (OpenCV):
+             +-----+-----+-----+-----+      the image of width W reaches from -0.5 to W - 0.5.
+             |  o  |  o  |  o  |  o  |      Resizing by s maps x to (x + 0.5) s - 0.5,
+             +-----+-----+-----+-----+      mirroring maps x to W - 1 - x.
+    edge:  -0.5   0.5   1.5   2.5   3.5
+
+Every map is one 2x3 matrix [[a, b, tx], [c, d, ty]] acting on (x, y): x' = a x + b y + tx. The same
+matrix warps the pixels and moves the points. `crop_matrix` goes from original image to input;
+`invert` gives the way back. All functions take NumPy arrays; `transform` and `invert` also take
+torch tensors, and leading batch axes.
+"""
+
+import math
+
+import numpy as np
+
+CROPS = ("letterbox", "stretch", "center")
+
+
+def scale_matrix(sx: float, sy: float) -> np.ndarray:
+    """Return the (2, 3) matrix of resizing by sx, sy about the image's corner at (-0.5, -0.5)."""
+    return np.array([[sx, 0.0, (sx - 1) / 2], [0.0, sy, (sy - 1) / 2]])
+
+
+def crop_matrix(crop: str, width: int, height: int, size: int) -> np.ndarray:
+    """Return the (2, 3) float64 matrix from an image's pixels to a square input's pixels.
+
+    Args:
+        crop: "letterbox" shows the whole image, centred, on black; "stretch" fills the square with
+            it; "center" scales the short side to `size` and cuts the long side about the middle.
+        width, height: of the image, in pixels.
+        size: side of the input, in pixels.
+    """
+    if crop == "stretch":
+        return scale_matrix(size / width, size / height)
+    side = max(width, height) if crop == "letterbox" else min(width, height)
+    matrix = scale_matrix(size / side, size / side)
+    matrix[0, 2] += (size - width * size / side) / 2
+    matrix[1, 2] += (size - height * size / side) / 2
+    return matrix
+
+
+def compose(second, first):
+    """Return the (..., 2, 3) matrix that applies `first`, then `second`."""
+    linear = second[..., :, :2] @ first[..., :, :2]
+    shift = second[..., :, :2] @ first[..., :, 2:] + second[..., :, 2:]
+    return np.concatenate([linear, shift], axis=-1)
+
+
+def invert(matrix):
+    """Return the inverse of (..., 2, 3) matrices, NumPy or torch, of the same type and dtype."""
+    a, b, tx = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
+    c, d, ty = matrix[..., 1, 0], matrix[..., 1, 1], matrix[..., 1, 2]
+    inverse = matrix * 0
+    determinant = a * d - b * c
+    inverse[..., 0, 0], inverse[..., 0, 1] = d / determinant, -b / determinant
+    inverse[..., 1, 0], inverse[..., 1, 1] = -c / determinant, a / determinant
+    inverse[..., 0, 2] = (b * ty - d * tx) / determinant
+    inverse[..., 1, 2] = (c * tx - a * ty) / determinant
+    return inverse
+
+
+def transform(matrix, points):
+    """Move points (..., K, 2) by matrices (..., 2, 3), NumPy or torch; NaN stays NaN."""
+    return points @ matrix[..., :, :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
+
+
+def shrink_factor(matrix: np.ndarray) -> int:
+    """Return the whole factor (1: none) by which pixels may be averaged before warping.
+
+    A bilinear warp reads two neighbours a side, so it is an exact area average at a scale of 1/2
+    and skips pixels below that; averaging k x k pixels first keeps the rest above 1/2.
+    """
+    scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    return max(1, math.floor(1 / scale + 1e-6)) if scale > 0 else 1

@@ -1,0 +1,62 @@
+"""What the points of a face are: named regions, flip permutation, outer eye corners."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from landmarks.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The meaning of K points.
+
+    Args:
+        name: the layout's name, as in configs/layout.
+        num_points: K.
+        eyes: the two points (outer eye corners) whose distance normalises errors; None: the
+            square root of the area of the labelled points' box does.
+        regions: name -> [first, last], inclusive.
+        swap: [a, b, c, d] exchanges the ranges a..b and c..d, in order, when a face is mirrored.
+        reverse: [a, b] exchanges the two ends of the range a..b, inwards to its middle.
+    """
+
+    name: str
+    num_points: int
+    eyes: list | None = None
+    regions: dict = field(default_factory=dict)
+    swap: list = field(default_factory=list)
+    reverse: list = field(default_factory=list)
+
+    def __post_init__(self):
+        used = [i for a, b in self.regions.values() for i in (a, b)]
+        used += [i for ranges in (*self.swap, *self.reverse) for i in ranges] + (self.eyes or [])
+        wrong = [i for i in used if not 0 <= i < self.num_points]
+        if wrong:
+            raise UserError(
+                f"layout {self.name}: point {wrong[0]} is outside its {self.num_points} points."
+            )
+
+    @property
+    def nme_name(self) -> str:
+        """The normaliser of the mean error, for column names and messages."""
+        return "eyes" if self.eyes else "box"
+
+    def flip_permutation(self) -> np.ndarray | None:
+        """Return (K,) indices: point i of a mirrored face is point flip[i] of the face.
+
+        None where the layout names no pairs.
+        """
+        if not self.swap and not self.reverse:
+            return None
+        flip = np.arange(self.num_points)
+        for a, b, c, d in self.swap:
+            flip[a : b + 1] = np.arange(c, d + 1)
+            flip[c : d + 1] = np.arange(a, b + 1)
+        for a, b in self.reverse:
+            flip[a : b + 1] = np.arange(b, a - 1, -1)
+        return flip
+
+    def to_dict(self) -> dict:
+        """Return the layout as plain JSON data; `Layout(**it)` is the way back."""
+        return dict(vars(self))

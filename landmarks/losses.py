@@ -1,0 +1,60 @@
+"""Losses, elementwise, and the one reduction.
+
+Every loss takes predictions and targets of one shape and returns the loss of each element; nothing
+here knows points from heatmaps. Names are the papers' symbols.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from landmarks.settings import Positive
+
+
+def mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Squared error, elementwise."""
+    return functional.mse_loss(prediction, target, reduction="none")
+
+
+def l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """Absolute error, elementwise."""
+    return functional.l1_loss(prediction, target, reduction="none")
+
+
+def smooth_l1(prediction: Tensor, target: Tensor, *, beta: Positive = 1.0) -> Tensor:
+    """Quadratic within `beta` (input pixels), linear beyond, elementwise."""
+    return functional.smooth_l1_loss(prediction, target, reduction="none", beta=beta)
+
+
+def wing(
+    prediction: Tensor, target: Tensor, *, w: Positive = 10.0, epsilon: Positive = 2.0
+) -> Tensor:
+    """Wing loss, elementwise; `w` and `epsilon` are input pixels.
+
+    w ln(1 + |x| / epsilon) for |x| < w, |x| - C beyond, C such that both meet.
+
+    Source: Feng et al., Wing Loss for Robust Facial Landmark Localisation, CVPR 2018, eq. 5.
+    """
+    x = (prediction - target).abs()
+    c = w - w * math.log1p(w / epsilon)
+    return torch.where(x < w, w * torch.log1p(x / epsilon), x - c)
+
+
+def masked_mean(elementwise, prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the mean loss over labelled elements, a float32 scalar.
+
+    Args:
+        elementwise: a loss of this module.
+        prediction, target: one shape; NaN in the target marks what is not labelled.
+
+    The mean makes the loss independent of the number of points. An element without label has
+    neither loss nor gradient; if nothing is labelled the loss is zero.
+    """
+    prediction = prediction.float()
+    labelled = ~target.isnan()
+    # Replaced before the loss is taken: 0 * NaN would put NaN into the gradient.
+    target = torch.where(labelled, target, prediction.detach())
+    losses = elementwise(prediction, target) * labelled
+    return losses.sum() / labelled.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""Models: a backbone that gives features, a head that owns its representation of points."""

@@ -1,0 +1,134 @@
+"""Command-line overrides: what they may name, what to say when they are wrong, how a run resumes.
+
+Beside cli and commands this is the only module that knows Hydra.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from landmarks.errors import UserError, did_you_mean
+from landmarks.runs import find_checkpoint, newest_checkpoint
+from landmarks.settings import check_arguments
+
+log = logging.getLogger(__name__)
+
+
+def check_config(function: Callable, config: DictConfig) -> dict:
+    """Check a composed config, its groups included, against the functions that receive it.
+
+    Returns:
+        The config as plain dicts and lists: the keyword arguments of `function`.
+
+    Raises:
+        UserError: naming the key, for a missing, unknown or unfitting value.
+    """
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
+    settings = OmegaConf.to_container(config, resolve=True)
+    checked = check_arguments(function, settings)
+    for key, node in checked.items():
+        if isinstance(node, dict) and "_target_" in node:
+            wanted = check_arguments(get_object(node["_target_"]), node, key)
+            checked[key] = {**node, **wanted}
+    return checked
+
+
+def explain(error: Exception, command: str, arguments: list[str]) -> str:
+    """Turn Hydra's complaint about a command line into one sentence with the nearest right word."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}' cannot be read as setting=value; quote values that hold spaces, "
+            f"commas, brackets or '=': \"key='a=b'\"."
+        )
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = sorted(error.options)
+        return (
+            f"There is no {group}={choice}.{did_you_mean(choice, options)} "
+            f"The choices are {', '.join(options)}."
+        )
+    known = _known_keys(command)
+    for override in OverridesParser.create().parse_overrides(_overrides(arguments)):
+        key = override.key_or_group
+        if override.is_add() or key in known or key.startswith("hydra"):
+            continue
+        last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
+        hint = did_you_mean(key, known)
+        if not hint or key in last:
+            near = did_you_mean(key.rpartition(".")[2], last)
+            hint = f" Did you mean '{last[near.split(chr(39))[1]]}'?" if near else hint
+        return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
+    return " ".join(str(error).split())
+
+
+def _overrides(arguments: list[str]) -> list[str]:
+    return [word for word in arguments if "=" in word and not word.startswith("-")]
+
+
+def _known_keys(command: str) -> set[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        config = compose(command)
+        loader = GlobalHydra.instance().config_loader()
+        groups = {group for group in loader.list_groups("") if group != "hydra"}
+    return groups | _flatten(OmegaConf.to_container(config, resolve=False), "")
+
+
+def _flatten(node: dict, prefix: str) -> set[str]:
+    keys = set()
+    for name, value in node.items():
+        keys.add(f"{prefix}{name}")
+        if isinstance(value, dict):
+            keys |= _flatten(value, f"{prefix}{name}.")
+    return keys
+
+
+def resume_run(arguments: list[str]) -> list[str]:
+    """Turn `resume=auto` or `resume=PATH` into the old run's own overrides and run folder.
+
+    Hydra makes a new folder for every start; a resumed run must go on in its own, with the
+    settings it was started with. Overrides given beside `resume` win over the saved ones.
+    `resume=auto` takes the newest run that is not finished, and starts afresh where there is none.
+
+    Raises:
+        UserError: if PATH holds no checkpoint to resume from.
+    """
+    given = {word.split("=", 1)[0]: word for word in _overrides(arguments)}
+    wanted = given.get("resume", "resume=null").split("=", 1)[1]
+    if wanted in ("null", ""):
+        return arguments
+    if wanted == "auto":
+        checkpoint = newest_checkpoint("last.pt", unfinished=True)
+        if checkpoint is None:
+            log.warning("resume=auto: no unfinished run in runs/; starting a new one.")
+            return [word for word in arguments if word != given["resume"]]
+    else:
+        checkpoint = find_checkpoint(Path(wanted), "last.pt")
+    saved_file = checkpoint.parent / ".hydra" / "overrides.yaml"
+    if not saved_file.is_file():
+        raise UserError(
+            f"{checkpoint} cannot be resumed: {saved_file} with the run's settings is missing; "
+            f"a run resumes in its own folder."
+        )
+    saved = {word.split("=", 1)[0]: word for word in OmegaConf.load(saved_file)}
+    kept = [word for key, word in saved.items() if key not in {*given, "resume", "run_dir"}]
+    others = [word for word in arguments if word != given["resume"]]
+    place = [_quote("resume", checkpoint.resolve()), _quote("run_dir", checkpoint.parent.resolve())]
+    return [*kept, *others, *place]
+
+
+def _quote(key: str, value: Path) -> str:
+    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{text}'"
+
+
+__all__ = ["HydraException", "check_config", "explain", "resume_run"]

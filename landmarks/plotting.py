@@ -1,0 +1,65 @@
+"""Pictures: faces with their points, and training curves."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+TILE = 320  # pixels a face in a picture
+TRUTH, PREDICTED = (80, 220, 60), (60, 60, 255)  # BGR: green, red
+SHIFT = 4  # fractional bits of OpenCV's coordinates: points are drawn where they are
+
+
+def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray | None):
+    """Return a (TILE, TILE, 3) BGR picture of a face with its true and predicted points.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        truth, predicted: (K, 2) in the image's pixels, NaN or None where there are none.
+    """
+    height, width = image.shape[:2]
+    scale = TILE / max(height, width)
+    matrix = np.array([[scale, 0, (TILE - width * scale) / 2], [0, scale, (TILE - height * scale) / 2]])
+    matrix[:, 2] += (scale - 1) / 2
+    tile = cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_LINEAR)
+    for points, colour in ((truth, TRUTH), (predicted, PREDICTED)):
+        if points is None:
+            continue
+        moved = points @ matrix[:, :2].T + matrix[:, 2]
+        radius = 1.0 if len(points) > 200 else 2.0
+        for x, y in moved[np.isfinite(moved).all(1)].clip(-TILE, 2 * TILE):
+            centre = (round(x * 2**SHIFT), round(y * 2**SHIFT))
+            cv2.circle(tile, centre, round(radius * 2**SHIFT), colour, -1, cv2.LINE_AA, SHIFT)
+    return tile
+
+
+def save_faces(path: Path, tiles: list[np.ndarray], columns: int = 4) -> None:
+    """Write tiles of one size as a grid, PNG or JPEG by the path's ending."""
+    blank = np.zeros_like(tiles[0])
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    width = min(columns, len(tiles))
+    grid = np.vstack([np.hstack(row + [blank] * (width - len(row))) for row in rows])
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    cv2.imwrite(str(aside), grid)
+    aside.replace(path)
+
+
+def save_curves(path: Path, history: list[dict]) -> None:
+    """Write training loss and validation errors over epochs as a PNG."""
+    # Not pyplot: it would look for a display and keep every figure alive.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    nme = next(key for key in history[0] if key.startswith("val_nme"))
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    epochs = [row["epoch"] for row in history]
+    titles = {"train_loss": "training loss", "val_mse": "validation MSE, px²", nme: f"validation {nme}"}
+    for axis, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
+        axis.set(title=title, xlabel="epoch", yscale="log")
+        axis.grid(alpha=0.3, which="both")
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    figure.savefig(aside, dpi=100)
+    aside.replace(path)

@@ -1,0 +1,69 @@
+"""Device and number format: where the model runs, and autocast with or without loss scaling."""
+
+from typing import Literal
+
+import torch
+
+from landmarks.errors import UserError
+
+DeviceName = Literal["auto", "cuda", "cpu", "mps"]
+AmpName = Literal["auto", "bf16", "fp16", "off"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """Return the device; "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        UserError: if the named device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next((device for device, found in there.items() if found), "cpu")
+    elif not there.get(name, True):
+        raise UserError(f"device={name}: this machine or this torch has none; use device=auto.")
+    return torch.device(name)
+
+
+class Precision:
+    """Autocast and gradient scaling on one device.
+
+    Args:
+        amp: "bf16", "fp16" (with loss scaling), "off", or "auto": bf16 where the device computes
+            in it at speed, fp16 on older CUDA devices, off elsewhere.
+        device: where the model runs.
+
+    Attributes:
+        name: the choice, "bf16", "fp16" or "off".
+    """
+
+    def __init__(self, amp: AmpName, device: torch.device):
+        self.name = _fastest(device) if amp == "auto" else amp
+        if self.name == "fp16" and device.type == "cpu":
+            raise UserError("amp=fp16 needs a GPU; use amp=bf16, off or auto on the CPU.")
+        self.device = device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which models run."""
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.name != "off")
+
+    def step(self, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+        """Clip the gradients to the norm `clip` (None: not) and take an optimiser step."""
+        if clip is not None:
+            self.scaler.unscale_(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _fastest(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        # Without the matrix unit bf16 is emulated or half as fast as float32 (measured).
+        return "bf16" if able.get("amx_bf16") else "off"
+    return "off"

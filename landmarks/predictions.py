@@ -1,0 +1,73 @@
+"""Predictions on their way to disk, batch by batch: never all in memory, never half a file."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+class PredictionFile:
+    """predictions.csv, and predictions.npz if wanted; a context manager.
+
+    The files appear, complete, when the context is left without an error.
+
+    Args:
+        folder: where they go.
+        names: (N,) bytes.
+        num_points: K.
+        rounded: whole pixels in the CSV; else two decimals. The NPZ holds unrounded float32.
+        npz: also write the NPZ: names (N,), points (N, K, 2), confidence (N, K).
+    """
+
+    def __init__(self, folder: Path, names: np.ndarray, num_points: int, rounded: bool, npz: bool):
+        self.folder, self.names, self.rounded = folder, names, rounded
+        self.shapes = {"points": (len(names), num_points, 2), "confidence": (len(names), num_points)}
+        self.arrays: dict[str, np.memmap] = {}
+        self.npz, self.done = npz, 0
+        self.aside = {
+            part: folder / f".{os.getpid()}.{part}"
+            for part in ("csv", "points.npy", "confidence.npy", "npz")
+        }
+
+    def __enter__(self) -> "PredictionFile":
+        self.csv = self.aside["csv"].open("w", encoding="utf-8", newline="\n")
+        columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
+        self.csv.write(",".join(["file_name", *columns]) + "\n")
+        if self.npz:
+            self.arrays = {
+                key: np.lib.format.open_memmap(
+                    self.aside[f"{key}.npy"], mode="w+", dtype=np.float32, shape=shape
+                )
+                for key, shape in self.shapes.items()
+            }
+        return self
+
+    def add(self, points: np.ndarray, confidence: np.ndarray) -> None:
+        """Add the next n faces: points (n, K, 2) in original pixels, confidence (n, K)."""
+        names = self.names[self.done : self.done + len(points)]
+        flat = points.reshape(len(points), -1)
+        line = ",".join(["%d" if self.rounded else "%.2f"] * flat.shape[1])
+        for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
+            self.csv.write(f"{_quote(name.decode())},{line % tuple(values.tolist())}\n")
+        for key, values in (("points", points), ("confidence", confidence)):
+            if self.npz:
+                self.arrays[key][self.done : self.done + len(points)] = values
+        self.done += len(points)
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.csv.close()
+        try:
+            if kind is None:
+                if self.npz:
+                    with self.aside["npz"].open("wb") as file:
+                        np.savez(file, names=np.char.decode(self.names), **self.arrays)
+                    self.aside["npz"].replace(self.folder / "predictions.npz")
+                self.aside["csv"].replace(self.folder / "predictions.csv")
+        finally:
+            self.arrays = {}
+            for path in self.aside.values():
+                path.unlink(missing_ok=True)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name

@@ -1,0 +1,60 @@
+"""What a run leaves for people: metrics.csv, curves.png, faces.png, TensorBoard."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from landmarks.errors import UserError
+from landmarks.plotting import draw_face, save_curves, save_faces
+
+
+class RunLog:
+    """The readable files of a run.
+
+    Args:
+        run_dir: the run's folder.
+        tensorboard: also write TensorBoard's event files there.
+
+    Raises:
+        UserError: if TensorBoard is wanted and not installed.
+    """
+
+    def __init__(self, run_dir: Path, tensorboard: bool = False):
+        self.run_dir = run_dir
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise UserError(
+                    "tensorboard=true needs the package: pip install 'landmarks[tensorboard]'."
+                ) from error
+            self.writer = SummaryWriter(run_dir)
+
+    def write(self, history: list[dict]) -> None:
+        """Write metrics.csv and curves.png anew; tell TensorBoard the last row."""
+        aside = self.run_dir / f".metrics.csv.{os.getpid()}"
+        pd.DataFrame(history).to_csv(aside, index=False)
+        aside.replace(self.run_dir / "metrics.csv")
+        save_curves(self.run_dir / "curves.png", history)
+        if self.writer is not None:
+            row = history[-1]
+            for key in row:
+                if key not in ("epoch", "step"):
+                    self.writer.add_scalar(key, row[key], row["step"])
+            self.writer.flush()
+
+    def draw(self, images: list[np.ndarray], truth: np.ndarray, predicted: np.ndarray) -> None:
+        """Write faces.png: truth in green, prediction in red.
+
+        Args:
+            images: n images (H, W, 3) uint8 BGR.
+            truth, predicted: (n, K, 2) in their pixels.
+        """
+        tiles = [draw_face(*face) for face in zip(images, truth, predicted, strict=True)]
+        save_faces(self.run_dir / "faces.png", tiles)
+        if self.writer is not None:
+            grid = np.hstack(tiles)[:, :, ::-1].copy()
+            self.writer.add_image("faces", grid, dataformats="HWC")

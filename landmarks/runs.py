@@ -1,0 +1,38 @@
+"""Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
+
+from pathlib import Path
+
+from landmarks.errors import UserError
+
+FINISHED = "finished.json"  # written when a run has taken its last step
+
+
+def newest_checkpoint(
+    name: str, folder: Path = Path("runs"), unfinished: bool = False
+) -> Path | None:
+    """Return the most recently written checkpoint `name` of the runs (and sweeps) in `folder`."""
+    found = [*folder.glob(f"*/{name}"), *folder.glob(f"*/*/{name}")]
+    if unfinished:
+        found = [path for path in found if not (path.parent / FINISHED).exists()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
+    """Return the checkpoint file that `path` (a file, a run folder, or None: the newest) means.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if path is None:
+        newest = newest_checkpoint(name)
+        if newest is None:
+            raise UserError(
+                f"No runs/*/{name} under {Path.cwd()}: run `landmarks train` first or set "
+                f"checkpoint=FILE_OR_RUN."
+            )
+        return newest
+    if path.is_dir():
+        path = path / name
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
+    return path

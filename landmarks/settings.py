@@ -1,0 +1,154 @@
+"""Setting types, and the check of configured values against the signature that receives them.
+
+A signature is the only place where a setting's type and range are written down:
+
+    def adamw(model, *, lr: Positive, weight_decay: NonNegative): ...
+"""
+
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from landmarks.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition on a value, and how to say it."""
+
+    holds: Callable[[Any], bool]
+    says: str
+
+
+def parse_duration(text: str | float) -> float:
+    """Return the seconds in "90s", "25m", "1h30m", "2h" or a plain number of seconds.
+
+    Raises:
+        ValueError: if the text is none of these or not above zero.
+    """
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip())
+    if not match or not any(match.groups()):
+        raise ValueError(text)
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise ValueError(text)
+    return total
+
+
+def _is_duration(text: Any) -> bool:
+    try:
+        parse_duration(text)
+    except ValueError:
+        return False
+    return True
+
+
+PositiveInt = Annotated[int, Rule(lambda v: v >= 1, "a whole number of at least 1")]
+Count = Annotated[int, Rule(lambda v: v >= 0, "a whole number of at least 0")]
+Positive = Annotated[float, Rule(lambda v: v > 0, "a number above 0")]
+NonNegative = Annotated[float, Rule(lambda v: v >= 0, "a number of at least 0")]
+Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1")]
+Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
+Workers = Literal["auto"] | Count
+
+
+def check_arguments(function: Callable, values: Mapping[str, Any], where: str = "") -> dict:
+    """Check configured values against the parameters that receive them.
+
+    Args:
+        function: a function or class with annotated parameters.
+        values: argument names and values; names that start with "_" are Hydra's own.
+        where: the key that holds these values ("model"), for messages.
+
+    Returns:
+        The values, with numbers turned into text where the parameter is text.
+
+    Raises:
+        UserError: naming the key, for an unknown key or a value of the wrong type or range.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    hints.pop("return", None)
+    known = [name for name in inspect.signature(function).parameters if name in hints]
+    checked = {}
+    for name, value in values.items():
+        if name.startswith("_"):
+            continue
+        key = f"{where}.{name}" if where else name
+        if name not in known:
+            raise UserError(f"There is no setting '{key}'.{did_you_mean(name, known)}")
+        wanted = hints[name]
+        if not _fits(value, wanted):
+            hint = did_you_mean(value, _choices(wanted)) if isinstance(value, str) else ""
+            raise UserError(f"{key}={value} does not fit: {key} takes {_describe(wanted)}.{hint}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        checked[name] = str(value) if is_number and not _takes_number(wanted) else value
+    return checked
+
+
+def _parts(annotation: Any) -> tuple:
+    """The alternatives of a union, or the annotation alone."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    if len(_parts(annotation)) > 1:
+        return any(_fits(value, part) for part in _parts(annotation))
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        kind, *rules = typing.get_args(annotation)
+        return _fits(value, kind) and all(rule.holds(value) for rule in rules)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in _choices(annotation))
+    if annotation is Any:
+        return True
+    if annotation in (None, types.NoneType):
+        return value is None
+    if annotation is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is str:
+        return isinstance(value, str | int | float) and not isinstance(value, bool)
+    if origin in (list, dict):
+        return isinstance(value, origin)
+    return isinstance(value, annotation)
+
+
+def _takes_number(annotation: Any) -> bool:
+    kinds = {
+        typing.get_args(part)[0] if typing.get_origin(part) is Annotated else part
+        for part in _parts(annotation)
+    }
+    return str not in kinds or bool(kinds & {int, float})
+
+
+def _choices(annotation: Any) -> list:
+    found = []
+    for part in _parts(annotation):
+        if typing.get_origin(part) is Literal:
+            found += typing.get_args(part)
+    return found
+
+
+def _describe(annotation: Any) -> str:
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    said = []
+    for part in _parts(annotation):
+        if typing.get_origin(part) is Annotated:
+            said.append(typing.get_args(part)[1].says)
+        elif typing.get_origin(part) is Literal:
+            said += [str(choice) for choice in typing.get_args(part)]
+        elif part in (None, types.NoneType):
+            said.append("null")
+        else:
+            said.append(words.get(part, getattr(part, "__name__", str(part))))
+    return " or ".join(said)

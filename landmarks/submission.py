@@ -1,0 +1,70 @@
+"""A Kaggle submission: written, read back, checked, and only then put in its place."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from landmarks.errors import UserError
+
+
+def pick_points(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the asked points (n, M, 2) of faces with points (n, K, 2) and indices (n, M).
+
+    Raises:
+        UserError: if a face is asked for a point that it does not have.
+    """
+    if wanted.max(initial=0) >= points.shape[1]:
+        raise UserError(
+            f"test_points.csv asks for point {wanted.max()} and the model has {points.shape[1]} "
+            f"points (0 to {points.shape[1] - 1}): predict with a model of that layout."
+        )
+    return np.take_along_axis(points, wanted[:, :, None].astype(np.intp), axis=1)
+
+
+def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded: bool) -> None:
+    """Write a submission and check the written file.
+
+    Args:
+        path: of the CSV: file_name,Point_M0_X,Point_M0_Y,...; replaced only by a checked file.
+        names: (N,) bytes, in the order of test_points.csv.
+        points: (N, M, 2), the asked points in original pixels, in the asked order.
+        rounded: to the nearest whole number, as the contest's labels are; else two decimals.
+
+    Raises:
+        UserError: if a value is not finite or the file read back is not what was meant.
+    """
+    flat = points.reshape(len(names), -1)
+    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} faces have predictions that are not finite, '{names[bad[0]].decode()}' "
+            f"first; nothing was written to {path}."
+        )
+    columns = [f"Point_M{i // 2}_{'XY'[i % 2]}" for i in range(flat.shape[1])]
+    values = np.rint(flat).astype(np.int64) if rounded else np.round(flat.astype(np.float64), 2)
+    table = pd.DataFrame(values, columns=columns)
+    table.insert(0, "file_name", [name.decode() for name in names])
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        table.to_csv(aside, index=False)
+        check_submission(aside, names, values)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def check_submission(path: Path, names: np.ndarray, values: np.ndarray) -> None:
+    """Raise UserError unless the file holds these names, in order, and these values (N, 2M)."""
+    table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+    columns = ["file_name"]
+    columns += [f"Point_M{i // 2}_{'XY'[i % 2]}" for i in range(values.shape[1])]
+    if list(table.columns) != columns:
+        raise UserError(f"{path}: the columns are not file_name, Point_M0_X, Point_M0_Y, ...")
+    expected = [name.decode() for name in names]
+    if table["file_name"].tolist() != expected:
+        raise UserError(f"{path}: the rows are not those of test_points.csv, in its order.")
+    written = table[columns[1:]].to_numpy(np.float64)
+    if not np.isfinite(written).all() or np.abs(written - values).max(initial=0) > 1e-6:
+        raise UserError(f"{path}: the values read back are not those predicted.")

@@ -1,0 +1,115 @@
+"""What changes while a model trains, and goes into a checkpoint so that training can go on."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from landmarks.checkpoint import random_state, restore_random_state
+from landmarks.ema import Ema
+from landmarks.precision import Precision
+
+PLAIN = ("epoch", "batch", "step", "total_steps", "seconds", "best", "history")
+
+
+@dataclass(eq=False)
+class Training:
+    """A model in training.
+
+    Args:
+        model: trained.
+        optimizer: over its parameters.
+        schedule: share of training done -> factor on the learning rate; may `observe` errors.
+        precision: autocast and loss scaling.
+        ema: the averaged model, which is the one judged and kept; None: the model itself is.
+        forward: what is called to train, the model or its compiled form; None: the model.
+
+    Attributes:
+        epoch: epochs finished.
+        batch: batches done in the epoch under way.
+        step: batches done in all; training ends at `total_steps`.
+        seconds: spent so far, earlier sessions included.
+        best: the lowest validation error so far, square pixels.
+        history: one row an epoch, plain JSON data.
+        loss_sum: summed over the batches of the epoch under way, on the device.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[float], float]
+    precision: Precision
+    ema: Ema | None = None
+    forward: Callable | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    history: list[dict] = field(default_factory=list)
+    loss_sum: Tensor | None = None
+
+    def __post_init__(self):
+        if self.forward is None:
+            self.forward = self.model
+        self.loss_sum = torch.zeros((), device=self.precision.device)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept."""
+        return self.model if self.ema is None else self.ema.model
+
+    def set_learning_rate(self) -> float:
+        """Give every group its rate for the coming step; return the first group's."""
+        factor = self.schedule(self.step / max(1, self.total_steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        return self.optimizer.param_groups[0]["lr"]
+
+    def state_dict(self) -> dict:
+        """Return everything as tensors and plain data."""
+        state = {name: getattr(self, name) for name in PLAIN}
+        state |= {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "loss_sum": self.loss_sum.cpu(),
+            "random": random_state(),
+        }
+        if hasattr(self.schedule, "state_dict"):
+            state["schedule"] = self.schedule.state_dict()
+        if self.ema is not None:
+            state["ema"] = {"weights": self.ema.model.state_dict(), "steps": self.ema.steps}
+        return state
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from `state_dict`; learning rates set anew by the user win over saved ones.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: if the state is of another model or optimiser.
+        """
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None and "ema" in state:
+            self.ema.model.load_state_dict(state["ema"]["weights"])
+            self.ema.steps = state["ema"]["steps"]
+        elif self.ema is not None:
+            self.ema.model.load_state_dict(state["model"])
+        own = [
+            {key: group[key] for key in ("initial_lr", "weight_decay")}
+            for group in self.optimizer.param_groups
+        ]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, wanted in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(wanted)
+        if state["scaler"]:
+            self.precision.scaler.load_state_dict(state["scaler"])
+        if "schedule" in state and hasattr(self.schedule, "load_state_dict"):
+            self.schedule.load_state_dict(state["schedule"])
+        for name in PLAIN:
+            setattr(self, name, state[name])
+        self.loss_sum = state["loss_sum"].to(self.precision.device)
+        restore_random_state(state["random"])
