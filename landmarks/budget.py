@@ -43,8 +43,8 @@ class Budget:
 
     @property
     def first_guess(self) -> int:
-        """Steps to plan with before anything is measured."""
-        return self.steps_per_epoch if self.most is None else self.most
+        """Steps to plan with before anything is measured: without `epochs`, very many."""
+        return 1000 * self.steps_per_epoch if self.most is None else self.most
 
     def measure(self, per_step: float, per_validation: float | None = None) -> None:
         """Take note of seconds a step and, once seen, seconds a validation."""
@@ -63,7 +63,7 @@ class Budget:
         whole = max(0, int(left / per_epoch))
         rest = int(max(0.0, left - whole * per_epoch - self.per_validation) / self.per_step)
         steps = step - batch + whole * self.steps_per_epoch + rest
-        steps = max(steps, step + 1)
+        steps = max(steps, step)
         return steps if self.most is None else min(steps, self.most)
 
     @property

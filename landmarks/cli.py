@@ -7,6 +7,7 @@ wrong, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 import importlib
 import os
 import sys
+from pathlib import Path
 
 from landmarks import __version__
 from landmarks.errors import UserError, did_you_mean
@@ -84,28 +85,32 @@ def _run(command: str, arguments: list[str]) -> int:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from landmarks.overrides import check_config, explain, resume_run
+    from landmarks.overrides import check_config, explain, flags_first, resume_run
+    from landmarks.runs import remove_if_empty
 
     OmegaConf.register_new_resolver("suffix", lambda v: f"-{v}" if v else "", replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     outcome: list = []
 
     def task(config: DictConfig) -> None:
+        run_dir = HydraConfig.get().runtime.output_dir
+        code = 2
         try:
             function = getattr(importlib.import_module(f"landmarks.commands.{command}"), command)
             settings = check_config(function, config)
-            settings["run_dir"] = HydraConfig.get().runtime.output_dir
-            outcome.append(function(**settings) or 0)
+            code = 1
+            outcome.append(function(**{**settings, "run_dir": run_dir}))
         except UserError as error:
+            remove_if_empty(Path(run_dir))
             # A sweep's launcher must see the failure; a single run ends with the sentence alone.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            outcome.append(_fail(str(error), 1))
+            outcome.append(_fail(str(error), code))
 
     try:
         if command == "train":
             arguments = resume_run(arguments)
-        sys.argv = [sys.argv[0], *arguments]
+        sys.argv = [sys.argv[0], *flags_first(arguments)]
         hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=command)(
             task
         )()
@@ -115,4 +120,6 @@ def _run(command: str, arguments: list[str]) -> int:
         return _fail(explain(error, command, arguments))
     except KeyboardInterrupt:
         return _fail("Stopped.", 130)
+    except SystemExit as leaving:  # Hydra's own --help, or its parser's complaint
+        return int(leaving.code or 0)
     return max(outcome, default=0)

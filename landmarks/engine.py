@@ -86,10 +86,9 @@ def fit(
         after = time.perf_counter() - started - trained
         training.seconds += after
         budget.measure(trained / counted, after)
+        # An annealed training is not taken up again, even if a little time is left.
         if budget.max_time is not None and training.step < training.total_steps:
             training.total_steps = budget.plan(training.step, 0)
-            if budget.is_over():
-                training.total_steps = training.step
     return True
 
 

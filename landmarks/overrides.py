@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
@@ -68,6 +68,14 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             hint = f" Did you mean '{last[near.split(chr(39))[1]]}'?" if near else hint
         return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
     return " ".join(str(error).split())
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with overrides last: Hydra's parser takes them in one piece only."""
+    if arguments[:1] == ["-sc"]:
+        return arguments
+    overrides = _overrides(arguments)
+    return [word for word in arguments if word not in overrides] + overrides
 
 
 def _overrides(arguments: list[str]) -> list[str]:
@@ -129,6 +137,3 @@ def resume_run(arguments: list[str]) -> list[str]:
 def _quote(key: str, value: Path) -> str:
     text = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{text}'"
-
-
-__all__ = ["HydraException", "check_config", "explain", "resume_run"]

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from landmarks.geometry import crop_matrix, transform
+
 TILE = 320  # pixels a face in a picture
 TRUTH, PREDICTED = (80, 220, 60), (60, 60, 255)  # BGR: green, red
 SHIFT = 4  # fractional bits of OpenCV's coordinates: points are drawn where they are
@@ -19,14 +21,12 @@ def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray
         truth, predicted: (K, 2) in the image's pixels, NaN or None where there are none.
     """
     height, width = image.shape[:2]
-    scale = TILE / max(height, width)
-    matrix = np.array([[scale, 0, (TILE - width * scale) / 2], [0, scale, (TILE - height * scale) / 2]])
-    matrix[:, 2] += (scale - 1) / 2
+    matrix = crop_matrix("letterbox", width, height, TILE)
     tile = cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_LINEAR)
     for points, colour in ((truth, TRUTH), (predicted, PREDICTED)):
         if points is None:
             continue
-        moved = points @ matrix[:, :2].T + matrix[:, 2]
+        moved = transform(matrix, points)
         radius = 1.0 if len(points) > 200 else 2.0
         for x, y in moved[np.isfinite(moved).all(1)].clip(-TILE, 2 * TILE):
             centre = (round(x * 2**SHIFT), round(y * 2**SHIFT))
@@ -55,7 +55,7 @@ def save_curves(path: Path, history: list[dict]) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in history]
-    titles = {"train_loss": "training loss", "val_mse": "validation MSE, px²", nme: f"validation {nme}"}
+    titles = {"train_loss": "training loss", "val_mse": "validation MSE, px²", nme: nme}
     for axis, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
         axis.set(title=title, xlabel="epoch", yscale="log")

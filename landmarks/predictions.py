@@ -21,7 +21,8 @@ class PredictionFile:
 
     def __init__(self, folder: Path, names: np.ndarray, num_points: int, rounded: bool, npz: bool):
         self.folder, self.names, self.rounded = folder, names, rounded
-        self.shapes = {"points": (len(names), num_points, 2), "confidence": (len(names), num_points)}
+        count = len(names)
+        self.shapes = {"points": (count, num_points, 2), "confidence": (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
         self.npz, self.done = npz, 0
         self.aside = {

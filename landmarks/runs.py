@@ -1,5 +1,6 @@
 """Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
 
+import shutil
 from pathlib import Path
 
 from landmarks.errors import UserError
@@ -36,3 +37,9 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
     return path
+
+
+def remove_if_empty(run: Path) -> None:
+    """Remove a run's folder if nothing but its settings and log was written to it."""
+    if all(path.name == ".hydra" or path.suffix == ".log" for path in run.iterdir()):
+        shutil.rmtree(run, ignore_errors=True)

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from landmarks.errors import UserError, did_you_mean
 
@@ -72,7 +72,8 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
     Raises:
         UserError: naming the key, for an unknown key or a value of the wrong type or range.
     """
-    hints = typing.get_type_hints(function, include_extras=True)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(annotated, include_extras=True)
     hints.pop("return", None)
     known = [name for name in inspect.signature(function).parameters if name in hints]
     checked = {}
@@ -93,20 +94,22 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
 
 def _parts(annotation: Any) -> tuple:
     """The alternatives of a union, or the annotation alone."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return typing.get_args(annotation)
+    if get_origin(annotation) in (types.UnionType, typing.Union):
+        return get_args(annotation)
     return (annotation,)
 
 
 def _fits(value: Any, annotation: Any) -> bool:
     if len(_parts(annotation)) > 1:
         return any(_fits(value, part) for part in _parts(annotation))
-    origin = typing.get_origin(annotation)
+    origin = get_origin(annotation)
     if origin is Annotated:
-        kind, *rules = typing.get_args(annotation)
+        kind, *rules = get_args(annotation)
         return _fits(value, kind) and all(rule.holds(value) for rule in rules)
     if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in _choices(annotation))
+        return any(
+            value == choice and type(value) is type(choice) for choice in get_args(annotation)
+        )
     if annotation is Any:
         return True
     if annotation in (None, types.NoneType):
@@ -125,8 +128,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 def _takes_number(annotation: Any) -> bool:
     kinds = {
-        typing.get_args(part)[0] if typing.get_origin(part) is Annotated else part
-        for part in _parts(annotation)
+        get_args(part)[0] if get_origin(part) is Annotated else part for part in _parts(annotation)
     }
     return str not in kinds or bool(kinds & {int, float})
 
@@ -134,8 +136,8 @@ def _takes_number(annotation: Any) -> bool:
 def _choices(annotation: Any) -> list:
     found = []
     for part in _parts(annotation):
-        if typing.get_origin(part) is Literal:
-            found += typing.get_args(part)
+        if get_origin(part) is Literal:
+            found += get_args(part)
     return found
 
 
@@ -143,10 +145,10 @@ def _describe(annotation: Any) -> str:
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     said = []
     for part in _parts(annotation):
-        if typing.get_origin(part) is Annotated:
-            said.append(typing.get_args(part)[1].says)
-        elif typing.get_origin(part) is Literal:
-            said += [str(choice) for choice in typing.get_args(part)]
+        if get_origin(part) is Annotated:
+            said.append(get_args(part)[1].says)
+        elif get_origin(part) is Literal:
+            said += [str(choice) for choice in get_args(part)]
         elif part in (None, types.NoneType):
             said.append("null")
         else:

@@ -79,7 +79,8 @@ def predict(
             bar.update(len(rows))
     log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
     if batches.unreadable:
-        log.warning("%d images could not be read; their points are guesses.", len(batches.unreadable))
+        count = len(batches.unreadable)
+        log.warning("%d images could not be read; their points are guesses.", count)
     if pictures:
         save_faces(out / "faces.png", pictures)
         log.info("%d of them in a picture: %s", len(pictures), out / "faces.png")

@@ -26,7 +26,6 @@ from landmarks.runs import FINISHED
 from landmarks.settings import (
     Count,
     Duration,
-    NonNegative,
     Positive,
     PositiveInt,
     Share,
@@ -120,9 +119,12 @@ def train(
         if limit is None:
             training.total_steps = budget.first_guess
     log.info(
-        "%s: %d faces to train on, %d to validate on, %d points (layout %s). %s, %s, amp %s, run %s",
+        "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, len(training_rows), len(validation_rows), faces.num_points, named.name),
-        *(model["backbone"], where, precision.name, run),
+    )
+    log.info(
+        "%s on %s, amp %s, %d reading processes. Run: %s",
+        *(model["backbone"], where, precision.name, shared["workers"], run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:
@@ -171,7 +173,7 @@ def train(
         return stop.exit_code
     (run / FINISHED).write_text(json.dumps(training.history[-1] if training.history else {}))
     log.info(
-        "Done in %s. Best validation MSE %.3f px². Best model: %s; curves.png and faces.png beside it.",
+        "Done in %s. Best validation MSE %.3f px². Best model, with curves.png and faces.png: %s",
         *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
     )
     return 0

@@ -26,7 +26,7 @@ def crop_face(image: np.ndarray, crop: str, out: np.ndarray) -> np.ndarray:
 
 
 def _average(image: np.ndarray, factor: int) -> np.ndarray:
-    """Average factor x factor pixels; the last row and column are repeated to fill the last block."""
+    """Average factor x factor pixels; the last row and column are repeated to fill a block."""
     height, width = image.shape[:2]
     bottom, right = -height % factor, -width % factor
     if bottom or right:

@@ -1,4 +1,4 @@
-"""`data=thousand`: the layout of Kaggle's "Thousand Facial Landmarks", with any number of points."""
+"""`data=thousand`: the layout of Kaggle's "Thousand Facial Landmarks", with any point count."""
 
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,8 @@ def read_faces(
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
 
     Raises:
-        UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot be read.
+        UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot
+            be read.
     """
     base = find_root(Path(root))
     images = base / part / "images"

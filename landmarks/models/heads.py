@@ -35,7 +35,7 @@ class RegressionHead(nn.Module):
         self.elementwise = elementwise
         self.scale = size / 2
         self.offsets = nn.Linear(channels, 2 * num_points)
-        nn.init.normal_(self.offsets.weight, std=1e-3)
+        nn.init.zeros_(self.offsets.weight)  # whatever the features, training starts at `start`
         nn.init.zeros_(self.offsets.bias)
         if start is None:
             start = torch.full((num_points, 2), (size - 1) / 2)

@@ -53,7 +53,9 @@ def _published(name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, RuntimeError) as error:
-        raise UserError(f"Downloading ImageNet weights of {name} failed ({error}): {advice}.") from error
+        raise UserError(
+            f"Downloading ImageNet weights of {name} failed ({error}): {advice}."
+        ) from error
     return path
 
 

@@ -1,0 +1,19 @@
+"""The faces that benchmarks read: some of the user's, or embedded ones."""
+
+import argparse
+
+from landmarks.data import synthetic, thousand
+from landmarks.data.faces import Faces
+
+
+def add_sample_options(parser: argparse.ArgumentParser, faces: int) -> None:
+    """Add --root and --faces."""
+    parser.add_argument("--root", help="data in the contest's layout (default: embedded faces)")
+    parser.add_argument("--faces", type=int, default=faces, help="how many (default: %(default)s)")
+
+
+def read_sample(options: argparse.Namespace) -> Faces:
+    """Return the first faces of --root, or embedded ones, drawn once and kept in the cache."""
+    if options.root is None:
+        return synthetic.read_faces(train=options.faces, test=1)
+    return thousand.read_faces(options.root, limit=options.faces, on_error="skip")

@@ -1,0 +1,162 @@
+"""Train on batches in memory: the package's loop, and the model's own steps with nothing around."""
+
+import argparse
+import time
+from statistics import median
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from benchmarks.model import BACKBONE, NUM_POINTS, SIZE, random_model
+from benchmarks.turns import median_ratio, say_seconds
+from landmarks.budget import Budget
+from landmarks.data.loader import Batch
+from landmarks.ema import Ema
+from landmarks.engine import fit
+from landmarks.interrupt import Stop
+from landmarks.optimizers import adamw
+from landmarks.precision import Precision, choose_device
+from landmarks.progress import Display
+from landmarks.schedules import cosine
+from landmarks.training import Training
+
+EMA = 0.99  # configs/train.yaml's
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's options."""
+    parser.add_argument("--root", help="not needed: batches are drawn at random")
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
+    parser.add_argument("--batches", type=int, help="a turn (default: 4 on the CPU, else 100)")
+    parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=7, help="turns (default: %(default)s)")
+
+
+class TimedBatches:
+    """Batches in memory, in place of a loader; notes when `fit` begins an epoch's training."""
+
+    def __init__(self, batches: list[Batch]):
+        self.batches = batches
+        self.order = SimpleNamespace(batch_size=len(batches[0].images))
+        self.asked = 0.0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Note the time: this is the first thing an epoch does."""
+        self.asked = time.perf_counter()
+
+
+class TimedValidation:
+    """One small batch to validate on; notes when `fit` has trained and begins to validate."""
+
+    def __init__(self, batch: Batch):
+        self.batch = Batch(*(values[:1] for values in batch))
+        self.asked = 0.0
+
+    def __iter__(self):
+        self.asked = time.perf_counter()
+        return iter([self.batch])
+
+
+class EngineLoop:
+    """`landmarks.engine.fit` with the default settings, an epoch a turn."""
+
+    def __init__(self, batches: list[Batch], precision: Precision, turns: int):
+        model = to_device(random_model(), precision.device)
+        self.training = Training(model, adamw(model, lr=1e-3), cosine, precision, Ema(model, EMA))
+        self.batches, self.validation = TimedBatches(batches), TimedValidation(batches[0])
+        self.budget = Budget(turns, None, len(batches), 0.0, time.monotonic())
+        self.display = Display(len(batches[0].images))
+
+    def __call__(self) -> float:
+        """Train an epoch and return the seconds up to its validation."""
+        self.training.total_steps = self.training.step + len(self.batches)
+        fit(
+            *(self.training, self.batches, self.validation),
+            budget=self.budget,
+            display=self.display,
+            stop=Stop(),
+            keep=lambda is_best, is_epoch: None,
+            eyes=None,
+            nme_name="box",
+        )
+        return self.validation.asked - self.batches.asked
+
+
+class BareLoop:
+    """The model, its loss, the backward pass and the optimiser: what a step cannot do without."""
+
+    def __init__(self, batches: list[Batch], precision: Precision):
+        self.model = to_device(random_model(), precision.device)
+        self.optimizer = adamw(self.model, lr=1e-3)
+        self.batches, self.precision = batches, precision
+
+    def __call__(self) -> float:
+        """Train on every batch once and return the seconds."""
+        device, scaler = self.precision.device, self.precision.scaler
+        self.model.train()
+        started = time.perf_counter()
+        for batch in self.batches:
+            images = batch.images.to(device, non_blocking=True)
+            points = batch.points.to(device, non_blocking=True)
+            with self.precision.autocast():
+                loss = self.model(images, points)
+            scaler.scale(loss).backward()
+            scaler.step(self.optimizer)
+            scaler.update()
+            self.optimizer.zero_grad()
+        float(loss.detach())  # waits for the device
+        return time.perf_counter() - started
+
+
+def measure(options: argparse.Namespace) -> dict:
+    """Return {"loop_share", "images_per_s"}."""
+    precision = Precision("auto", choose_device(options.device))
+    count = options.batches or (4 if precision.device.type == "cpu" else 100)
+    batches = [random_batch(options.batch_size, seed) for seed in range(count)]
+    ways = {
+        "ours": EngineLoop(batches, precision, options.rounds + 1),
+        "bare": BareLoop(batches, precision),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(options.rounds + 1):
+        for name, way in ways.items():
+            spent = way()
+            if turn > 0:  # the first turn allocates and tunes
+                seconds[name].append(spent)
+    print(
+        f"{BACKBONE} at {SIZE} pixels, {NUM_POINTS} points, {count} batches of "
+        f"{options.batch_size} on {precision.device}, amp {precision.name}, channels_last:"
+    )
+    say_seconds(
+        f"engine.fit, with its averaged model (ema={EMA}: the loop's cost)", seconds["ours"]
+    )
+    say_seconds("forward, loss, backward, optimizer.step, zero_grad alone", seconds["bare"])
+    return {
+        "loop_share": round(1 - median_ratio(seconds["bare"], seconds["ours"]), 4),
+        "images_per_s": round(count * options.batch_size / median(seconds["ours"]), 1),
+    }
+
+
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a model as `landmarks train` does."""
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def random_batch(size: int, seed: int) -> Batch:
+    """Return a batch as the loader makes them, of random pixels and points."""
+    random = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (size, SIZE, SIZE, 3), generator=random, dtype=torch.uint8)
+    return Batch(
+        pixels.permute(0, 3, 1, 2),
+        SIZE * torch.rand(size, NUM_POINTS, 2, generator=random),
+        torch.eye(2, 3).repeat(size, 1, 1),
+        torch.arange(size),
+        torch.ones(size, dtype=torch.bool),
+    )

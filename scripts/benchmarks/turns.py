@@ -1,0 +1,29 @@
+"""Ways of doing the same thing, timed in turns."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+
+def take_turns(ways: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+    """Run every way once a round and return the seconds each took, by name."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def median_ratio(above: list[float], below: list[float]) -> float:
+    """Return the median over rounds of above / below: what slows a whole round down cancels."""
+    return median(a / b for a, b in zip(above, below, strict=True))
+
+
+def say_seconds(what: str, seconds: list[float]) -> None:
+    """Print a way's median, fastest and slowest round."""
+    print(
+        f"  {what}: {median(seconds):.4g} s (median of {len(seconds)}, "
+        f"{min(seconds):.4g} to {max(seconds):.4g} s)"
+    )

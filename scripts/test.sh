@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Fresh machine -> tests: .venv, the package with its dev extras, ruff, pytest.
+# Arguments go to pytest: scripts/test.sh tests/test_losses.py
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/venv.sh
+install_package dev
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,130 @@
+"""`landmarks predict`: from a checkpoint alone to predictions and a checked submission."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from landmarks import cli
+from landmarks.checkpoint import load_checkpoint, save_checkpoint
+
+TINY = [
+    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),
+    *("split.share=0.25", "amp=off", "device=cpu", "workers=0", "run_dir=runs/a"),
+]
+
+
+@pytest.fixture
+def made(contest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    made = contest(train=12, test=5)
+    assert cli.main(["train", f"data.root={made.root}", *TINY]) == 0
+    return made
+
+
+def predict(*overrides, code=0, out="out"):
+    assert cli.main(["predict", "device=cpu", "amp=off", f"run_dir={out}", *overrides]) == code
+    return Path(out)
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.reader(file))
+
+
+def test_no_argument_takes_the_newest_run_and_its_data(made, capsys):
+    out = predict("npz=true")
+    assert "Model: runs/a/best.pt" in capsys.readouterr().out
+    assert {p.name for p in out.iterdir() if p.suffix not in (".log", "")} == {
+        *("submission.csv", "predictions.csv", "predictions.npz", "faces.png")
+    }
+    submission = rows_of(out / "submission.csv")
+    columns = ["file_name", "Point_M0_X", "Point_M0_Y", "Point_M1_X", "Point_M1_Y"]
+    assert submission[0] == columns
+    assert [row[0] for row in submission[1:]] == made.test_names
+    with np.load(out / "predictions.npz") as stored:
+        points = stored["points"]
+        assert points.dtype == np.float32 and stored["names"].tolist() == made.test_names
+    for row, wanted, face in zip(submission[1:], made.wanted, points, strict=True):
+        assert [int(v) for v in row[1:]] == np.rint(face[wanted]).astype(int).ravel().tolist()
+    everything = rows_of(out / "predictions.csv")
+    assert everything[1][1:] == [str(int(v)) for v in np.rint(points[0]).ravel()]
+
+
+def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
+    """Zero offsets: every prediction is the mean shape, moved to each photo's own pixels."""
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    start = torch.tensor([[0.0, 0.0], [31.0, 31.0], [15.5, 15.5], [-0.5, 15.5], [10, 20]])
+    content["weights"]["head.start"] = start
+    for name in ("head.offsets.weight", "head.offsets.bias"):
+        content["weights"][name] = torch.zeros_like(content["weights"][name])
+    save_checkpoint(Path("mean.pt"), content)
+    with np.load(predict("npz=true", "checkpoint=mean.pt") / "predictions.npz") as stored:
+        points = stored["points"]
+    sizes = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))
+    for (width, height), face in zip(sizes, points, strict=True):
+        scale = max(width, height) / 32
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        expected = (start.numpy() - 15.5) * scale + centre
+        np.testing.assert_allclose(face, expected, atol=1e-3)
+
+
+def test_floats_when_not_rounded(made):
+    out = predict("round=false")
+    values = [v for row in rows_of(out / "submission.csv")[1:] for v in row[1:]]
+    assert any(float(v) != int(float(v)) for v in values)
+
+
+def test_any_folder_of_images(made):
+    out = predict(f"input={made.root / 'train/images'}", "checkpoint=runs/a")
+    assert len(rows_of(out / "predictions.csv")) == 13
+    assert not (out / "submission.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["checkpoint=nowhere.pt"], "There is no checkpoint nowhere.pt"),
+        (["input=nowhere"], "no such folder"),
+        (["data.root=nowhere"], "No faces in 'nowhere'"),
+        (["checkpoint=bad.pt"], "damaged or not a checkpoint"),
+        (["checkpoint=bare.pt"], "holds no model of this program"),
+        (["checkpoint=evil.pt"], "not part of landmarks.models"),
+        (["checkpoint=sly.pt"], "not part of landmarks.models"),
+    ],
+)
+def test_wrong_input_is_one_sentence(made, overrides, sentence, capsys):
+    Path("bad.pt").write_bytes(b"nothing")
+    torch.save({"a": torch.zeros(1)}, "bare.pt")
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    for name, target in (("evil", "os.system"), ("sly", "landmarks.models.weights.torch.load")):
+        content["config"]["model"] = {"_target_": target, "backbone": "x"}
+        save_checkpoint(Path(f"{name}.pt"), content)
+    out = predict(*overrides, code=1)
+    error = capsys.readouterr().err
+    assert sentence in error and "Traceback" not in error
+    assert not out.exists()
+
+
+def test_asked_for_points_the_model_does_not_have(made, capsys):
+    path = made.root / "test/test_points.csv"
+    text = path.read_text().splitlines()
+    text[2] = f"{made.test_names[1]}\t{json.dumps([0, 5])}"
+    path.write_text("\n".join(text) + "\n")
+    predict(code=1)
+    assert "asks for point 5 and the model has points 0 to 4" in capsys.readouterr().err
+
+
+def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
+    (made.root / "test/images" / made.test_names[2]).write_bytes(b"\xff\xd8 cut off")
+    out = predict(code=1)
+    assert made.test_names[2] in capsys.readouterr().err
+    assert not out.exists()
+    out = predict("data.on_error=skip")
+    assert "1 images could not be read; their points are guesses" in capsys.readouterr().out
+    assert len(rows_of(out / "submission.csv")) == 6

@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared/data"
+SIZES = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))  # width, height
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """The cache folder of this test alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("LANDMARKS_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def contest(tmp_path):
+    """Write a small data set in the contest's layout and say what is in it."""
+
+    def write(train=6, test=3, num_points=5, asked=2, folder="contest", seed=0):
+        root, rng = tmp_path / folder, np.random.default_rng(seed)
+        parts = {}
+        for part, count in (("train", train), ("test", test)):
+            (root / part / "images").mkdir(parents=True)
+            names = [f"{rng.integers(2**63):032x}.jpg" for _ in range(count)]
+            points = [paint(root / part / "images" / name, i, num_points, rng)
+                      for i, name in enumerate(names)]  # fmt: skip
+            parts[part] = names, np.array(points).reshape(count, num_points, 2)
+        names, points = parts["train"]
+        header = [f"Point_{k}_{axis}" for k in range(num_points) for axis in "XY"]
+        rows = [[name, *face.ravel()] for name, face in zip(names, points, strict=True)]
+        write_table(root / "train/landmarks.csv", ["file_name", *header], rows)
+        wanted = np.array([rng.permutation(num_points)[:asked] for _ in range(test)])
+        rows = [[name, row.tolist()] for name, row in zip(parts["test"][0], wanted, strict=True)]
+        write_table(root / "test/test_points.csv", ["file_name", "point_index_list"], rows)
+        return SimpleNamespace(
+            root=root, names=names, points=points, wanted=wanted,
+            test_names=parts["test"][0], test_points=parts["test"][1],
+        )  # fmt: skip
+
+    return write
+
+
+def paint(path, index, num_points, rng):
+    """Write a picture with a dot at each of its points; return the points, whole pixels."""
+    width, height = SIZES[index % len(SIZES)]
+    image = np.full((height, width, 3), rng.integers(20, 90, 3), np.uint8)
+    points = rng.integers((4, 4), (width - 4, height - 4), (num_points, 2))
+    for x, y in points.tolist():
+        cv2.circle(image, (x, y), 2, (230, 240, 250), -1)
+    assert cv2.imwrite(str(path), image)
+    return points
+
+
+def write_table(path, header, rows):
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in [header, *rows]))
+
+
+def real_data(name):
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"{name} is not here")
+    return SHARED / name
+
+
+@pytest.fixture(scope="session")
+def faces971():
+    """A folder of real faces with 971 points, in the contest's layout."""
+    return real_data("faces971")
+
+
+@pytest.fixture(scope="session")
+def faces68():
+    """A folder of real faces with 68 points, in the contest's layout."""
+    return real_data("faces68")
+
+
+@pytest.fixture(scope="session")
+def layout971():
+    """A description of the 971 points that is independent of configs/layout."""
+    return json.loads((real_data("topology") / "layout971.json").read_text())

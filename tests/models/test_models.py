@@ -1,0 +1,165 @@
+"""One contract for every model: shapes, gradient, masked points, save/load, it learns, it moves."""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.commands.build import build, rebuild_model
+from landmarks.losses import l1
+from landmarks.models.backbones import build_backbone
+
+SIZE, K = 32, 5
+MODELS = sorted(
+    f.name.removesuffix(".yaml")
+    for f in files("landmarks.configs.model").iterdir()
+    if f.name.endswith(".yaml")
+)
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def node_of(name):
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        config = compose("train", overrides=[f"model={name}", "model.weights=none"])
+    return OmegaConf.to_container(config.model)
+
+
+def make(name, elementwise=l1, size=SIZE, stirred=True):
+    torch.manual_seed(0)
+    mean = torch.linspace(5, 25, 2 * K).reshape(K, 2)
+    node = node_of(name)
+    model = build(node, num_points=K, size=size, elementwise=elementwise, mean_points=mean)
+    if stirred:  # as after some training: heads may start with weights of zero
+        for parameter in model.head.parameters():
+            torch.nn.init.normal_(parameter, std=0.01)
+    return model
+
+
+def faces(count=2, seed=0, size=SIZE):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    points = torch.rand(count, K, 2, generator=generator) * size
+    return images.contiguous(memory_format=torch.channels_last), points
+
+
+@every_model
+def test_loss_is_a_float32_scalar_and_reaches_every_parameter(name):
+    model = make(name).train()
+    loss = model(*faces())
+    assert loss.shape == () and loss.dtype == torch.float32
+    loss.backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+    assert sum(p.grad.abs().sum() > 0 for p in model.parameters()) > 0.9 * len(
+        list(model.parameters())
+    )
+
+
+@every_model
+def test_predicts_points_and_confidence_in_float32(name):
+    model = make(name).eval()
+    images, _ = faces(3)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        points, confidence = model(images)
+    assert points.shape == (3, K, 2) and confidence.shape == (3, K)
+    assert points.dtype == torch.float32 and points.isfinite().all()
+
+
+@every_model
+def test_starts_at_the_mean_shape(name):
+    points, _ = make(name, stirred=False).eval()(faces()[0])
+    mean = torch.linspace(5, 25, 2 * K).reshape(K, 2)
+    assert torch.equal(points, mean.expand(2, K, 2))
+
+
+@every_model
+def test_masked_points_have_no_influence(name):
+    model = make(name).train()
+    images, points = faces()
+    points[0, 1:3] = torch.nan
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    loss = model(images, points)
+    loss.backward()
+    bias = (
+        model.head.offsets.bias.grad.clone().view(K, 2) if hasattr(model.head, "offsets") else None
+    )
+    assert loss.isfinite()
+    points[1, 1:3] = torch.nan
+    model.zero_grad()
+    model.load_state_dict(state)
+    model(images, points).backward()
+    if bias is not None:
+        masked = model.head.offsets.bias.grad.view(K, 2)
+        assert (masked[1:3] == 0).all() and (bias[1:3] != 0).all()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@every_model
+def test_checkpoint_rebuilds_the_model_alone(name, tmp_path):
+    model = make(name).eval()
+    content = {
+        "config": {"model": node_of(name), "input_size": SIZE},
+        "num_points": K,
+        "weights": model.state_dict(),
+    }
+    save_checkpoint(tmp_path / "best.pt", content)
+    again = rebuild_model(load_checkpoint(tmp_path / "best.pt"))
+    images, _ = faces()
+    with torch.no_grad():
+        assert torch.equal(again(images)[0], model(images)[0])
+
+
+@pytest.mark.parametrize("name", ["resnet18"])
+def test_overfits_eight_faces(name):
+    model = make(name, size=64).train()
+    images, points = faces(8, size=64)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    first = None
+    for _ in range(80):
+        loss = model(images, points)
+        first = first if first is not None else loss.item()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss.item() < 0.1 * first
+
+
+@every_model
+def test_runs_on_a_fake_cuda_device_without_synchronisation(name):
+    """Mixed devices and host reads of device values raise there, with no GPU in the machine."""
+    with FakeTensorMode(), torch.device("cuda"):
+        model = make(name).train()
+        images = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
+        points = torch.zeros(2, K, 2)
+        loss = model(images, points)
+        assert loss.device.type == "cuda" and loss.dtype == torch.float32
+        predicted, confidence = model.eval()(images)
+        assert predicted.device.type == confidence.device.type == "cuda"
+
+
+def test_backbone_publishes_what_it_returns():
+    backbone = build_backbone("resnet18", "none").eval()
+    maps = backbone(torch.zeros(1, 3, 64, 96))
+    assert [m.shape[1] for m in maps] == backbone.channels == [64, 128, 256, 512]
+    assert [64 // m.shape[2] for m in maps] == backbone.strides == [4, 8, 16, 32]
+    assert backbone.training is False and build_backbone("resnet18", "none").training
+
+
+def test_building_does_not_touch_batch_statistics():
+    backbone = build_backbone("resnet18", "none")
+    means = [v for k, v in backbone.state_dict().items() if k.endswith("running_mean")]
+    assert means and all((m == 0).all() for m in means)
+
+
+def test_regression_converts_normalised_offsets_to_pixels():
+    small, large = make("resnet18", size=64).head, make("resnet18", size=128).head
+    features = [torch.ones(1, 512, 2, 2)]
+    large.load_state_dict(small.state_dict())
+    moved_small = small.decode(features)[0] - small.start
+    moved_large = large.decode(features)[0] - large.start
+    np.testing.assert_allclose(2 * moved_small.detach(), moved_large.detach(), rtol=1e-6)

@@ -1,0 +1,171 @@
+import time
+
+import pytest
+import torch
+
+from landmarks.budget import Budget, memory_in_use, say_duration
+from landmarks.errors import UserError
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def budget(clock, epochs=None, max_time=None, steps=10, share=0.1):
+    return Budget(epochs, max_time, steps, share, clock())
+
+
+def test_epochs_alone(clock):
+    plan = budget(clock, epochs=3)
+    assert plan.first_guess == plan.plan(0, 0) == plan.plan(29, 9) == 30
+    plan.measure(1e6)
+    clock.now += 1e9
+    assert plan.plan(12, 2) == 30 and not plan.is_over() and plan.ending == 0
+
+
+def test_neither_is_refused(clock):
+    with pytest.raises(UserError, match=r"epochs=null needs max_time.*max_time=2h"):
+        budget(clock)
+
+
+def test_plan_by_hand(clock):
+    plan = budget(clock, max_time=200)
+    assert plan.first_guess == 10 and plan.ending == 5
+    plan.measure(1.0, 2.0)  # an epoch: 10 x 1 s and 2 s
+    # 0.96 x 200 - 5 = 187 s: 15 epochs of 12 s, and 7 s for 5 more steps and 2 s
+    assert plan.plan(0, 0) == 155
+    clock.now += 50
+    # 0.96 x 150 - 5 = 139 s, and the 4 s of the epoch under way: 11 epochs, 11 s for 9 steps
+    assert plan.plan(34, 4) == 30 + 110 + 9
+
+
+def test_epochs_cap_the_plan(clock):
+    plan = budget(clock, epochs=4, max_time=200)
+    plan.measure(1.0, 2.0)
+    assert plan.first_guess == plan.plan(0, 0) == 40
+    clock.now += 170  # 0.96 x 30 - 5 = 23.8 s: one epoch, and 9 steps with their validation
+    assert plan.plan(10, 0) == 10 + 10 + 9
+
+
+def test_validation_is_guessed_until_seen(clock):
+    plan = budget(clock, max_time=200, share=0.5)
+    plan.measure(1.0)
+    assert plan.per_validation == 5
+    assert plan.plan(0, 0) == 10 * 12 + 2  # 187 s: 12 epochs of 15 s, 7 s for 2 steps and 5 s
+    plan.measure(1.0, 2.0)
+    assert plan.plan(0, 0) == 155
+
+
+def test_at_least_one_more_step(clock):
+    plan = budget(clock, max_time=20)
+    plan.measure(1.0, 2.0)
+    clock.now += 30
+    assert plan.plan(7, 7) == 8
+
+
+def test_is_over(clock):
+    plan = budget(clock, max_time=100)
+    plan.measure(1.0, 10.0)
+    clock.now += 83.9  # 100 - 1.1 x 10 - 5 = 84
+    assert not plan.is_over()
+    clock.now += 0.2
+    assert plan.is_over()
+
+
+def test_short_trainings_keep_a_tenth_for_the_ending(clock):
+    assert budget(clock, max_time=20).ending == 2
+
+
+def train(clock, plan, per_step, validation_time, ending_time=2.0, estimate_at=5):
+    """Train as the engine does, on the clock; return steps and validations done."""
+    step = epoch = 0
+    end = plan.first_guess
+    while step < end:
+        started, batch, over = clock.now, 0, False
+        while batch < min(plan.steps_per_epoch, batch + end - step) and not over:
+            clock.now += per_step(step)
+            step, batch = step + 1, batch + 1
+            if step == estimate_at:
+                plan.measure((clock.now - started) / batch)
+                end = plan.plan(step, batch)
+            over = plan.is_over()
+        plan.measure((clock.now - started) / batch, validation_time)
+        clock.now += validation_time
+        epoch += 1
+        if over or plan.is_over():
+            break
+        end = plan.plan(step, 0) if step < end else end
+    clock.now += ending_time
+    return step, epoch
+
+
+@pytest.mark.parametrize("max_time", [60, 600, 3600])
+@pytest.mark.parametrize(
+    ("per_step", "epoch_share", "guess_is_off"),
+    [(0.1, 0.02, 3), (0.2, 0.1, 3), (0.3, 0.3, 1), (0.2, 0.3, 0.5), (0.4, 1.1, 1), (0.05, 8, 1)],
+)
+def test_a_steady_training_fills_its_time_and_not_more(
+    clock, max_time, per_step, epoch_share, guess_is_off
+):
+    """Whether an epoch takes a fiftieth of the time or eight times as long."""
+    steps = round(max_time * epoch_share / per_step)
+    plan = budget(clock, max_time=max_time, steps=steps, share=0.04)
+    validation_time = guess_is_off * 0.04 * per_step * steps
+    done, epochs = train(clock, plan, lambda step: per_step, validation_time)
+    spent = clock.now - 1000
+    assert 0.8 * max_time < spent <= max_time
+    assert done * per_step + epochs * validation_time + 2 == pytest.approx(spent)
+
+
+def test_epochs_end_a_training_with_time_left(clock):
+    plan = budget(clock, epochs=3, max_time=1e5, steps=10)
+    assert train(clock, plan, lambda step: 0.5, 1.0) == (30, 3)
+
+
+@pytest.mark.parametrize("slower", [1.0003, 1.002])
+@pytest.mark.parametrize("steps", [50, 100000])
+def test_a_training_that_slows_down_ends_in_time(clock, slower, steps):
+    plan = budget(clock, max_time=600, steps=steps, share=2 / steps / 0.1)
+    train(clock, plan, lambda step: 0.1 * slower**step, validation_time=2.0)
+    assert 480 < clock.now - 1000 <= 600
+
+
+def test_seconds_for(clock):
+    plan = budget(clock, epochs=5)
+    plan.measure(2.0, 3.0)
+    assert plan.seconds_for(20) == 46 and plan.seconds_for(21) == 51 and plan.seconds_for(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "1 min 30 s"),
+        (200, "3 min 20 s"),
+        (119.6, "2 min 00 s"),
+        (5399, "89 min 59 s"),
+        (5400, "1 h 30 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_say_duration(seconds, words):
+    assert say_duration(seconds) == words
+
+
+def test_memory_in_use():
+    said = memory_in_use(torch.device("cpu"))
+    assert said.endswith(" GiB of memory") and 0.05 < float(said.split()[0]) < 1000

@@ -1,0 +1,124 @@
+"""The command line: what it answers, what it refuses, and how it says so."""
+
+import subprocess
+import sys
+
+import pytest
+
+from landmarks import __version__, cli
+
+
+def run(*words, cwd=None):
+    command = [sys.executable, "-m", "landmarks", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_every_command(words, capsys):
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in cli.COMMANDS)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_help_imports_neither_torch_nor_hydra():
+    code = (
+        "import sys; from landmarks.cli import main; main(['--help']);"
+        "sys.exit(bool({'torch', 'hydra', 'numpy', 'pandas', 'cv2'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_unknown_command_is_refused_with_the_nearest(capsys):
+    assert cli.main(["trian"]) == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_command_help_shows_groups_settings_and_three_examples(command, here, capsys):
+    assert cli.main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(f"landmarks {command} ") >= 2 and out.count("landmarks ") >= 4
+    assert "Groups (group=choice)" in out and "batch_size:" in out
+    assert not list(here.iterdir())
+
+
+REFUSED = {
+    "model=resnet35": "no model=resnet35. Did you mean 'resnet",
+    "optimizer.lrr=3": "Did you mean 'optimizer.lr'?",
+    "lr=abc": "no setting 'lr'. Did you mean 'optimizer.lr'?",
+    "epoch=3": "Did you mean 'epochs'?",
+    "+zzz=3": "There is no setting 'zzz'",
+    "optimizer.lr=abc": "optimizer.lr=abc does not fit",
+    "optimizer.lr=-1": "a number above 0",
+    "epochs=2.5": "epochs takes a whole number",
+    "epochs=true": "epochs takes a whole number",
+    "batch_size=0": "batch_size takes a whole number of at least 1",
+    "max_time=soon": "max_time takes a duration",
+    "amp=fp15": "Did you mean 'fp16'?",
+    "crop=leterbox": "Did you mean 'letterbox'?",
+    "data.on_error=ignore": "data.on_error takes stop or skip",
+    "name=a=b": "cannot be read as setting=value",
+    "split.share=1.5": "split.share takes a number between 0 and 1",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_wrong_settings_are_refused_before_anything_starts(override, here, capsys):
+    assert cli.main(["train", override]) == 2
+    error = capsys.readouterr().err
+    assert REFUSED[override] in error
+    assert len(error.strip().splitlines()) == 1 and "Traceback" not in error
+    assert not list(here.glob("runs/*"))
+
+
+def test_missing_data_names_both_ways_on(here, capsys):
+    assert cli.main(["train"]) == 1
+    error = capsys.readouterr().err
+    assert "train/landmarks.csv" in error and "data.root=FOLDER" in error
+    assert "data=synthetic" in error
+    assert not list(here.glob("runs/*"))
+
+
+def test_config_is_shown_without_running(here, capsys):
+    assert cli.main(["train", "model=resnet18", "--cfg", "job", "--resolve"]) == 0
+    out = capsys.readouterr().out
+    assert "backbone: resnet18" in out and "name: null" in out
+    assert not list(here.iterdir())
+
+
+def test_predict_without_a_run_says_what_to_do(here, capsys):
+    assert cli.main(["predict"]) == 1
+    assert "run `landmarks train` first or set checkpoint=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("landmarks tr", {"train"}),
+        ("landmarks ", {"train", "predict"}),
+        ("landmarks train model=", {"model=resnet18", "model=resnet34", "model=resnet50"}),
+        ("landmarks train optimizer.l", {"optimizer.lr="}),
+        ("landmarks predict checkp", {"checkpoint="}),
+    ],
+)
+def test_shell_completion(line, expected, here, capsys, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", line)
+    assert cli.main(["-sc", "query=bash"]) == 0
+    assert set(capsys.readouterr().out.split()) == expected
+
+
+def test_python_m_landmarks(tmp_path):
+    done = run("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)

@@ -1,0 +1,81 @@
+"""Every choice composes, binds to the function it configures, and is of the type that takes."""
+
+import importlib
+import inspect
+from importlib.resources import files
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from landmarks.cli import COMMANDS
+from landmarks.overrides import check_config
+
+GROUPS = {
+    folder.name: sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.suffix)
+    for folder in files("landmarks.configs").iterdir()
+    if folder.is_dir() and folder.name not in ("__pycache__", "hydra")
+}
+CHOICES = [(group, choice) for group in GROUPS for choice in GROUPS[group]]
+
+
+@pytest.fixture(autouse=True)
+def resolver():
+    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
+
+
+def composed(command, *overrides):
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        return compose(command, overrides=list(overrides))
+
+
+def run_function(command):
+    return getattr(importlib.import_module(f"landmarks.commands.{command}"), command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_primary_config_is_its_commands_arguments(command):
+    function = run_function(command)
+    settings = check_config(function, composed(command))
+    inspect.signature(function).bind(**settings)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_binds(group, choice):
+    if (group, choice) == ("data", "checkpoint"):
+        assert composed("predict").data.root is None  # predict's own; it has no reader
+        return
+    settings = check_config(run_function("train"), composed("train", f"{group}={choice}"))
+    for name in GROUPS:
+        node = settings.get(name)
+        if not isinstance(node, dict) or "_target_" not in node:
+            continue
+        signature = inspect.signature(get_object(node["_target_"]))
+        given = {key: value for key, value in node.items() if not key.startswith("_")}
+        bound = signature.bind_partial(**given)
+        # What a YAML leaves out must be known at run time only: no hidden settings.
+        hidden = set(signature.parameters) - set(bound.arguments)
+        assert hidden <= {
+            *("part", "model", "prediction", "target", "progress", "faces", "seed"),
+            *("num_points", "size", "elementwise", "mean_points"),
+        }, hidden
+
+
+def test_groups_are_the_ones_documented():
+    expected = {"data", "model", "loss", "optimizer", "scheduler", "experiment", "layout"}
+    assert set(GROUPS) == expected
+
+
+@pytest.mark.parametrize("group", ["data", "model", "loss", "optimizer", "scheduler"])
+def test_choices_are_small_and_say_what_they_are(group):
+    for choice in GROUPS[group]:
+        lines = files("landmarks.configs").joinpath(group, f"{choice}.yaml").read_text()
+        assert len(lines.splitlines()) <= 9
+
+
+@pytest.mark.parametrize("choice", GROUPS["experiment"])
+def test_experiments_name_their_command(choice):
+    text = files("landmarks.configs").joinpath("experiment", f"{choice}.yaml").read_text()
+    assert f"landmarks train experiment={choice}" in text.splitlines()[1]

@@ -1,0 +1,154 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from landmarks.data.crop import crop_face
+from landmarks.geometry import (
+    CROPS,
+    compose,
+    crop_matrix,
+    invert,
+    scale_matrix,
+    shrink_factor,
+    transform,
+)
+
+
+@pytest.mark.parametrize(
+    ("scale", "x", "moved"),
+    [(2, -0.5, -0.5), (2, 0, 0.5), (2, 1, 2.5), (0.5, 0, -0.25), (0.5, 0.5, 0), (0.25, 1.5, 0)],
+)
+def test_resizing_keeps_the_corner_not_the_first_pixel(scale, x, moved):
+    points = transform(scale_matrix(scale, 3 * scale), np.array([[x, 1.0]]))
+    assert points.tolist() == [[moved, 1.5 * 3 * scale - 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("crop", "width", "height", "first", "last"),
+    [
+        ("stretch", 200, 100, (-0.5, -0.5), (49.5, 49.5)),
+        ("letterbox", 200, 100, (-0.5, 12), (49.5, 37)),
+        ("letterbox", 100, 200, (12, -0.5), (37, 49.5)),
+        ("letterbox", 25, 20, (-0.5, 4.5), (49.5, 44.5)),
+        ("center", 200, 100, (-25.5, -0.5), (74.5, 49.5)),
+        ("center", 50, 75, (-0.5, -13), (49.5, 62)),
+    ],
+)
+def test_crop_matrix_by_hand(crop, width, height, first, last):
+    edges = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]])
+    moved = transform(crop_matrix(crop, width, height, 50), edges)
+    assert moved == pytest.approx(np.array([first, last]), abs=1e-12)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_the_middle_stays_the_middle(crop):
+    moved = transform(crop_matrix(crop, 173, 251, 64), np.array([[86.0, 125.0]]))
+    assert moved == pytest.approx(np.array([[31.5, 31.5]]), abs=1e-12)
+
+
+def random_matrices(*shape):
+    rng = np.random.default_rng(0)
+    angle, scale = rng.uniform(-3, 3, shape), rng.uniform(0.05, 4, shape)
+    matrix = np.empty((*shape, 2, 3))
+    matrix[..., 0, 0] = matrix[..., 1, 1] = scale * np.cos(angle)
+    matrix[..., 0, 1], matrix[..., 1, 0] = scale * np.sin(angle), -scale * np.sin(angle)
+    matrix[..., 2] = rng.uniform(-500, 500, (*shape, 2))
+    return matrix, rng.uniform(-100, 1700, (*shape, 7, 2))
+
+
+def test_compose_and_its_inverse_lead_back():
+    first, points = random_matrices(50)
+    second = random_matrices(51)[0][1:]
+    both = compose(second, first)
+    assert transform(both, points) == pytest.approx(
+        transform(second, transform(first, points)), abs=1e-9
+    )
+    assert np.abs(transform(invert(both), transform(both, points)) - points).max() < 1e-9
+    assert compose(invert(both), both) == pytest.approx(np.tile(np.eye(2, 3), (50, 1, 1)), abs=1e-9)
+
+
+def test_float32_tensors_lead_back_to_a_thousandth():
+    matrices = np.stack([crop_matrix(crop, 690, 440, 128) for crop in CROPS])
+    forward = torch.tensor(matrices, dtype=torch.float32)
+    points = torch.tensor(np.random.default_rng(1).uniform(0, 690, (3, 20, 2))).float()
+    back = invert(forward)
+    assert back.dtype == torch.float32
+    moved = transform(forward, points)
+    assert moved.numpy() == pytest.approx(transform(matrices, points.double().numpy()), abs=1e-3)
+    assert (transform(back, moved) - points).abs().max() < 1e-3
+
+
+def test_batch_axes_and_nan():
+    matrices, points = random_matrices(4, 3)
+    points[1, 2, 5] = points[2, 0, 0] = np.nan
+    moved = transform(matrices, points)
+    inverse = invert(matrices)
+    assert moved.shape == points.shape and inverse.shape == matrices.shape
+    assert np.array_equal(np.isnan(moved), np.isnan(points))
+    for i, j in np.ndindex(4, 3):
+        one = transform(matrices[i, j], points[i, j])
+        assert moved[i, j] == pytest.approx(one, abs=1e-9, nan_ok=True)
+        assert inverse[i, j] == pytest.approx(invert(matrices[i, j]), rel=1e-12)
+    shared = transform(matrices[0, 0], points)  # one matrix for many faces
+    assert shared[3, 1] == pytest.approx(transform(matrices[0, 0], points[3, 1]), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scale", "factor"),
+    [(3, 1), (1, 1), (0.51, 1), (0.5, 2), (0.34, 2), (1 / 3, 3), (0.1, 10), (0, 1)],
+)
+def test_shrink_factor(scale, factor):
+    assert shrink_factor(scale_matrix(scale, scale)) == factor
+    turned = np.array([[0.6 * scale, 0.8 * scale, 5], [-0.8 * scale, 0.6 * scale, 5]])
+    assert shrink_factor(turned) == factor
+
+
+@pytest.mark.parametrize("scale", [0.99, 0.63, 0.5, 0.49, 0.21, 0.013])
+def test_what_is_left_to_warp_is_above_a_half(scale):
+    assert 0.5 < scale * shrink_factor(scale_matrix(scale, scale)) <= 1 + 1e-9
+
+
+def dot(width, height, x, y, sigma):
+    across = np.exp(-((np.arange(width) - x) ** 2) / (2 * sigma**2))
+    down = np.exp(-((np.arange(height) - y) ** 2) / (2 * sigma**2))
+    return np.repeat(np.rint(240 * np.outer(down, across)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def centroid(image):
+    weights = image.astype(np.float64)
+    rows, columns = np.indices(image.shape)
+    return (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
+
+
+@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(64, 64), (40, 52), (90, 75), (131, 101), (127, 190), (333, 257), (641, 480)],
+)
+def test_a_painted_dot_lands_where_the_matrix_says(crop, width, height):
+    size = 64
+    matrix = crop_matrix(crop, width, height, size)
+    for target in ([20.3, 25.8], [44.0, 38.5]):
+        x, y = transform(invert(matrix), np.array([target]))[0]
+        sigma = 2.5 / min(matrix[0, 0], matrix[1, 1])
+        out = np.empty((size, size, 3), np.uint8)
+        used = crop_face(dot(width, height, x, y, sigma), crop, out)
+        assert used == pytest.approx(matrix)
+        assert centroid(out[..., 0]) == pytest.approx(target, abs=0.1)
+
+
+def test_crop_face_turns_bgr_to_rgb_and_is_black_outside():
+    image = np.full((40, 20, 3), (10, 20, 30), np.uint8)
+    out = np.full((16, 16, 3), 77, np.uint8)
+    crop_face(image, "letterbox", out)
+    assert out[8, 8].tolist() == [30, 20, 10]
+    assert out[8, 1].tolist() == out[8, 14].tolist() == [0, 0, 0]
+
+
+def test_shrinking_averages_every_pixel():
+    """A fine chequerboard turns grey: no pixel is skipped."""
+    image = (np.indices((256, 256)).sum(0) % 2 * 200).astype(np.uint8)
+    out = np.empty((32, 32, 3), np.uint8)
+    crop_face(cv2.merge([image] * 3), "stretch", out)
+    assert np.abs(out.astype(int) - 100).max() <= 1

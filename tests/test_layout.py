@@ -1,0 +1,101 @@
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from landmarks.errors import UserError
+from landmarks.layout import Layout
+
+
+def load(name):
+    text = (files("landmarks.configs.layout") / f"{name}.yaml").read_text()
+    return Layout(**OmegaConf.to_container(OmegaConf.create(text)))
+
+
+@pytest.fixture(params=["thousand", "ibug68"])
+def layout(request):
+    return load(request.param)
+
+
+def test_the_contest_s_permutation():
+    flip = load("thousand").flip_permutation()
+    assert flip.shape == (971,)
+    for a, b, c in [
+        (0, 63, 64),
+        (273, 336, 337),
+        (401, 463, 464),
+        (587, 713, 714),
+        (969, 969, 970),
+    ]:
+        assert flip[a : b + 1].tolist() == list(range(c, c + b + 1 - a))
+    for a, b in [(128, 272), (841, 872), (873, 904), (905, 936), (937, 968)]:
+        assert flip[a : b + 1].tolist() == list(range(b, a - 1, -1))
+    fixed = np.flatnonzero(flip == np.arange(971))
+    assert fixed.tolist() == [200, *range(527, 587)] and len(fixed) == 61
+
+
+def test_the_permutation_of_68_points():
+    pairs = [(i, 16 - i) for i in range(8)] + [(17 + i, 26 - i) for i in range(5)]
+    pairs += [(31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
+    pairs += [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)]
+    expected = list(range(68))
+    for a, b in pairs:
+        expected[a], expected[b] = b, a
+    assert load("ibug68").flip_permutation().tolist() == expected
+
+
+def test_flipping_twice_is_nothing(layout):
+    flip = layout.flip_permutation()
+    assert sorted(flip) == list(range(layout.num_points))
+    assert np.array_equal(flip[flip], np.arange(layout.num_points))
+
+
+def test_regions_hold_every_point_once(layout):
+    held = [i for a, b in layout.regions.values() for i in range(a, b + 1)]
+    assert sorted(held) == list(range(layout.num_points))
+
+
+def test_eyes_are_outer_corners_and_each_other_s_mirror(layout):
+    a, b = layout.eyes
+    assert {"thousand": (650, 777), "ibug68": (36, 45)}[layout.name] == (a, b)
+    assert layout.flip_permutation()[a] == b
+
+
+def test_a_mirrored_region_is_a_region(layout):
+    flip = layout.flip_permutation()
+    regions = {frozenset(range(a, b + 1)) for a, b in layout.regions.values()}
+    mirrored = {frozenset(flip[sorted(region)].tolist()) for region in regions}
+    assert mirrored == regions
+
+
+def test_equals_the_independent_description(layout971):
+    layout = load("thousand")
+    assert layout.flip_permutation().tolist() == layout971["flip"]
+    described = [[g["start"], g["start"] + g["count"] - 1] for g in layout971["groups"]]
+    assert sorted(layout.regions.values()) == sorted(described)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [
+        ({"regions": {"jaw": [0, 5]}}, 5),
+        ({"eyes": [-1, 2]}, -1),
+        ({"swap": [[0, 1, 2, 3], [0, 1, 6, 7]]}, 6),
+        ({"reverse": [[3, 9]]}, 9),
+    ],
+)
+def test_a_point_out_of_range_is_refused(setting, wrong):
+    with pytest.raises(UserError, match=f"layout five: point {wrong} is outside its 5 points"):
+        Layout("five", 5, **setting)
+
+
+def test_without_pairs_there_is_no_permutation():
+    assert Layout("none", 5).flip_permutation() is None
+    assert Layout("none", 5).nme_name == "box" and Layout("two", 2, eyes=[0, 1]).nme_name == "eyes"
+
+
+def test_way_back_from_plain_data(layout):
+    again = Layout(**layout.to_dict())
+    assert vars(again) == vars(layout)
+    assert np.array_equal(again.flip_permutation(), layout.flip_permutation())
