@@ -112,11 +112,6 @@ def _train_epoch(
         precision.scaler.scale(loss / accumulate).backward()
         training.batch += 1
         training.step += 1
-        is_last = training.batch >= last
-        if training.batch % accumulate == 0 or is_last:
-            precision.step(training.optimizer, clip)
-            if training.ema is not None:
-                training.ema.update()
         loss = loss.detach()
         training.loss_sum += loss
         first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
@@ -127,13 +122,16 @@ def _train_epoch(
                 training.total_steps = budget.plan(training.step, training.batch)
                 last = min(len(batches), training.batch + training.total_steps - training.step)
             _say_estimate(training, budget, display)
-        is_step = training.batch % accumulate == 0 or training.batch >= last
-        if is_step and (stop.signal is not None or budget.is_over()):
-            if stop.signal is None:
+        is_last = training.batch >= last
+        if training.batch % accumulate == 0 or is_last:
+            precision.step(training.optimizer, clip)
+            if training.ema is not None:
+                training.ema.update()
+            if stop.signal is not None or is_last:
+                break
+            if budget.is_over():
                 training.total_steps = training.step
-            break
-        if training.batch >= last:
-            break
+                break
         rate = training.set_learning_rate()
         if display.is_due(READ_EVERY):
             display.show(training.batch, last, float(training.loss_sum) / training.batch)

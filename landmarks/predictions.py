@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from landmarks.errors import UserError
+
 
 class PredictionFile:
     """predictions.csv, and predictions.npz if wanted; a context manager.
@@ -47,6 +49,12 @@ class PredictionFile:
         """Add the next n faces: points (n, K, 2) in original pixels, confidence (n, K)."""
         names = self.names[self.done : self.done + len(points)]
         flat = points.reshape(len(points), -1)
+        bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+        if len(bad):
+            raise UserError(
+                f"The predictions of '{names[bad[0]].decode()}' are not finite; nothing was "
+                f"written to {self.folder}."
+            )
         line = ",".join(["%d" if self.rounded else "%.2f"] * flat.shape[1])
         for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
             self.csv.write(f"{_quote(name.decode())},{line % tuple(values.tolist())}\n")

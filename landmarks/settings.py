@@ -31,11 +31,11 @@ def parse_duration(text: str | float) -> float:
     Raises:
         ValueError: if the text is none of these or not above zero.
     """
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", str(text).strip())
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", str(text).strip())
     if not match or not any(match.groups()):
         raise ValueError(text)
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    total = 3600 * hours + 60 * minutes + seconds
+    hours, minutes, seconds, plain = (float(group or 0) for group in match.groups())
+    total = 3600 * hours + 60 * minutes + seconds + plain
     if total <= 0:
         raise ValueError(text)
     return total

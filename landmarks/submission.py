@@ -65,6 +65,6 @@ def check_submission(path: Path, names: np.ndarray, values: np.ndarray) -> None:
     expected = [name.decode() for name in names]
     if table["file_name"].tolist() != expected:
         raise UserError(f"{path}: the rows are not those of test_points.csv, in its order.")
-    written = table[columns[1:]].to_numpy(np.float64)
+    written = table[columns[1:]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(written).all() or np.abs(written - values).max(initial=0) > 1e-6:
         raise UserError(f"{path}: the values read back are not those predicted.")

@@ -59,14 +59,16 @@ def _run(word: str, rest: list[str]) -> dict:
     # Imported here: `startup` needs no torch.
     benchmark = importlib.import_module(f"benchmarks.{word}")
     parser = Parser(prog=f"benchmark.py {word}", description=benchmark.__doc__)
+    parser.add_argument(
+        "--root", help="data in the contest's layout, if the benchmark reads any (default: made up)"
+    )
     benchmark.add_options(parser)
     options = parser.parse_args(rest)
     for name, value in vars(options).items():
         if isinstance(value, int) and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: at least 1 is needed.")
-    root = getattr(options, "root", None)
-    if root is not None and not Path(root).is_dir():
-        raise UserError(f"--root {root}: there is no such folder.")
+    if options.root is not None and not Path(options.root).is_dir():
+        raise UserError(f"--root {options.root}: there is no such folder.")
     print(f"{word}: {BENCHMARKS[word]}.")
     print(
         f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "

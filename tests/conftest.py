@@ -1,6 +1,10 @@
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
+
+# Tiny models gain nothing from more threads and lose much where other processes want the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np

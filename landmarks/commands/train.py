@@ -111,8 +111,9 @@ def train(
         torch.compile(network) if compile else None,
     )
     limit = parse_duration(max_time) if max_time is not None else None
-    # A face costs a third of a training step to validate: no backward pass.
-    share = len(validation_rows) / len(training_rows) / 3
+    # Until it has been seen, a face is taken to cost as much to validate as to train on; it costs
+    # a third of it, but for the reading of images.
+    share = len(validation_rows) / len(training_rows)
     budget = Budget(epochs, limit, len(batches), share, started)
     if resume:
         _restore(training, Path(resume))

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
 NOTE = "made_from.json"
+DAY = 86_400  # seconds after which a builder that left its folder behind was killed
 
 
 def default_cache() -> Path:
@@ -81,10 +83,11 @@ def cached(
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"The cache {root} cannot be written ({error.strerror or error}): make room or set "
+            f"The cache {root} cannot be made ({error}): make room there, or set "
             f"data.cache_dir=FOLDER or LANDMARKS_CACHE."
         ) from error
-    for old in root.glob(f"{place}-*"):
+    abandoned = [old for old in root.glob(f".{place}-*") if time.time() - old.stat().st_mtime > DAY]
+    for old in [*root.glob(f"{place}-*"), *abandoned]:
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
     return folder, _read_note(folder) or note

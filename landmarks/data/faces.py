@@ -56,7 +56,9 @@ class Faces:
 
 def _unmap(value):
     if isinstance(value, np.memmap) and value.base is not None and value.flags.c_contiguous:
-        return ("mapped", str(value.filename), str(value.dtype), value.shape, value.offset)
+        whole = value.base if isinstance(value.base, np.memmap) else value
+        offset = whole.offset + value.ctypes.data - whole.ctypes.data  # a slice's own says nothing
+        return ("mapped", str(value.filename), str(value.dtype), value.shape, offset)
     return value
 
 

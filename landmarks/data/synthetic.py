@@ -1,5 +1,6 @@
 """`data=synthetic`: embedded faces, drawn once into the cache, in the contest's own layout."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,17 @@ def read_faces(
         return {}
 
     source = {"path": f"{train}-{test}-{seed}", **recipe}
-    folder, _ = cached("synthetic", source, build, cache_dir)
+    folder, _ = cached("synthetic", source, build, cache_dir, _is_whole)
     return thousand.read_faces(
         str(folder), part=part, cache_dir=cache_dir, limit=limit, on_error=on_error
+    )
+
+
+def _is_whole(folder: Path, note: dict) -> bool:
+    """Say whether every picture and list is still there."""
+    lists = ("train/landmarks.csv", "test/landmarks.csv", "test/test_points.csv")
+    return all((folder / name).is_file() for name in lists) and all(
+        (folder / part / "images").is_dir()
+        and len(os.listdir(folder / part / "images")) == note[part]  # noqa: PTH208
+        for part in ("train", "test")
     )

@@ -44,7 +44,8 @@ def read_faces(
         names, points = map_labels(labels, cache_dir)
         faces = Faces(images, names[:limit], points[:limit], source=str(labels))
         return check_images(faces, on_error, cache_dir, decode=True)
-    listed = [base / "test" / "test_points.csv", base / "test_points.csv"]
+    folders = (base / "test", base, Path(root))  # it was a download of its own
+    listed = [folder / "test_points.csv" for folder in folders]
     found = next((path for path in listed if path.is_file()), None)
     if found is None:
         raise UserError(

@@ -1,6 +1,7 @@
 """Load batches of cropped faces, the contest baseline's way and ours, on as many processes."""
 
 import argparse
+from statistics import median
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ def compare(faces: Faces, options: argparse.Namespace, workers: int) -> float:
     for name, spent in seconds.items():
         say_seconds(f"{name}, {where}", spent)
     count = len(faces.rows)
-    rates = {name: count / sorted(spent)[len(spent) // 2] for name, spent in seconds.items()}
+    rates = {name: count / median(spent) for name, spent in seconds.items()}
     ratio = median_ratio(seconds["baseline"], seconds["ours"])
     print(
         f"  faces/s per worker: {rates['baseline']:.0f} and {rates['ours']:.0f}, ratio {ratio:.2f}"

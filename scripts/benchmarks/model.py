@@ -1,12 +1,33 @@
-"""The model that benchmarks run: its speed does not depend on its weights."""
+"""The model that benchmarks run, whose speed does not depend on its weights, and its device."""
+
+import argparse
 
 import numpy as np
 import torch
 
 from landmarks.losses import l1
 from landmarks.models.landmarker import Landmarker, regressor
+from landmarks.precision import choose_device
 
 BACKBONE, NUM_POINTS, SIZE = "resnet18", 971, 128
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add --device and --threads."""
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="torch's, on the CPU (default: one a core); 1 where other work keeps cores busy: "
+        "threads that wait for one another would blur the result",
+    )
+
+
+def prepare_device(options: argparse.Namespace) -> torch.device:
+    """Return the device, with so many threads."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return choose_device(options.device)
 
 
 def random_model(num_points: int = NUM_POINTS) -> Landmarker:

@@ -8,21 +8,21 @@ import cv2
 import torch
 from torch import nn
 
-from benchmarks.model import BACKBONE, SIZE, random_model
+from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device, random_model
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.engine import predict
-from landmarks.precision import Precision, choose_device
+from landmarks.precision import Precision
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    add_sample_options(parser, faces=500)
-    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
+    add_sample_options(parser, faces=192)
+    add_device_options(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="turns (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
 
 
 @torch.inference_mode()
@@ -44,7 +44,7 @@ def predict_plainly(model: nn.Module, faces: Faces, device: torch.device) -> lis
 def measure(options: argparse.Namespace) -> dict:
     """Return {"images_per_s", "ratio"}."""
     faces = read_sample(options)
-    device = choose_device(options.device)
+    device = prepare_device(options)
     precision = Precision("auto", device)
     plain = random_model(faces.num_points).to(device)
     model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
@@ -64,7 +64,10 @@ def measure(options: argparse.Namespace) -> dict:
     take_turns(ways, 1)  # starts the workers, allocates and tunes
     seconds = take_turns(ways, options.rounds)
     count = len(faces.rows)
-    print(f"{count} faces from {faces.folder}, {BACKBONE} at {SIZE} pixels on {device}:")
+    print(
+        f"{count} faces from {faces.folder}, {BACKBONE} at {SIZE} pixels on {device} "
+        f"({torch.get_num_threads()} threads):"
+    )
     say_seconds(
         f"engine.predict, batches of {options.batch_size}, amp {precision.name}, channels_last, "
         f"{workers} reading processes",

@@ -45,7 +45,6 @@ print(len(names), peak() - before)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    parser.add_argument("--root", help="repeat the rows of this data (default: random points)")
     parser.add_argument(
         "--timed-rows", type=int, default=4000, help="rows to read in turns (default: %(default)s)"
     )

@@ -7,8 +7,7 @@ from landmarks.data.faces import Faces
 
 
 def add_sample_options(parser: argparse.ArgumentParser, faces: int) -> None:
-    """Add --root and --faces."""
-    parser.add_argument("--root", help="data in the contest's layout (default: embedded faces)")
+    """Add --faces."""
     parser.add_argument("--faces", type=int, default=faces, help="how many (default: %(default)s)")
 
 

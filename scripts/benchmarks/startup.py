@@ -24,10 +24,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict:
     """Return {"help_s", "torch_imported"}."""
     command = find_command()
-    run(command + ["--help"])  # the first start also reads the files from the disk
+    run([*command, "--help"])  # the first start also reads the files from the disk
     seconds = take_turns(
         {
-            "help": lambda: run(command + ["--help"]),
+            "help": lambda: run([*command, "--help"]),
             "python": lambda: run([sys.executable, "-c", ""]),
         },
         options.rounds,

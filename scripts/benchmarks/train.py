@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from benchmarks.model import BACKBONE, NUM_POINTS, SIZE, random_model
+from benchmarks.model import (
+    BACKBONE,
+    NUM_POINTS,
+    SIZE,
+    add_device_options,
+    prepare_device,
+    random_model,
+)
 from benchmarks.turns import median_ratio, say_seconds
 from landmarks.budget import Budget
 from landmarks.data.loader import Batch
@@ -16,7 +23,7 @@ from landmarks.ema import Ema
 from landmarks.engine import fit
 from landmarks.interrupt import Stop
 from landmarks.optimizers import adamw
-from landmarks.precision import Precision, choose_device
+from landmarks.precision import Precision
 from landmarks.progress import Display
 from landmarks.schedules import cosine
 from landmarks.training import Training
@@ -26,9 +33,8 @@ EMA = 0.99  # configs/train.yaml's
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    parser.add_argument("--root", help="not needed: batches are drawn at random")
-    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu", "mps"])
-    parser.add_argument("--batches", type=int, help="a turn (default: 4 on the CPU, else 100)")
+    add_device_options(parser)
+    parser.add_argument("--batches", type=int, help="a turn (default: 2 on the CPU, else 100)")
     parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=7, help="turns (default: %(default)s)")
 
@@ -117,8 +123,8 @@ class BareLoop:
 
 def measure(options: argparse.Namespace) -> dict:
     """Return {"loop_share", "images_per_s"}."""
-    precision = Precision("auto", choose_device(options.device))
-    count = options.batches or (4 if precision.device.type == "cpu" else 100)
+    precision = Precision("auto", prepare_device(options))
+    count = options.batches or (2 if precision.device.type == "cpu" else 100)
     batches = [random_batch(options.batch_size, seed) for seed in range(count)]
     ways = {
         "ours": EngineLoop(batches, precision, options.rounds + 1),
@@ -132,11 +138,10 @@ def measure(options: argparse.Namespace) -> dict:
                 seconds[name].append(spent)
     print(
         f"{BACKBONE} at {SIZE} pixels, {NUM_POINTS} points, {count} batches of "
-        f"{options.batch_size} on {precision.device}, amp {precision.name}, channels_last:"
+        f"{options.batch_size} on {precision.device} ({torch.get_num_threads()} threads), "
+        f"amp {precision.name}, channels_last:"
     )
-    say_seconds(
-        f"engine.fit, with its averaged model (ema={EMA}: the loop's cost)", seconds["ours"]
-    )
+    say_seconds(f"engine.fit; its averaged model, ema={EMA}, is the loop's cost", seconds["ours"])
     say_seconds("forward, loss, backward, optimizer.step, zero_grad alone", seconds["bare"])
     return {
         "loop_share": round(1 - median_ratio(seconds["bare"], seconds["ours"]), 4),

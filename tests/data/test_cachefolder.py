@@ -90,7 +90,7 @@ def test_a_failed_build_leaves_nothing(cache, error):
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written.*data\.cache_dir=FOLDER"):
+    with pytest.raises(UserError, match=r"cannot be made.*data\.cache_dir=FOLDER"):
         cached("kind", SOURCE, builder()[0], str(tmp_path / "file"))
 
 

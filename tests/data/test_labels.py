@@ -38,6 +38,7 @@ GOOD = {
     "floats": HEADER + "a\t1.25\t-2.5\t1e2\t0.1\nb\t.5\t3.\t-0\t123.456789\n",
     "empty and nan": HEADER + "a\t\t2\tnan\t\nb\tNaN\t-nan\t3\t4\nc\t\t\t\t\n",
     "windows": PLAIN.replace("\n", "\r\n"),
+    "windows, empty at the end": HEADER.replace("\n", "\r\n") + "a\t\t1\t2\t\r\nb\t1\t2\t3\t\r\n",
     "byte order mark": b"\xef\xbb\xbf" + PLAIN.encode(),
     "the other names": PLAIN.replace("Point_", "Point_M"),
     "empty lines at the end": PLAIN + "\n\r\n\n",

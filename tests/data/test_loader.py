@@ -31,7 +31,9 @@ def batches(faces, rows=None, **settings):
 
 
 def same(one, other):
-    return all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(one, other))  # noqa: B905
+    return all(
+        torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_a_batch(faces):

@@ -1,0 +1,83 @@
+"""scripts/benchmark.py: what it prints and refuses; how fast things are is not tested here."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The script as a module, found as it finds its own parts when it is run."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    yield __import__("benchmark")
+    for name in [name for name in sys.modules if name.split(".")[0] in ("benchmark", "benchmarks")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def run(benchmark, capsys):
+    """Run a benchmark and return what its last line of output says."""
+
+    def run(*words: str) -> dict:
+        assert benchmark.main(list(words)) == 0
+        *readable, last = capsys.readouterr().out.splitlines()
+        assert len(readable) >= 3
+        assert not any(line.startswith("{") for line in readable)
+        return json.loads(last)
+
+    return run
+
+
+def test_startup_times_help_and_looks_for_torch(run):
+    result = run("startup", "--rounds", "1")
+    assert result.keys() == {"help_s", "torch_imported"}
+    assert 0 < result["help_s"] < 60
+    assert result["torch_imported"] is False
+
+
+def test_read_compares_generated_rows(run):
+    result = run("read", "--timed-rows", "30", "--rows", "60", "--rounds", "1")
+    check_read(result)
+
+
+def test_read_repeats_the_rows_of_a_root(run, tmp_path):
+    (tmp_path / "train").mkdir()
+    text = "file_name\tPoint_M0_X\tPoint_M0_Y\r\na.jpg\t-3\t1308\r\nb.jpg\t7\t8\r\n"
+    (tmp_path / "train" / "landmarks.csv").write_text(text, newline="")
+    words = ["--timed-rows", "5", "--rows", "5", "--rounds", "2"]
+    check_read(run("read", "--root", str(tmp_path), *words))
+
+
+def check_read(result: dict) -> None:
+    assert result.keys() == {"first_ratio", "second_ratio", "peak_extra_mb"}
+    assert result["first_ratio"] > 0
+    assert result["second_ratio"] > 0
+    assert 0 <= result["peak_extra_mb"] < 400
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["strtup"], "Did you mean 'startup'?"),
+        (["read", "--root", "no/such/folder"], "--root no/such/folder: there is no such folder."),
+        (["read", "--rows", "0"], "--rows 0: at least 1 is needed."),
+        (["read", "--rows", "many"], "argument --rows: invalid int value: 'many'."),
+        (["startup", "--fast"], "unrecognized arguments: --fast."),
+    ],
+)
+def test_wrong_words_are_refused_in_one_line(benchmark, capsys, words, said):
+    assert benchmark.main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+
+
+def test_a_root_without_labels_is_refused(benchmark, capsys, tmp_path):
+    (tmp_path / "train").mkdir()
+    assert benchmark.main(["read", "--root", str(tmp_path)]) == 2
+    assert str(tmp_path / "train" / "landmarks.csv") in capsys.readouterr().err
