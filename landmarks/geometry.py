@@ -12,11 +12,7 @@ matrix warps the pixels and moves the points. `crop_matrix` goes from original i
 torch tensors, and leading batch axes.
 """
 
-import math
-
 import numpy as np
-
-CROPS = ("letterbox", "stretch", "center")
 
 
 def scale_matrix(sx: float, sy: float) -> np.ndarray:
@@ -24,21 +20,32 @@ def scale_matrix(sx: float, sy: float) -> np.ndarray:
     return np.array([[sx, 0.0, (sx - 1) / 2], [0.0, sy, (sy - 1) / 2]])
 
 
-def crop_matrix(crop: str, width: int, height: int, size: int) -> np.ndarray:
-    """Return the (2, 3) float64 matrix from an image's pixels to a square input's pixels.
+def crop_rectangle(crop: str, width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """Return x, y, width, height, whole input pixels, of where an image lands in a square input.
 
     Args:
         crop: "letterbox" shows the whole image, centred, on black; "stretch" fills the square with
             it; "center" scales the short side to `size` and cuts the long side about the middle.
         width, height: of the image, in pixels.
         size: side of the input, in pixels.
+
+    Whole pixels let a plain resize do the work; proportions change by half a pixel at most.
     """
     if crop == "stretch":
-        return scale_matrix(size / width, size / height)
+        return 0, 0, size, size
     side = max(width, height) if crop == "letterbox" else min(width, height)
-    matrix = scale_matrix(size / side, size / side)
-    matrix[0, 2] += (size - width * size / side) / 2
-    matrix[1, 2] += (size - height * size / side) / 2
+    across, down = max(1, round(width * size / side)), max(1, round(height * size / side))
+    return (size - across) // 2, (size - down) // 2, across, down
+
+
+def crop_matrix(crop: str, width: int, height: int, size: int) -> np.ndarray:
+    """Return the (2, 3) float64 matrix from an image's pixels to a square input's pixels.
+
+    Arguments as for `crop_rectangle`.
+    """
+    x, y, across, down = crop_rectangle(crop, width, height, size)
+    matrix = scale_matrix(across / width, down / height)
+    matrix[:, 2] += x, y
     return matrix
 
 
@@ -65,13 +72,3 @@ def invert(matrix):
 def transform(matrix, points):
     """Move points (..., K, 2) by matrices (..., 2, 3), NumPy or torch; NaN stays NaN."""
     return points @ matrix[..., :, :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
-
-
-def shrink_factor(matrix: np.ndarray) -> int:
-    """Return the whole factor (1: none) by which pixels may be averaged before warping.
-
-    A bilinear warp reads two neighbours a side, so it is an exact area average at a scale of 1/2
-    and skips pixels below that; averaging k x k pixels first keeps the rest above 1/2.
-    """
-    scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
-    return max(1, math.floor(1 / scale + 1e-6)) if scale > 0 else 1

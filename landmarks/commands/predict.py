@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
@@ -45,7 +46,7 @@ def predict(
     model = rebuild_model(content)
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
     where = choose_device(device)
-    model = model.to(where)
+    model = model.to(where, memory_format=torch.channels_last)
     faces = find_images(input) if input else _read_data(data, content)
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
         raise UserError(

@@ -3,33 +3,80 @@
 import cv2
 import numpy as np
 
-from landmarks.geometry import compose, crop_matrix, invert, scale_matrix, shrink_factor
+from landmarks.data.images import decode, jpeg_size, read_bytes
+from landmarks.geometry import crop_matrix, crop_rectangle
+
+REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
-def crop_face(image: np.ndarray, crop: str, out: np.ndarray) -> np.ndarray:
-    """Warp an image (H, W, 3) BGR into `out` (S, S, 3) RGB; return the (2, 3) matrix image -> out.
+def read_face(path: str, crop: str, out: np.ndarray) -> np.ndarray | None:
+    """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
-    Shrinks by area: whole-number averaging first, a bilinear warp for the rest. What lies outside
-    the image is black.
+    A JPEG that will be shrunk is decoded at half its size, a quarter or an eighth: the decoder
+    averages for less than nothing.
     """
-    height, width = image.shape[:2]
+    data = read_bytes(path)
+    if data is None:
+        return None
+    original = jpeg_size(data)
+    reduced = 1
+    if original is not None:
+        blocks = min(averaging(crop, *original, out.shape[0]))
+        reduced = min(8, 1 << (blocks.bit_length() - 1))
+    image = decode(data, REDUCED[reduced])
+    if image is None:
+        return None
+    return crop_face(image, crop, out, original, reduced)
+
+
+def averaging(crop: str, width: int, height: int, size: int) -> tuple[int, int]:
+    """Return how many columns and rows of an image may be averaged before it is scaled.
+
+    What is left to do is a scale above 1/2, where interpolation between neighbours skips no pixel,
+    or one up to 17/16: an image a little short of twice the size is halved all the same.
+    """
+    _, _, across, down = crop_rectangle(crop, width, height, size)
+    return max(1, (width + width // 16) // across), max(1, (height + height // 16) // down)
+
+
+def crop_face(
+    image: np.ndarray,
+    crop: str,
+    out: np.ndarray,
+    original: tuple[int, int] | None = None,
+    reduced: int = 1,
+) -> np.ndarray:
+    """Scale an image into `out` (S, S, 3) RGB; return the (2, 3) matrix from original image to out.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, already `reduced` times smaller than the original.
+        crop: see `landmarks.geometry.crop_rectangle`.
+        out: comes zeroed: what lies outside the image stays black.
+        original: width and height of the original image; None: `image` is the original.
+        reduced: divides what `averaging` returns, rounded down to a power of two.
+
+    Shrinking is by area. What does not fill a whole block of averaged pixels is cut off at the
+    right and the bottom.
+    """
+    width, height = original or (image.shape[1], image.shape[0])
     size = out.shape[0]
-    matrix = crop_matrix(crop, width, height, size)
-    factor = shrink_factor(matrix)
-    warp = matrix
-    if factor > 1:
-        image = _average(image, factor)
-        warp = compose(matrix, invert(scale_matrix(1 / factor, 1 / factor)))
-    warped = cv2.warpAffine(image, warp, (size, size), flags=cv2.INTER_LINEAR)
-    cv2.cvtColor(warped, cv2.COLOR_BGR2RGB, dst=out)
-    return matrix
-
-
-def _average(image: np.ndarray, factor: int) -> np.ndarray:
-    """Average factor x factor pixels; the last row and column are repeated to fill a block."""
-    height, width = image.shape[:2]
-    bottom, right = -height % factor, -width % factor
-    if bottom or right:
-        image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    side = ((width + right) // factor, (height + bottom) // factor)
-    return cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+    columns, rows = averaging(crop, width, height, size)
+    columns, rows = columns // reduced, rows // reduced
+    width -= width % (columns * reduced)
+    height -= height % (rows * reduced)
+    image = image[: height // reduced, : width // reduced]
+    if columns > 1 or rows > 1:
+        averaged = (image.shape[1] // columns, image.shape[0] // rows)
+        image = cv2.resize(image, averaged, interpolation=cv2.INTER_AREA)
+    x, y, across, down = crop_rectangle(crop, width, height, size)
+    if image.shape[:2] != (down, across):
+        image = cv2.resize(image, (across, down), interpolation=cv2.INTER_LINEAR)
+    image = image[max(0, -y) : size - y, max(0, -x) : size - x]
+    place = out[max(0, y) : max(0, y) + image.shape[0], max(0, x) : max(0, x) + image.shape[1]]
+    place[:] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return crop_matrix(crop, width, height, size)

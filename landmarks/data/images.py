@@ -23,15 +23,46 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 def read_image(path: str, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """Return an image (H, W, 3) uint8 in OpenCV's BGR order, or None if it cannot be read whole."""
+    data = read_bytes(path)
+    return None if data is None else decode(data, flags)
+
+
+def read_bytes(path: str) -> bytes | None:
+    """Return a file's content, or None if it cannot be read or is a JPEG that was cut off."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (once a face, every epoch)
             data = file.read()
-        # Some decoders fill what is missing of a cut-off JPEG with grey and say nothing.
-        if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-65536:]:
-            return None
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (OSError, cv2.error):
+    except OSError:
         return None
+    # Some decoders fill what is missing of a cut-off JPEG with grey and say nothing.
+    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9", max(0, len(data) - 65536)) < 0:
+        return None
+    return data
+
+
+def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """Return the image in a file's content, BGR, or None."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height from a JPEG's header; None if it is none, or may be stored turned.
+
+    Cameras store the turn in an EXIF segment, which OpenCV obeys.
+    """
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 9 < len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xE1:  # EXIF, or Adobe's XMP
+            return None
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            size = int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+            return size if all(size) else None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
 
 
 def check_images(

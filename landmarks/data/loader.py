@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landmarks.data.crop import crop_face
+from landmarks.data.crop import read_face
 from landmarks.data.faces import Faces
-from landmarks.data.images import read_image
 from landmarks.errors import UserError
 from landmarks.geometry import invert, transform
 from landmarks.settings import Workers
@@ -54,10 +53,9 @@ class CroppedFaces(Dataset):
         matrices = np.tile(np.eye(2, 3), (count, 1, 1))
         readable = np.zeros(count, bool)
         for i, row in enumerate(rows):
-            image = read_image(self.faces.path(row))
-            if image is not None:
-                matrices[i] = crop_face(image, self.crop, pixels[i])
-                readable[i] = True
+            matrix = read_face(self.faces.path(row), self.crop, pixels[i])
+            if matrix is not None:
+                matrices[i], readable[i] = matrix, True
         if self.faces.points is None:
             points = np.empty((count, 0, 2), np.float32)
         else:

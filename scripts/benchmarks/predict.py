@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict:
     count = len(faces.rows)
     print(
         f"{count} faces from {faces.folder}, {BACKBONE} at {SIZE} pixels on {device} "
-        f"({torch.get_num_threads()} threads):"
+        f"(threads: {torch.get_num_threads()}):"
     )
     say_seconds(
         f"engine.predict, batches of {options.batch_size}, amp {precision.name}, channels_last, "

@@ -138,7 +138,7 @@ def measure(options: argparse.Namespace) -> dict:
                 seconds[name].append(spent)
     print(
         f"{BACKBONE} at {SIZE} pixels, {NUM_POINTS} points, {count} batches of "
-        f"{options.batch_size} on {precision.device} ({torch.get_num_threads()} threads), "
+        f"{options.batch_size} on {precision.device} (threads: {torch.get_num_threads()}), "
         f"amp {precision.name}, channels_last:"
     )
     say_seconds(f"engine.fit; its averaged model, ema={EMA}, is the loop's cost", seconds["ours"])
