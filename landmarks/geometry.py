@@ -12,7 +12,11 @@ matrix warps the pixels and moves the points. `crop_matrix` goes from original i
 torch tensors, and leading batch axes.
 """
 
+from typing import Literal
+
 import numpy as np
+
+Crop = Literal["letterbox", "stretch", "center"]
 
 
 def scale_matrix(sx: float, sy: float) -> np.ndarray:
@@ -20,7 +24,7 @@ def scale_matrix(sx: float, sy: float) -> np.ndarray:
     return np.array([[sx, 0.0, (sx - 1) / 2], [0.0, sy, (sy - 1) / 2]])
 
 
-def crop_rectangle(crop: str, width: int, height: int, size: int) -> tuple[int, int, int, int]:
+def crop_rectangle(crop: Crop, width: int, height: int, size: int) -> tuple[int, int, int, int]:
     """Return x, y, width, height, whole input pixels, of where an image lands in a square input.
 
     Args:
@@ -38,7 +42,7 @@ def crop_rectangle(crop: str, width: int, height: int, size: int) -> tuple[int, 
     return (size - across) // 2, (size - down) // 2, across, down
 
 
-def crop_matrix(crop: str, width: int, height: int, size: int) -> np.ndarray:
+def crop_matrix(crop: Crop, width: int, height: int, size: int) -> np.ndarray:
     """Return the (2, 3) float64 matrix from an image's pixels to a square input's pixels.
 
     Arguments as for `crop_rectangle`.

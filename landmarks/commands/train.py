@@ -4,7 +4,6 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from landmarks.data.split import load_split, save_split
 from landmarks.ema import Ema
 from landmarks.engine import fit, predict
 from landmarks.errors import UserError
+from landmarks.geometry import Crop
 from landmarks.interrupt import graceful_stop
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
@@ -48,7 +48,7 @@ def train(
     scheduler: dict,
     split: dict,
     input_size: PositiveInt,
-    crop: Literal["letterbox", "stretch", "center"],
+    crop: Crop,
     epochs: PositiveInt | None,
     max_time: Duration | None,
     batch_size: PositiveInt,

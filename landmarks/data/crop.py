@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from landmarks.data.images import decode, jpeg_size, read_bytes
-from landmarks.geometry import crop_matrix, crop_rectangle
+from landmarks.geometry import Crop, crop_matrix, crop_rectangle
 
 REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -14,7 +14,7 @@ REDUCED = {
 }
 
 
-def read_face(path: str, crop: str, out: np.ndarray) -> np.ndarray | None:
+def read_face(path: str, crop: Crop, out: np.ndarray) -> np.ndarray | None:
     """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
     A JPEG that will be shrunk is decoded at half its size, a quarter or an eighth: the decoder
@@ -34,7 +34,7 @@ def read_face(path: str, crop: str, out: np.ndarray) -> np.ndarray | None:
     return crop_face(image, crop, out, original, reduced)
 
 
-def averaging(crop: str, width: int, height: int, size: int) -> tuple[int, int]:
+def averaging(crop: Crop, width: int, height: int, size: int) -> tuple[int, int]:
     """Return how many columns and rows of an image may be averaged before it is scaled.
 
     What is left to do is a scale above 1/2, where interpolation between neighbours skips no pixel,
@@ -46,7 +46,7 @@ def averaging(crop: str, width: int, height: int, size: int) -> tuple[int, int]:
 
 def crop_face(
     image: np.ndarray,
-    crop: str,
+    crop: Crop,
     out: np.ndarray,
     original: tuple[int, int] | None = None,
     reduced: int = 1,

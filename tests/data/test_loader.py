@@ -1,5 +1,6 @@
 import pickle
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from landmarks.data.labels import map_labels
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.thousand import read_faces
 from landmarks.errors import UserError
-from landmarks.geometry import CROPS, crop_matrix, transform
+from landmarks.geometry import Crop, crop_matrix, transform
 
 SIZE = 32
 
@@ -52,14 +53,14 @@ def test_test_faces_have_no_points(made):
     assert batch.images.shape == (3, 3, SIZE, SIZE) and batch.points.shape == (3, 0, 2)
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", get_args(Crop))
 def test_points_map_back_to_the_labels(faces, made, crop):
     for batch in batches(faces, crop=crop):
         back = transform(batch.to_image, batch.points)
         assert np.abs(back.numpy() - made.points[batch.rows]).max() < 1e-3
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", get_args(Crop))
 def test_points_stand_on_their_dots(faces, crop):
     """The pictures have bright dots at their points on a darker ground."""
     batch = next(iter(batches(faces, crop=crop, size=96, batch_size=11)))
