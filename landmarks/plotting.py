@@ -27,7 +27,7 @@ def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray
         if points is None:
             continue
         moved = transform(matrix, points)
-        radius = 1.0 if len(points) > 200 else 2.0
+        radius = 0.7 if len(points) > 200 else 2.0
         for x, y in moved[np.isfinite(moved).all(1)].clip(-TILE, 2 * TILE):
             centre = (round(x * 2**SHIFT), round(y * 2**SHIFT))
             cv2.circle(tile, centre, round(radius * 2**SHIFT), colour, -1, cv2.LINE_AA, SHIFT)
