@@ -56,7 +56,7 @@ def fit(
         started = time.perf_counter()
         first = training.batch
         rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip)
-        trained = time.perf_counter() - started
+        trained = max(1e-9, time.perf_counter() - started)
         training.seconds += trained
         if stop.signal is not None:
             keep(False, False)

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
-install_package ""
+install_package
 run="runs/quickstart-$(date +%Y-%m-%d_%H-%M-%S)"
 .venv/bin/landmarks train experiment=quickstart run_dir="$run"
 .venv/bin/landmarks predict checkpoint="$run" run_dir="$run/predict"

@@ -1,15 +1,16 @@
 # Sourced by the scripts beside it: makes .venv and installs this package into it.
 
-# install_package EXTRAS: nothing is done where the same pyproject.toml is installed already.
+# install_package [EXTRAS]: nothing is done where the same pyproject.toml is installed already.
 install_package() {
     if [ ! -x .venv/bin/python ]; then
         local python
         python=$(find_python)
         "$python" -m venv .venv
     fi
-    local stamp=".venv/installed-$1"
+    local extras="${1:+[$1]}"
+    local stamp=".venv/installed${1:+-$1}"
     if ! cmp -s pyproject.toml "$stamp"; then
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$1]"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$extras"
         cp pyproject.toml "$stamp"
     fi
 }

@@ -11,6 +11,8 @@ import torch
 
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.data.crop import read_face
+from landmarks.geometry import transform
 
 TINY = [
     *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),
@@ -66,12 +68,12 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
     save_checkpoint(Path("mean.pt"), content)
     with np.load(predict("npz=true", "checkpoint=mean.pt") / "predictions.npz") as stored:
         points = stored["points"]
-    sizes = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))
-    for (width, height), face in zip(sizes, points, strict=True):
-        scale = max(width, height) / 32
-        centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        expected = (start.numpy() - 15.5) * scale + centre
-        np.testing.assert_allclose(face, expected, atol=1e-3)
+    for name, face in zip(made.test_names, points, strict=True):
+        path = str(made.root / "test/images" / name)
+        matrix = read_face(path, "letterbox", np.zeros((32, 32, 3), np.uint8))
+        np.testing.assert_allclose(transform(matrix, face), start, atol=1e-3)
+    square = points[2]  # 50 x 50 pixels: by hand
+    np.testing.assert_allclose(square[:3], [[0.28125, 0.28125], [48.71875] * 2, [24.5] * 2])
 
 
 def test_floats_when_not_rounded(made):
