@@ -12,11 +12,18 @@ matrix warps the pixels and moves the points. `crop_matrix` goes from original i
 torch tensors, and leading batch axes.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-Crop = Literal["letterbox", "stretch", "center"]
+Crop = Literal["letterbox", "stretch", "center"]  # of the whole image
+CropName = Literal[Crop, "box"]
+
+
+class BoxCrop(NamedTuple):
+    """The crop that follows each face's box, see `box_matrix`; `margin` is its share."""
+
+    margin: float
 
 
 def scale_matrix(sx: float, sy: float) -> np.ndarray:
@@ -51,6 +58,28 @@ def crop_matrix(crop: Crop, width: int, height: int, size: int) -> np.ndarray:
     matrix = scale_matrix(across / width, down / height)
     matrix[:, 2] += x, y
     return matrix
+
+
+def box_matrix(box: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """Return the (2, 3) float64 matrix from an image's pixels to the square input about a box.
+
+    Args:
+        box: x0, y0, x1, y1, the positions of its edges in the coordinates drawn above: the box
+            around the pixel columns 3 to 5 reaches from 2.5 to 5.5.
+        margin: share of the box's larger side that is added to it at every side.
+        size: side of the input, in pixels.
+
+    The square has the box's centre. It need not be whole pixels, and may reach over the image.
+    """
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    scale = size / (max(x1 - x0, y1 - y0) * (1 + 2 * margin))
+    middle = (size - 1) / 2
+    return np.array(
+        [
+            [scale, 0.0, middle - scale * (x0 + x1) / 2],
+            [0.0, scale, middle - scale * (y0 + y1) / 2],
+        ]
+    )
 
 
 def compose(second, first):

@@ -13,7 +13,7 @@ def load(name):
     return Layout(**OmegaConf.to_container(OmegaConf.create(text)))
 
 
-@pytest.fixture(params=["thousand", "ibug68"])
+@pytest.fixture(params=["thousand", "ibug68", "wflw98"])
 def layout(request):
     return load(request.param)
 
@@ -45,6 +45,18 @@ def test_the_permutation_of_68_points():
     assert load("ibug68").flip_permutation().tolist() == expected
 
 
+def test_the_permutation_of_98_points():
+    pairs = [(i, 32 - i) for i in range(16)] + [(33 + i, 46 - i) for i in range(5)]
+    pairs += [(38 + i, 50 - i) for i in range(4)] + [(55, 59), (56, 58)]
+    pairs += [(60 + i, 72 - i) for i in range(5)] + [(65 + i, 75 - i) for i in range(3)]
+    pairs += [(76, 82), (77, 81), (78, 80), (83, 87), (84, 86)]
+    pairs += [(88, 92), (89, 91), (93, 95), (96, 97)]
+    expected = list(range(98))
+    for a, b in pairs:
+        expected[a], expected[b] = b, a
+    assert load("wflw98").flip_permutation().tolist() == expected
+
+
 def test_flipping_twice_is_nothing(layout):
     flip = layout.flip_permutation()
     assert sorted(flip) == list(range(layout.num_points))
@@ -58,7 +70,8 @@ def test_regions_hold_every_point_once(layout):
 
 def test_eyes_are_outer_corners_and_each_other_s_mirror(layout):
     a, b = layout.eyes
-    assert {"thousand": (650, 777), "ibug68": (36, 45)}[layout.name] == (a, b)
+    corners = {"thousand": (650, 777), "ibug68": (36, 45), "wflw98": (60, 72)}
+    assert corners[layout.name] == (a, b)
     assert layout.flip_permutation()[a] == b
 
 

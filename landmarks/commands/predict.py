@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, rebuild_model, trusted
+from landmarks.data.boxes import frame_faces
 from landmarks.data.faces import Faces
 from landmarks.data.images import find_images, read_image
 from landmarks.data.loader import Batches, choose_workers
@@ -53,10 +54,12 @@ def predict(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
             f"{content['num_points'] - 1}: predict with a model of that layout."
         )
+    config = content["config"]
+    faces, crop = frame_faces(faces, config["crop"], config.get("box_margin", 0.0))
     batches = Batches(
         *(faces, np.arange(len(faces))),
-        crop=content["config"]["crop"],
-        size=content["config"]["input_size"],
+        crop=crop,
+        size=config["input_size"],
         batch_size=batch_size,
         workers=choose_workers(workers, where.type),
         pin_memory=where.type == "cuda",

@@ -11,13 +11,14 @@ import torch
 from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, choose_layout
+from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.images import read_image
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
 from landmarks.ema import Ema
 from landmarks.engine import fit, predict
 from landmarks.errors import UserError
-from landmarks.geometry import Crop
+from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
@@ -26,6 +27,7 @@ from landmarks.runs import FINISHED
 from landmarks.settings import (
     Count,
     Duration,
+    NonNegative,
     Positive,
     PositiveInt,
     Share,
@@ -48,7 +50,9 @@ def train(
     scheduler: dict,
     split: dict,
     input_size: PositiveInt,
-    crop: Crop,
+    crop: CropName,
+    box_margin: NonNegative,
+    box_from: BoxSource,
     epochs: PositiveInt | None,
     max_time: Duration | None,
     batch_size: PositiveInt,
@@ -75,7 +79,7 @@ def train(
     where = choose_device(device)
     precision = Precision(amp, where)
 
-    faces = build(data, part="train")
+    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from)
     named = choose_layout(layout, faces.num_points)
     split_file = run / "split.npz"
     if resume and split_file.is_file():

@@ -1,10 +1,12 @@
 """One face's pixels from the original image to the network's input."""
 
+import math
+
 import cv2
 import numpy as np
 
 from landmarks.data.images import decode, jpeg_size, read_bytes
-from landmarks.geometry import Crop, crop_matrix, crop_rectangle
+from landmarks.geometry import Crop, compose, crop_matrix, crop_rectangle, scale_matrix
 
 REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -14,7 +16,7 @@ REDUCED = {
 }
 
 
-def read_face(path: str, crop: Crop, out: np.ndarray) -> np.ndarray | None:
+def read_face(path: str, crop: Crop | np.ndarray, out: np.ndarray) -> np.ndarray | None:
     """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
     A JPEG that will be shrunk is decoded at half its size, a quarter or an eighth: the decoder
@@ -34,19 +36,22 @@ def read_face(path: str, crop: Crop, out: np.ndarray) -> np.ndarray | None:
     return crop_face(image, crop, out, original, reduced)
 
 
-def averaging(crop: Crop, width: int, height: int, size: int) -> tuple[int, int]:
+def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:
     """Return how many columns and rows of an image may be averaged before it is scaled.
 
     What is left to do is a scale above 1/2, where interpolation between neighbours skips no pixel,
     or one up to 17/16: an image a little short of twice the size is halved all the same.
     """
+    if isinstance(crop, np.ndarray):
+        blocks = max(1, int(17 / (16 * crop[0, 0])))
+        return blocks, blocks
     _, _, across, down = crop_rectangle(crop, width, height, size)
     return max(1, (width + width // 16) // across), max(1, (height + height // 16) // down)
 
 
 def crop_face(
     image: np.ndarray,
-    crop: Crop,
+    crop: Crop | np.ndarray,
     out: np.ndarray,
     original: tuple[int, int] | None = None,
     reduced: int = 1,
@@ -55,7 +60,8 @@ def crop_face(
 
     Args:
         image: (H, W, 3) uint8 BGR, already `reduced` times smaller than the original.
-        crop: see `landmarks.geometry.crop_rectangle`.
+        crop: see `landmarks.geometry.crop_rectangle`; or the matrix itself, one of
+            `landmarks.geometry.box_matrix`, which is then followed exactly.
         out: comes zeroed: what lies outside the image stays black.
         original: width and height of the original image; None: `image` is the original.
         reduced: divides what `averaging` returns, rounded down to a power of two.
@@ -66,6 +72,9 @@ def crop_face(
     width, height = original or (image.shape[1], image.shape[0])
     size = out.shape[0]
     columns, rows = averaging(crop, width, height, size)
+    if isinstance(crop, np.ndarray):
+        _warp(image, crop, out, (width, height), columns // reduced, reduced)
+        return crop
     columns, rows = columns // reduced, rows // reduced
     width -= width % (columns * reduced)
     height -= height % (rows * reduced)
@@ -80,3 +89,38 @@ def crop_face(
     place = out[max(0, y) : max(0, y) + image.shape[0], max(0, x) : max(0, x) + image.shape[1]]
     place[:] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return crop_matrix(crop, width, height, size)
+
+
+def _warp(
+    image: np.ndarray,
+    matrix: np.ndarray,
+    out: np.ndarray,
+    original: tuple[int, int],
+    blocks: int,
+    reduced: int,
+) -> None:
+    """Warp what a scale and shift shows of an image into `out` (S, S, 3) RGB.
+
+    The blocks to average lie on a grid from the image's corner, so that they are the same pixels
+    whether the decoder has averaged already or not. Only blocks in sight are touched.
+    """
+    size, step = out.shape[0], blocks * reduced  # original pixels an averaged one
+    spans = []
+    for axis, length in enumerate(original):
+        scale, shift = matrix[axis, axis], matrix[axis, 2]
+        first, last = (((edge - shift) / scale + 0.5) / step for edge in (-0.5, size - 0.5))
+        # One block more at each end, for the interpolation at the edge.
+        begin, end = max(0, math.floor(first) - 1), min(length // step, math.ceil(last) + 1)
+        if end <= begin:
+            return  # nothing of the image is in sight
+        spans.append((begin, end))
+    (left, right), (top, bottom) = spans
+    image = image[top * blocks : bottom * blocks, left * blocks : right * blocks]
+    if blocks > 1:
+        image = cv2.resize(image, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    to_original = scale_matrix(step, step)
+    to_original[:, 2] += left * step, top * step
+    image = cv2.warpAffine(
+        image, compose(matrix, to_original), (size, size), flags=cv2.INTER_LINEAR
+    )
+    out[:] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

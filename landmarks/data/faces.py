@@ -15,12 +15,16 @@ class Faces:
 
     Args:
         folder: the images' folder.
-        names: (N,) bytes, UTF-8 file names inside `folder`.
+        names: (N,) bytes, UTF-8 file names inside `folder`; one may stand several times where an
+            image shows several faces.
         points: (N, K, 2) float32, (x, y) in original pixels, NaN where unlabelled; None: no labels.
             Never written to.
         wanted: (N, M) int32, the points a submission asks of each face, in its order; None: none.
         source: the file the faces were read from, for messages.
         rows: (n,) the faces whose images can be used; None: all.
+        boxes: (N, 4) float32, x0, y0, x1, y1 of each face, the positions of its edges in the
+            points' own coordinates (see `landmarks.geometry.box_matrix`), NaN where it has none;
+            None: the data set has no boxes.
     """
 
     folder: Path
@@ -29,6 +33,7 @@ class Faces:
     wanted: np.ndarray | None = None
     source: str = ""
     rows: np.ndarray | None = None
+    boxes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,13 +84,17 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def check_names(names: np.ndarray, source: str, first_line: int = 2) -> None:
+def check_names(
+    names: np.ndarray, source: str, first_line: int = 2, column: int = 1, unique: bool = True
+) -> None:
     """Refuse file names that leave the images folder, and names that stand twice.
 
     Args:
         names: (N,) bytes.
         source: the file they come from.
         first_line: the line of that file that holds the first name.
+        column: of the names in that file.
+        unique: refuse names that stand twice; else an image may show several faces.
     """
     joined = b"\n".join(names.tolist())
     try:
@@ -93,16 +102,20 @@ def check_names(names: np.ndarray, source: str, first_line: int = 2) -> None:
     except UnicodeDecodeError as error:
         line = joined.count(b"\n", 0, error.start) + first_line
         raise UserError(
-            f"{source}, line {line}, column 1: the file name is not UTF-8; save the file as UTF-8."
+            f"{source}, line {line}, column {column}: the file name is not UTF-8; save the file as "
+            f"UTF-8."
         ) from error
     if any(sign in joined for sign in (b"/", b"\\", b"~", b":")) or b"" in names:
         for row, name in enumerate(names):
-            check_name(name.decode(), f"{source}, line {row + first_line}, column 1")
+            check_name(name.decode(), f"{source}, line {row + first_line}, column {column}")
+    if not unique:
+        return
     order = np.argsort(names, kind="stable")
     twins = np.flatnonzero(names[order][1:] == names[order][:-1])
     if len(twins):
         first, second = (int(order[twins[0] + i]) + first_line for i in (0, 1))
         raise UserError(
-            f"{source}, line {second}, column 1: the file name '{names[order[twins[0]]].decode()}' "
-            f"already stands in line {first}; leave one of them out."
+            f"{source}, line {second}, column {column}: the file name "
+            f"'{names[order[twins[0]]].decode()}' already stands in line {first}; leave one of "
+            f"them out."
         )

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from landmarks.data.crop import read_face
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
-from landmarks.geometry import invert, transform
+from landmarks.geometry import BoxCrop, Crop, box_matrix, invert, transform
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,17 @@ class Batch(NamedTuple):
 
 
 class CroppedFaces(Dataset):
-    """Reads and crops faces, a batch at a time (`__getitems__`), in the process that asks."""
+    """Reads and crops faces, a batch at a time (`__getitems__`), in the process that asks.
 
-    def __init__(self, faces: Faces, crop: str, size: int):
+    Args:
+        faces: of a `BoxCrop`, with boxes.
+        crop: as `landmarks.data.boxes.frame_faces` returns it.
+        size: side of the input, in pixels.
+    """
+
+    def __init__(self, faces: Faces, crop: Crop | BoxCrop, size: int):
+        if crop == "box":  # a bare name: no margin, and perhaps no boxes
+            raise ValueError("crop=box reaches the loader through frame_faces, as a BoxCrop")
         self.faces, self.crop, self.size = faces, crop, size
 
     def __len__(self) -> int:
@@ -53,7 +61,7 @@ class CroppedFaces(Dataset):
         matrices = np.tile(np.eye(2, 3), (count, 1, 1))
         readable = np.zeros(count, bool)
         for i, row in enumerate(rows):
-            matrix = read_face(self.faces.path(row), self.crop, pixels[i])
+            matrix = read_face(self.faces.path(row), self._crop_of(row), pixels[i])
             if matrix is not None:
                 matrices[i], readable[i] = matrix, True
         if self.faces.points is None:
@@ -68,6 +76,11 @@ class CroppedFaces(Dataset):
             torch.tensor(rows),
             torch.from_numpy(readable),
         )
+
+    def _crop_of(self, row: int) -> Crop | np.ndarray:
+        if isinstance(self.crop, BoxCrop):
+            return box_matrix(self.faces.boxes[row], self.crop.margin, self.size)
+        return self.crop
 
 
 class BatchOrder:
@@ -121,7 +134,7 @@ class Batches:
         faces: Faces,
         rows: np.ndarray,
         *,
-        crop: str,
+        crop: Crop | BoxCrop,
         size: int,
         batch_size: int,
         seed: int | None = None,
@@ -196,7 +209,7 @@ def choose_workers(workers: Workers, device: str) -> int:
     return 0 if device == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
 
 
-def mean_points(faces: Faces, rows: np.ndarray, crop: str, size: int) -> np.ndarray:
+def mean_points(faces: Faces, rows: np.ndarray, crop: Crop | BoxCrop, size: int) -> np.ndarray:
     """Return the mean shape (K, 2) float32 in input pixels, over at most 512 of these faces.
 
     A point that none of them has labelled takes the mean of the others.

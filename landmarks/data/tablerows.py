@@ -1,0 +1,167 @@
+"""The rows of a table file, CSV, TSV or Parquet: file names and numbers, block by block."""
+
+import csv
+from collections.abc import Iterator
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+
+from landmarks.data.fields import parse_name, parse_numbers
+from landmarks.data.labels import FLOAT32_MAX
+from landmarks.errors import UserError
+
+BLOCK = 1 << 18  # fields parsed at once
+PARQUET = (".parquet", ".pq")
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns.
+
+    Raises:
+        UserError: if the file cannot be read as a table.
+    """
+    if path.suffix.lower() in PARQUET:
+        return _open_parquet(path).schema_arrow.names
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        try:
+            header = next(csv.reader(text, delimiter=_separator(path)), [])
+        except csv.Error as error:
+            raise UserError(f"{path}, line 1: not the header of a table ({error}).") from error
+    return [name.strip() for name in header]
+
+
+def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield names (n,) bytes and numbers (n, m) float32, NaN where empty, in bounded memory.
+
+    Args:
+        name: which column (from 0) holds the file names.
+        numbers: which columns hold the numbers, in the order wanted.
+
+    Raises:
+        UserError: with file, line or record, and column, for a malformed row.
+    """
+    header = read_header(path)
+    if path.suffix.lower() in PARQUET:
+        try:
+            yield from _parquet_rows(path, header, name, numbers)
+        except ValueError as error:  # pyarrow's own errors are ValueErrors
+            raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+        return
+    rows: list[tuple[int, list[str]]] = []
+    for line, row in _text_rows(path, len(header)):
+        rows.append((line, row))
+        if len(rows) * (len(numbers) + 1) >= BLOCK:
+            yield _parse(path, header, rows, name, numbers)
+            rows = []
+    if rows:
+        yield _parse(path, header, rows, name, numbers)
+
+
+def _separator(path: Path) -> str:
+    """Return what parts the columns: the contest's own .csv files hold TABs."""
+    with path.open("rb") as file:
+        line = file.readline().decode(errors="replace")
+    return max("\t,;", key=line.count)
+
+
+def _text_rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of all rows but the header."""
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter=_separator(path), strict=True)
+        empty = 0
+        try:
+            next(reader)
+            for row in reader:
+                if not row:
+                    empty = empty or reader.line_num
+                    continue
+                if empty:  # not at the end of the file
+                    raise UserError(f"{path}, line {empty}: the line is empty; delete it.")
+                if len(row) != width:
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: {len(row)} columns where the header has "
+                        f"{width}."
+                    )
+                yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}, line {_find_undecodable(path)}: not UTF-8; save the file as UTF-8."
+            ) from error
+        except csv.Error as error:
+            raise UserError(f"{path}, line {reader.line_num}: not a row ({error}).") from error
+
+
+def _find_undecodable(path: Path) -> int:
+    """Return the first line that is not UTF-8; the reader, far ahead, cannot tell."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.decode(errors="ignore").encode() != line:
+                return number
+    return number  # the last one was cut off inside a sign
+
+
+def _parse(
+    path: Path, header: list[str], rows: list, name: int, numbers: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    def where(i: int) -> str:
+        return _where(path, f"line {rows[i // len(numbers)][0]}", header, numbers[i % len(numbers)])
+
+    names = [
+        parse_name(row[name], _where(path, f"line {line}", header, name)) for line, row in rows
+    ]
+    if not numbers:
+        return np.array(names), np.empty((len(rows), 0), np.float32)
+    pick = itemgetter(*numbers, *numbers[:1])  # always more than one, so that it is a tuple
+    values = parse_numbers([field for _, row in rows for field in pick(row)[:-1]], where)
+    return np.array(names), values.reshape(len(rows), len(numbers))
+
+
+def _where(path: Path, row: str, header: list[str], column: int) -> str:
+    return f"{path}, {row}, column {column + 1} ('{header[column]}')"
+
+
+def _open_parquet(path: Path):
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise UserError(
+            f"{path}: to read Parquet needs pyarrow: pip install 'landmarks[parquet]'."
+        ) from error
+    try:
+        return ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}).") from error
+
+
+def _parquet_rows(
+    path: Path, header: list[str], name: int, numbers: list[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from pyarrow import types
+
+    file = _open_parquet(path)
+    for column in numbers:
+        kind = file.schema_arrow.field(column).type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)):
+            raise UserError(
+                f"{path}, column {column + 1} ('{header[column]}'): numbers belong here; found "
+                f"{kind}."
+            )
+    first = 1
+    wanted = [header[column] for column in (name, *numbers)]
+    for batch in file.iter_batches(max(1, BLOCK // len(wanted)), columns=wanted):
+        names = [
+            parse_name(str(text or ""), _where(path, f"record {row}", header, name))
+            for row, text in enumerate(batch.column(header[name]).to_pylist(), start=first)
+        ]
+        values = np.empty((len(names), len(numbers)), np.float32)
+        for i, column in enumerate(numbers):
+            # Nulls become NaN.
+            exact = batch.column(header[column]).to_numpy(zero_copy_only=False).astype(np.float64)
+            bad = np.flatnonzero(np.abs(exact) > FLOAT32_MAX)
+            if len(bad):
+                where = _where(path, f"record {first + bad[0]}", header, column)
+                raise UserError(f"{where}: '{exact[bad[0]]}' is not a number.")
+            values[:, i] = exact
+        yield np.array(names), values
+        first += len(names)

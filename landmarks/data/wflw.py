@@ -1,0 +1,87 @@
+"""`data=wflw`: WFLW's lists, 98 points and a box a face, several faces an image."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from landmarks.data.cachefolder import describe_source
+from landmarks.data.faces import Faces, check_names
+from landmarks.data.fields import parse_numbers
+from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.errors import UserError
+from landmarks.settings import PositiveInt
+
+VERSION = 1
+BLOCK = 1024  # lines parsed at once
+POINTS, BOX, ATTRIBUTES = 98, 4, 6
+NUMBERS = 2 * POINTS + BOX
+FIELDS = NUMBERS + ATTRIBUTES + 1  # the last is the image's name
+LISTS = "list_98pt_rect_attr_train_test"
+
+
+def read_faces(
+    root: str,
+    *,
+    part: Literal["train", "test"] = "train",
+    cache_dir: str | None = None,
+    limit: PositiveInt | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> Faces:
+    """Return the faces of a WFLW list, in its order, with their boxes.
+
+    Args:
+        root: holds WFLW_images/ and, itself or in WFLW_annotations/,
+            list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt and ..._test.txt.
+        part: which of the two lists.
+        cache_dir: where the points are kept in binary; None: the user's cache folder.
+        limit: only so many faces, the first ones; None: all.
+        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+
+    Points and boxes are used as they are: the first pixel's centre is (0, 0).
+
+    Raises:
+        UserError: if there is no such list, it is malformed, or an image cannot be read.
+    """
+    base, file = Path(root), f"list_98pt_rect_attr_{part}.txt"
+    places = [base / "WFLW_annotations" / LISTS / file, base / LISTS / file, base / file]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UserError(
+            f"There is no {file} in '{root}': looked for there, in {LISTS}/ and in "
+            f"WFLW_annotations/{LISTS}/; set data.root=FOLDER."
+        )
+    source = describe_source(path, VERSION)
+    arrays = map_faces("wflw", source, lambda: _read(path), cache_dir)
+    return to_faces(
+        *(arrays, base / "WFLW_images", str(path)),
+        **{"part": part, "limit": limit, "on_error": on_error, "cache_dir": cache_dir},
+    )
+
+
+def _read(path: Path) -> Iterator[Arrays]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
+        first = 1
+        while lines := list(islice(text, BLOCK)):
+            yield _parse(path, first, lines)
+            first += len(lines)
+
+
+def _parse(path: Path, first: int, lines: list[str]) -> Arrays:
+    rows = []
+    for number, line in enumerate(lines, start=first):
+        rows.append(line.split())
+        if len(rows[-1]) != FIELDS:
+            raise UserError(
+                f"{path}, line {number}: {len(rows[-1])} fields where {2 * POINTS} coordinates, "
+                f"{BOX} numbers of a box, {ATTRIBUTES} attributes and a name make {FIELDS}."
+            )
+    names = np.array([row[-1].encode(errors="surrogateescape") for row in rows])
+    check_names(names, str(path), first, FIELDS, unique=False)
+    values = parse_numbers(
+        [field for row in rows for field in row[:NUMBERS]],
+        lambda i: f"{path}, line {first + i // NUMBERS}, column {i % NUMBERS + 1}",
+    ).reshape(len(rows), NUMBERS)
+    return Arrays(names, values[:, :-BOX].reshape(-1, POINTS, 2), values[:, -BOX:])

@@ -1,0 +1,340 @@
+"""Every data format, from the same known faces: what is read, kept, refused and trained on."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks import cli
+from landmarks.checkpoint import load_checkpoint
+from landmarks.errors import UserError
+
+K = 98  # WFLW's; the others take any
+FORMATS = ["ibug", "wflw", "coco", "table-csv", "table-tsv", "table-parquet"]
+WITH_BOXES = FORMATS[1:]
+WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
+COCO = {
+    f"{part}_{what}": place
+    for part in ("train", "test")
+    for what, place in (("annotations", f"{part}.json"), ("images", "images"))
+}
+
+
+def known_faces():
+    """Eight training and three test faces; NaN where unlabelled; numbers exact in float32."""
+    rng, parts = np.random.default_rng(0), {}
+    for part, folder, count in (("train", "helen/trainset", 8), ("test", "lfpw/testset", 3)):
+        points = rng.integers(4, 4 * 56, (count, K, 2)) / 4
+        points[rng.random((count, K)) < 0.1] = np.nan
+        points[0, -1] = np.nan
+        low = rng.integers(0, 20, (count, 2)) / 2
+        boxes = np.concatenate([low, low + rng.integers(60, 90, (count, 2)) / 2], axis=1)
+        names = [f"{folder}/{i}ü.png" for i in range(count)]
+        parts[part] = SimpleNamespace(names=names, points=points, boxes=boxes)
+    return parts
+
+
+def write_images(folder, parts):
+    for i, name in enumerate(name for part in parts.values() for name in part.names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image = np.full((64, 60, 3), 60 + 10 * i, np.uint8)
+        (folder / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def write_ibug(root, parts):
+    write_images(root, parts)
+    for part in parts.values():
+        for name, points in zip(part.names, part.points + 1, strict=True):
+            lines = "".join(f"{x} {y}\n" for x, y in points)
+            text = f"version: 1\nn_points:  {len(points)}\n{{\n{lines}}}\n"
+            (root / name).with_suffix(".pts").write_text(text)
+    return {"root": str(root)}
+
+
+def write_wflw(root, parts):
+    write_images(root / "WFLW_images", parts)
+    for key, part in parts.items():
+        path = root / WFLW.format(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = zip(part.points, part.boxes, part.names, strict=True)
+        path.write_text(
+            "".join(" ".join(map(str, [*p.ravel(), *b, *"010000", n])) + "\n" for p, b, n in rows)
+        )
+    return {"root": str(root)}
+
+
+def write_coco(root, parts):
+    write_images(root / "images", parts)
+    for key, part in parts.items():
+        images = [{"id": 7 * i, "file_name": name} for i, name in enumerate(part.names)]
+        faces = []
+        for i, (points, (x0, y0, x1, y1)) in enumerate(zip(part.points, part.boxes, strict=True)):
+            seen = 2 * ~np.isnan(points[:, :1])
+            keypoints = np.hstack([np.nan_to_num(points), seen]).ravel().tolist()
+            box = [x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0]
+            faces.append({"id": i, "image_id": 7 * i, "keypoints": keypoints, "bbox": box})
+        content = {"images": images, "annotations": faces[::-1]}  # in any order
+        (root / f"{key}.json").write_text(json.dumps(content))
+    return {"root": str(root), **COCO}
+
+
+def columns_of(part):
+    columns = {"image": part.names}
+    for k in range(K):
+        columns |= {f"x_{k}": part.points[:, k, 0], f"y_{k}": part.points[:, k, 1]}
+    for i, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1")):
+        columns[name] = part.boxes[:, i]
+    return columns
+
+
+def write_table(root, parts, ending):
+    import pandas as pd
+
+    write_images(root, parts)
+    for key, part in parts.items():
+        table = pd.DataFrame(columns_of(part))
+        path = root / f"{key}.{ending}"
+        if ending == "parquet":
+            pytest.importorskip("pyarrow")
+            table.to_parquet(path)
+        else:
+            table.to_csv(path, sep={"csv": ",", "tsv": "\t"}[ending], index=False)
+    return {part: str(root / f"{part}.{ending}") for part in ("train", "test")}
+
+
+def write(name, root, parts):
+    """Write the faces in a format; return its module and the reader's settings."""
+    kind, _, ending = name.partition("-")
+    module = importlib.import_module(f"landmarks.data.{kind}")
+    if kind == "table":
+        return module, write_table(root, parts, ending)
+    return module, {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco}[kind](root, parts)
+
+
+@pytest.fixture(params=FORMATS)
+def written(request, tmp_path):
+    parts = known_faces()
+    module, settings = write(request.param, tmp_path, parts)
+    return SimpleNamespace(name=request.param, parts=parts, module=module, settings=settings)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_same_faces_in_every_format(written, part, monkeypatch):
+    known = written.parts[part]
+    for again in (False, True):
+        if again:  # from the cache
+
+            def refuse(*_):
+                raise AssertionError("read again")
+
+            monkeypatch.setattr(written.module, "_read", refuse)
+        faces = written.module.read_faces(**written.settings, part=part)
+        assert [faces.name(row) for row in range(len(faces))] == known.names
+        assert np.array_equal(faces.points, known.points, equal_nan=True)
+        assert isinstance(faces.points, np.memmap) and faces.points.dtype == np.float32
+        assert faces.rows.tolist() == list(range(len(known.names))) and faces.wanted is None
+        if written.name in WITH_BOXES:
+            assert np.array_equal(faces.boxes, known.boxes) and faces.boxes.dtype == np.float32
+        else:
+            assert faces.boxes is None
+    assert len(written.module.read_faces(**written.settings, part=part, limit=2)) == 2
+
+
+def test_a_missing_image_stops_or_is_left_out(written, tmp_path):
+    (image,) = tmp_path.rglob("trainset/3ü.png")
+    image.unlink()
+    with pytest.raises(UserError, match=r"1 of 8 images .*trainset/3ü\.(png|jpg)"):
+        written.module.read_faces(**written.settings)
+    faces = written.module.read_faces(**written.settings, on_error="skip")
+    assert faces.rows.tolist() == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("name", WITH_BOXES)
+def test_an_image_may_show_several_faces(name, tmp_path):
+    parts = known_faces()
+    known = parts["train"]
+    write_images(tmp_path / "first", parts)
+    known.names[4] = known.names[3]
+    module, settings = write(name, tmp_path, parts)
+    faces = module.read_faces(**settings)
+    assert [faces.name(row) for row in range(8)] == known.names
+    assert np.array_equal(faces.points, known.points, equal_nan=True)
+
+
+BROKEN = {
+    # format: file, text, what takes its place (first occurrence), what the sentence holds
+    "pts, header": ("ibug", "0ü.pts", "{\n", "", ["line 1", "n_points"]),
+    "pts, cut off": ("ibug", "0ü.pts", "}", "", ["line 102", "cut off"]),
+    "pts, count": ("ibug", "0ü.pts", "98", "99", ["line 2", "99 points", "98 follow"]),
+    "pts, line": ("ibug", "0ü.pts", "{\n", "{\n1\n", ["line 4", "x and y", "'1'"]),
+    "pts, another K": ("ibug", "2ü.pts", " 98\n{\n", " 99\n{\n1 1\n", ["99 points", "has 98"]),
+    "wflw, fields": ("wflw", "*train.txt", "\n", " 7\n", ["line 1", "208 fields", "207"]),
+    "wflw, number": ("wflw", "*train.txt", "nan", "1_0", ["line 1, column ", "'1_0'"]),
+    "wflw, name": ("wflw", "*train.txt", "helen/", "../", ["line 1, column 207", "leaves"]),
+    "coco, JSON": ("coco", "train.json", "]", "", ["line 1, column ", "not JSON"]),
+    "coco, name": ("coco", "train.json", "helen/", "../", ["images[0]", "leaves"]),
+    "coco, image": ("coco", "train.json", '"image_id": 49', '"image_id": 5', ["annotations[0]"]),
+    "coco, length": ("coco", "train.json", '"keypoints": [', '"keypoints": [1, ', ["295 numbers"]),
+    "coco, number": ("coco", "train.json", '"bbox": [', '"bbox": [NaN, ', ["[0], bbox", "'nan'"]),
+    "csv, columns": ("table-csv", "train.csv", "helen", "a,helen", ["line 2", "202 columns"]),
+    "csv, not UTF-8": ("table-csv", "train.csv", "/1ü", "/1\udcfc", ["line 3", "not UTF-8"]),
+    "coco, not UTF-8": ("coco", "train.json", "helen", "hel\udcfcn", ["line 1", "not UTF-8"]),
+    "wflw, not UTF-8": ("wflw", "*train.txt", "/1ü", "/1\udcfc", ["line 2, column 207", "UTF-8"]),
+    "csv, name": ("table-csv", "train.csv", "helen/", "../", ["line 2, column 1 ('image')"]),
+    "csv, no name": ("table-csv", "train.csv", "image", "what", ["line 1", "data.name_column"]),
+    "csv, no y": ("table-csv", "train.csv", "y_3,", "z_3,", ["line 1", "no column for y of"]),
+    "csv, two kinds": ("table-csv", "train.csv", "y_3,", "y3,", ["line 1", "'x_0' and 'y3'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "file", "old", "new", "said"), BROKEN.values(), ids=BROKEN)
+def test_malformed_files_are_refused_in_one_sentence(name, file, old, new, said, tmp_path, cache):
+    module, settings = write(name, tmp_path, known_faces())
+    path = next(p for p in sorted(tmp_path.rglob(file)) if "trainset" in str(p) or name != "ibug")
+    text = path.read_text()
+    assert old in text
+    path.write_bytes(text.replace(old, new, 1).encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError) as refused:
+        module.read_faces(**settings)
+    message = str(refused.value)
+    assert str(path) in message and "\n" not in message
+    for words in said:
+        assert words in message
+    assert not [folder for kind in cache.iterdir() for folder in kind.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "between", "line", "column"),
+    [("ibug", "trainset/5ü.pts", " ", 6, 2), ("wflw", "*train.txt", " ", 6, 6),
+     ("table-csv", "train.csv", ",", 7, 7), ("table-tsv", "train.tsv", "\t", 7, 7)],
+)  # fmt: skip
+def test_a_field_that_is_no_number_is_named(name, file, between, line, column, tmp_path):
+    module, settings = write(name, tmp_path, known_faces())
+    (path,) = tmp_path.rglob(file)
+    lines = path.read_text().split("\n")
+    fields = lines[line - 1].split(between)
+    fields[column - 1] = "1_5"
+    lines[line - 1] = between.join(fields)
+    path.write_text("\n".join(lines))
+    said = rf"{path}, line {line}, column {column}\b.*: '1_5' is not a number"
+    with pytest.raises(UserError, match=said):
+        module.read_faces(**settings)
+
+
+def test_nothing_there_names_what_to_set(tmp_path):
+    nowhere = str(tmp_path / "nowhere")
+    for name in ("ibug", "wflw"):
+        with pytest.raises(UserError, match=r"nowhere.*data\.root=FOLDER"):
+            importlib.import_module(f"landmarks.data.{name}").read_faces(nowhere)
+    from landmarks.data import coco, table
+
+    with pytest.raises(UserError, match=r"nowhere.*data\.test_annotations=FILE"):
+        coco.read_faces(nowhere, **COCO, part="test")
+    with pytest.raises(UserError, match=r"nowhere.*data\.train=FILE"):
+        table.read_faces(nowhere, "no")
+
+
+def test_ibug_s_parts_and_first_pixel_are_settings(tmp_path):
+    from landmarks.data.ibug import read_faces
+
+    parts = known_faces()
+    root = write_ibug(tmp_path, parts)["root"]
+    points = read_faces(root, one_based=False).points
+    assert np.array_equal(points, parts["train"].points + 1, equal_nan=True)
+    assert len(read_faces(root, test_folders=[])) == 11
+    assert len(read_faces(root, test_folders=["helen/trainset"], part="test")) == 8
+    with pytest.raises(UserError, match=r"No test faces.*in all folders named ibug"):
+        read_faces(root, test_folders=["ibug"], part="test")
+
+
+def test_coco_leaves_out_crowds_and_faces_without_labels(tmp_path, caplog):
+    from landmarks.data.coco import read_faces
+
+    parts = known_faces()
+    settings = write_coco(tmp_path, parts)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    content["annotations"][1]["keypoints"][2::3] = [0] * K
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    faces = read_faces(**settings)
+    assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
+    assert "Left out 1 annotations" in caplog.text
+    for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
+        content["annotations"] = annotations
+        (tmp_path / "test.json").write_text(json.dumps(content))
+        faces = read_faces(**settings, part="test")
+        assert faces.points is None and len(faces) == (8 if annotations is None else 1)
+    assert faces.boxes.tolist() == [[0.5, 1.5, 3.5, 5.5]]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["x_0,y_0,x_1,y_1", "x0,y0,x1,y1", "0_x,0_y,1_x,1_y", "Point_0_X,Point_0_Y,Point_1_X,Point_1_Y",
+     "Point_M0_X,Point_M0_Y,Point_M1_X,Point_M1_Y", "landmark_0_x,landmark_0_y,landmark_1_x,"
+     "landmark_1_y", "x1,y1,x2,y2", "kp.x.1,kp.y.1,kp.x.2,kp.y.2"],
+)  # fmt: skip
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
+def test_columns_of_points_are_found_by_their_index(tmp_path, columns, order):
+    from landmarks.data.table import read_faces
+
+    names = columns.split(",")
+    path = tmp_path / "t.csv"
+    header = ["age", *(names[i] for i in order), "Name"]
+    row = ["7", *(str([1.5, 2, 3, ""][i]) for i in order), "a.png"]
+    path.write_text(";".join(header) + "\n" + ";".join(row) + "\n\n")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    points = read_faces(str(path), "").points
+    assert np.array_equal(points, [[[1.5, 2], [3, np.nan]]], equal_nan=True)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    from landmarks.data.table import read_faces
+
+    (tmp_path / "t.parquet").write_bytes(b"nothing")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(UserError, match=r"needs pyarrow: pip install 'landmarks\[parquet\]'"):
+        read_faces(str(tmp_path / "t.parquet"), "")
+
+
+TINY = [
+    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=2", "epochs=1"),
+    *("split.share=0.25", "amp=off", "device=cpu", "workers=0", "run_dir=runs/a"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("coco", [f"data.{key}={value}" for key, value in COCO.items()]),
+        ("wflw", ["crop=box", "box_margin=0.5"]),
+        ("ibug", ["crop=box", "box_from=points"]),
+    ],
+)
+def test_trains_and_predicts_end_to_end(name, settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    parts = known_faces()
+    write(name, tmp_path / "set", parts)
+    data = [f"data={name}", f"data.root={tmp_path / 'set'}"]
+    assert cli.main(["train", *data, *settings, *TINY]) == 0
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    assert content["layout"]["name"] == "wflw98" and content["num_points"] == K
+    assert np.isfinite(content["metrics"]["val_mse"])
+    test = ["predict", "device=cpu", "amp=off", "workers=0", "run_dir=out"]
+    if name != "ibug":
+        assert cli.main(test) == 0
+        lines = Path("out/predictions.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines[1:]] == parts["test"].names
+    if name == "coco":
+        return
+    assert content["config"]["box_margin"] == {"wflw": 0.5, "ibug": 0.25}[name]
+    no_boxes = [] if name == "ibug" else [f"input={tmp_path / 'set'}"]
+    capsys.readouterr()
+    assert cli.main([*test, *no_boxes]) == 1
+    refused = capsys.readouterr().err
+    assert "crop=box needs a box of each face" in refused and refused.count("\n") == 1
