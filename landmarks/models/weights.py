@@ -13,7 +13,7 @@ from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "stages.", "encoder.")
-PATIENCE = 6  # seconds to wait for the download server's first answer
+PATIENCE = 4  # seconds to wait for the download server's first answer
 
 
 def load_weights(network: nn.Module, name: str, weights: str) -> None:

@@ -85,7 +85,12 @@ def test_without_network_the_sentence_names_file_place_and_way_on(tmp_path, monk
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setattr(weights, "PATIENCE", 0.05)
-    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *a, **k: time.sleep(0.3))
+
+    def answer_late(*arguments, **named):
+        time.sleep(0.3)
+        raise OSError("too late")
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", answer_late)
     started = time.monotonic()
     assert not weights._answers("https://example.invalid/x")
     assert time.monotonic() - started < 0.29
