@@ -52,7 +52,8 @@ def fit(
     """
     if training.total_steps == 0:
         training.total_steps = budget.first_guess
-    while training.step < training.total_steps:
+    # A stop may have come after an epoch's last batch and before its validation.
+    while training.step < training.total_steps or training.batch > 0:
         started = time.perf_counter()
         first = training.batch
         rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip)
@@ -61,7 +62,7 @@ def fit(
         if stop.signal is not None:
             keep(False, False)
             return False
-        counted = max(1, training.batch - first)
+        counted = training.batch - first
         errors = validate(training.judged, validation, training.precision, eyes)
         row = {
             "epoch": training.epoch + 1,
@@ -85,7 +86,8 @@ def fit(
         display.end_epoch(row, is_best)
         after = time.perf_counter() - started - trained
         training.seconds += after
-        budget.measure(trained / counted, after)
+        if counted > 0:
+            budget.measure(trained / counted, after)
         # An annealed training is not taken up again, even if a little time is left.
         if budget.max_time is not None and training.step < training.total_steps:
             training.total_steps = budget.plan(training.step, 0)
@@ -101,6 +103,8 @@ def _train_epoch(
     batches.start_at(training.epoch, training.batch)
     last = min(len(batches), training.batch + training.total_steps - training.step)
     display.start_epoch(training.epoch + 1, last, training.batch)
+    if training.batch >= last:
+        return training.optimizer.param_groups[0]["lr"]
     first_bad = torch.full((), -1, device=device)
     clock = _Clock(device, needs_estimate=budget.per_step == 0)
     rate = training.set_learning_rate()
