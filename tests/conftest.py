@@ -22,6 +22,12 @@ def cache(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch):
+    """Tests need no file to outlive a power cut; waiting for the disk takes most of their time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 @pytest.fixture
 def contest(tmp_path):
     """Write a small data set in the contest's layout and say what is in it."""
