@@ -6,6 +6,7 @@ wrong, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -88,12 +89,18 @@ def _run(command: str, arguments: list[str]) -> int:
     from landmarks.overrides import check_config, explain, flags_first, resume_run
     from landmarks.runs import remove_if_empty
 
-    OmegaConf.register_new_resolver("suffix", lambda v: f"-{v}" if v else "", replace=True)
+    def suffix(name: str | None) -> str:
+        # A name ends a folder's name; it must not become a path.
+        return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
+
+    OmegaConf.register_new_resolver("suffix", suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     outcome: list = []
+    started: list = []
 
     def task(config: DictConfig) -> None:
         run_dir = HydraConfig.get().runtime.output_dir
+        started.append(run_dir)
         code = 2
         try:
             function = getattr(importlib.import_module(f"landmarks.commands.{command}"), command)
@@ -118,6 +125,10 @@ def _run(command: str, arguments: list[str]) -> int:
         return _fail(str(error), 1)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(explain(error, command, arguments))
+    except OSError as error:
+        if started:
+            raise
+        return _fail(f"The run's folder cannot be made ({error}): set run_dir=FOLDER.", 1)
     except KeyboardInterrupt:
         return _fail("Stopped.", 130)
     except SystemExit as leaving:  # Hydra's own --help, or its parser's complaint

@@ -91,6 +91,14 @@ def test_missing_data_names_both_ways_on(here, capsys):
     assert not list(here.glob("runs/*"))
 
 
+@pytest.mark.parametrize("place", ["file", "file/inside"])
+def test_a_run_folder_that_cannot_be_made_is_one_sentence(place, here, capsys):
+    (here / "file").touch()
+    assert cli.main(["train", f"run_dir={place}"]) == 1
+    error = capsys.readouterr().err
+    assert "run's folder cannot be made" in error and "Traceback" not in error
+
+
 def test_config_is_shown_without_running(here, capsys):
     assert cli.main(["train", "model=resnet18", "--cfg", "job", "--resolve"]) == 0
     out = capsys.readouterr().out

@@ -48,7 +48,7 @@ def predict(
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
     where = choose_device(device)
     model = model.to(where, memory_format=torch.channels_last)
-    faces = find_images(input) if input else _read_data(data, content)
+    faces = find_images(input, data["limit"]) if input else _read_data(data, content)
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
         raise UserError(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
@@ -84,13 +84,17 @@ def predict(
     log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
     if batches.unreadable:
         count = len(batches.unreadable)
-        log.warning("%d images could not be read; their points are guesses.", count)
+        log.warning(
+            "Unreadable images: %d; they keep their rows, with points that are guesses.", count
+        )
     if pictures:
         save_faces(out / "faces.png", pictures)
         log.info("%d of them in a picture: %s", len(pictures), out / "faces.png")
     if faces.wanted is not None:
         write_submission(out / "submission.csv", faces.names, np.concatenate(asked), round)
         log.info("Submission, read back and checked: %s", out / "submission.csv")
+        if data["limit"] is not None:
+            log.warning("It is not whole: data.limit=%d leaves test faces out.", data["limit"])
     return 0
 
 
@@ -111,4 +115,6 @@ def _read_data(data: dict, content: dict) -> Faces:
         return build({"_target_": "landmarks.data.thousand.read_faces", **given}, part="test")
     node = content["config"]["data"]
     reader = trusted(node, "landmarks.data")
-    return reader(**check_arguments(reader, {**node, **given}, "data"), part="test")
+    # A limit on the training faces is none on the test faces: a submission needs them all.
+    node = {**node, "limit": None, **given}
+    return reader(**check_arguments(reader, node, "data"), part="test")

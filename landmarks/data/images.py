@@ -161,8 +161,12 @@ def _decode_all(faces: Faces, rows: np.ndarray) -> np.ndarray:
     return np.array(good, dtype=bool)
 
 
-def find_images(place: str) -> Faces:
+def find_images(place: str, limit: int | None = None) -> Faces:
     """Return the faces of a folder of images, or of a text file with one image path a line.
+
+    Args:
+        place: the folder or file.
+        limit: only so many, the first ones; None: all.
 
     Raises:
         UserError: if there is none.
@@ -184,4 +188,5 @@ def find_images(place: str) -> Faces:
         raise UserError(f"input={place}: there is no such folder, image or list of images.")
     if not names:
         raise UserError(f"input={place}: no images ({', '.join(IMAGE_ENDINGS)}) found there.")
-    return Faces(folder, np.array([name.encode() for name in names]), source=place)
+    names = np.array([name.encode() for name in names[:limit]])
+    return Faces(folder, names, source=place)

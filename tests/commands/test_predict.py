@@ -76,6 +76,19 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
     np.testing.assert_allclose(square[:3], [[0.28125, 0.28125], [48.71875] * 2, [24.5] * 2])
 
 
+def test_a_limit_on_training_does_not_shorten_the_submission(made, capsys):
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    content["config"]["data"]["limit"] = 2
+    save_checkpoint(Path("limited.pt"), content)
+    assert len(rows_of(predict("checkpoint=limited.pt") / "submission.csv")) == 6
+    assert "not whole" not in capsys.readouterr().out
+    out = predict("checkpoint=limited.pt", "data.limit=3", out="short")
+    assert len(rows_of(out / "submission.csv")) == 4
+    assert "not whole: data.limit=3" in capsys.readouterr().out
+    images = f"input={made.root / 'test/images'}"
+    assert len(rows_of(predict(images, "data.limit=2", out="few") / "predictions.csv")) == 3
+
+
 def test_floats_when_not_rounded(made):
     out = predict("round=false")
     values = [v for row in rows_of(out / "submission.csv")[1:] for v in row[1:]]
@@ -128,5 +141,5 @@ def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
     assert made.test_names[2] in capsys.readouterr().err
     assert not out.exists()
     out = predict("data.on_error=skip")
-    assert "1 images could not be read; their points are guesses" in capsys.readouterr().out
+    assert "Unreadable images: 1; they keep their rows" in capsys.readouterr().out
     assert len(rows_of(out / "submission.csv")) == 6

@@ -69,6 +69,17 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
     assert "training" not in content
 
 
+def test_a_name_never_becomes_a_path(train, tmp_path):
+    train("name=../../x", "epochs=1")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.endswith("-.._.._x") and (run / "best.pt").is_file()
+
+
+def test_a_run_that_fails_at_its_model_leaves_no_folder(train, tmp_path):
+    train("model.backbone=vgg16", code=1)
+    assert not list((tmp_path / "runs").iterdir())
+
+
 def test_same_seed_same_weights(train):
     train("run_dir=a")
     train("run_dir=b")
