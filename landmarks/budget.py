@@ -83,6 +83,38 @@ class Budget:
         return steps * self.per_step + -(-steps // self.steps_per_epoch) * self.per_validation
 
 
+class StepClock:
+    """Measures seconds a step over a session's first steps, once.
+
+    Args:
+        device: waited for where the measurement begins and ends, and at no other step.
+        needed: False: nothing is measured.
+    """
+
+    def __init__(self, device: torch.device, needed: bool):
+        self.device, self.needed = device, needed
+        self.steps, self.started = 0, 0.0
+
+    def tick(self) -> float | None:
+        """Note a step's end; return seconds a step when they are known, once."""
+        if not self.needed:
+            return None
+        self.steps += 1
+        if self.steps == WARM_UP:
+            self._synchronize()
+            self.started = time.perf_counter()
+        spent = time.perf_counter() - self.started
+        if self.steps < WARM_UP + 2 or spent < MEASURED:
+            return None
+        self._synchronize()
+        self.needed = False
+        return (time.perf_counter() - self.started) / (self.steps - WARM_UP)
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
 def memory_in_use(device: torch.device) -> str:
     """Return the most memory used so far, in words."""
     if device.type == "cuda":

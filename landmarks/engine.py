@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from landmarks import budget as timing
-from landmarks.budget import Budget, memory_in_use, say_duration
+from landmarks.budget import Budget, StepClock, memory_in_use, say_duration
 from landmarks.errors import UserError
 from landmarks.geometry import transform
 from landmarks.interrupt import Stop
@@ -88,9 +87,9 @@ def fit(
         training.seconds += after
         if counted > 0:
             budget.measure(trained / counted, after)
-        # An annealed training is not taken up again, even if a little time is left.
-        if budget.max_time is not None and training.step < training.total_steps:
-            training.total_steps = budget.plan(training.step, 0)
+            # An annealed training is not taken up again, even if a little time is left.
+            if training.step < training.total_steps:
+                training.total_steps = budget.plan(training.step, 0)
     return True
 
 
@@ -106,7 +105,7 @@ def _train_epoch(
     if training.batch >= last:
         return training.optimizer.param_groups[0]["lr"]
     first_bad = torch.full((), -1, device=device)
-    clock = _Clock(device, needs_estimate=budget.per_step == 0)
+    clock = StepClock(device, needed=budget.per_step == 0)
     rate = training.set_learning_rate()
     for batch in display.timed(batches):
         images = batch.images.to(device, non_blocking=True)
@@ -122,9 +121,8 @@ def _train_epoch(
         per_step = clock.tick()
         if per_step is not None:
             budget.measure(per_step)
-            if budget.max_time is not None:
-                training.total_steps = budget.plan(training.step, training.batch)
-                last = min(len(batches), training.batch + training.total_steps - training.step)
+            training.total_steps = budget.plan(training.step, training.batch)
+            last = min(len(batches), training.batch + training.total_steps - training.step)
             _say_estimate(training, budget, display)
         is_last = training.batch >= last
         if training.batch % accumulate == 0 or is_last:
@@ -142,32 +140,6 @@ def _train_epoch(
             _check_finite(first_bad, training, batches)
     _check_finite(first_bad, training, batches)
     return rate
-
-
-class _Clock:
-    """Measures seconds a step over a session's first steps, once."""
-
-    def __init__(self, device: torch.device, needs_estimate: bool):
-        self.device, self.waiting = device, needs_estimate
-        self.steps, self.started = 0, 0.0
-
-    def tick(self) -> float | None:
-        if not self.waiting:
-            return None
-        self.steps += 1
-        if self.steps == timing.WARM_UP:
-            self._synchronize()
-            self.started = time.perf_counter()
-        spent = time.perf_counter() - self.started
-        if self.steps < timing.WARM_UP + 2 or spent < timing.MEASURED:
-            return None
-        self._synchronize()
-        self.waiting = False
-        return (time.perf_counter() - self.started) / (self.steps - timing.WARM_UP)
-
-    def _synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def _say_estimate(training: Training, budget: Budget, display: Display) -> None:

@@ -8,7 +8,12 @@ class UserError(Exception):
     """Wrong input: one sentence that says what is wrong, where, and what to do."""
 
 
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that looks most like `word`, or None where none does."""
+    return next(iter(get_close_matches(word, list(choices), n=1, cutoff=0.5)), None)
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the choice nearest to `word`, or "" where none is near."""
-    near = get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(word, choices)
+    return f" Did you mean '{near}'?" if near else ""

@@ -14,7 +14,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from landmarks.errors import UserError, did_you_mean
+from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs import find_checkpoint, newest_checkpoint
 from landmarks.settings import check_arguments
 
@@ -62,10 +62,9 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
         last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
-        hint = did_you_mean(key, known)
-        if not hint or key in last:
-            near = did_you_mean(key.rpartition(".")[2], last)
-            hint = f" Did you mean '{last[near.split(chr(39))[1]]}'?" if near else hint
+        near = None if key in last else nearest(key, known)
+        near = near or last.get(nearest(key.rpartition(".")[2], last))
+        hint = f" Did you mean '{near}'?" if near else ""
         return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
     return " ".join(str(error).split())
 
@@ -86,8 +85,9 @@ def _known_keys(command: str) -> set[str]:
     GlobalHydra.instance().clear()
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         config = compose(command)
-        loader = GlobalHydra.instance().config_loader()
-        groups = {group for group in loader.list_groups("") if group != "hydra"}
+        chosen = compose(command, return_hydra_config=True).hydra.runtime.choices
+    # The groups that the command's own defaults choose from; others belong to other commands.
+    groups = {group for group in chosen if not group.startswith("hydra")}
     return groups | _flatten(OmegaConf.to_container(config, resolve=False), "")
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
@@ -89,6 +90,20 @@ def test_missing_data_names_both_ways_on(here, capsys):
     assert "train/landmarks.csv" in error and "data.root=FOLDER" in error
     assert "data=synthetic" in error
     assert not list(here.glob("runs/*"))
+
+
+def test_predict_lists_and_takes_its_own_group_alone(here, capsys):
+    assert cli.main(["predict", "--help"]) == 0
+    choices = sorted(
+        file.name.removesuffix(".yaml")
+        for file in files("landmarks.configs.data").iterdir()
+        if file.name.endswith(".yaml")
+    )
+    out = capsys.readouterr().out
+    assert f"data: {', '.join(choices)}\n" in out and "optimizer:" not in out
+    for override in ("loss=wing", "experiment=quickstart"):
+        assert cli.main(["predict", override]) == 2
+        assert f"There is no setting '{override.split('=')[0]}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file", "file/inside"])

@@ -128,8 +128,9 @@ def train(
         *(faces.source, len(training_rows), len(validation_rows), faces.num_points, named.name),
     )
     log.info(
-        "%s on %s, amp %s, %d reading processes. Run: %s",
-        *(model["backbone"], where, precision.name, shared["workers"], run),
+        "%s from %s weights on %s, amp %s, %d reading processes. Run: %s",
+        *(model["backbone"], "random" if model["weights"] == "none" else model["weights"]),
+        *(where, precision.name, shared["workers"], run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:

@@ -17,7 +17,7 @@ PATIENCE = 4  # seconds to wait for the download server's first answer
 
 
 def load_weights(network: nn.Module, name: str, weights: str) -> None:
-    """Fill a torchvision network and log where its weights came from.
+    """Fill a torchvision network and log which file its weights came from.
 
     Args:
         network: torchvision's `name`, whole.
@@ -27,8 +27,8 @@ def load_weights(network: nn.Module, name: str, weights: str) -> None:
         UserError: if the weights cannot be downloaded, read, or do not fit.
     """
     if weights == "none":
-        log.info("%s starts from random weights (model.weights=none).", name)
-    elif weights == "imagenet":
+        return  # a random start, or a checkpoint fills them: the caller says which
+    if weights == "imagenet":
         path = _published(name)
         _fill(network, name, path, least=1.0)
     else:

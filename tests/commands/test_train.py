@@ -89,7 +89,9 @@ def test_same_seed_same_weights(train):
         assert_equal(weights_of("a/last.pt"), weights_of("c/last.pt"))
 
 
-@pytest.mark.parametrize("extra", [[], ["accumulate=2", "scheduler=plateau", "ema=0", "clip=1"]])
+@pytest.mark.parametrize(
+    "extra", [[], ["accumulate=2", "scheduler=plateau", "ema=0", "clip=1", "max_time=10m"]]
+)
 @pytest.mark.parametrize("stop_at", [1, 2, 5])
 def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeypatch, capsys):
     train("run_dir=whole", *extra)
