@@ -31,6 +31,7 @@ def fit(
     nme_name: str,
     accumulate: int = 1,
     clip: float | None = None,
+    augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
 ) -> bool:
     """Train to the end of the budget, from wherever `training` stands.
 
@@ -42,6 +43,7 @@ def fit(
         eyes, nme_name: normaliser of the mean error, see `landmarks.metrics`.
         accumulate: batches an optimiser step.
         clip: largest norm of the gradient; None: any.
+        augment: called on the device as augment(images, points, step), returns images and points.
 
     Returns:
         True if training is complete, False if it was stopped.
@@ -55,7 +57,7 @@ def fit(
     while training.step < training.total_steps or training.batch > 0:
         started = time.perf_counter()
         first = training.batch
-        rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip)
+        rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip, augment)
         trained = max(1e-9, time.perf_counter() - started)
         training.seconds += trained
         if stop.signal is not None:
@@ -94,7 +96,14 @@ def fit(
 
 
 def _train_epoch(
-    training: Training, batches, budget: Budget, display: Display, stop: Stop, accumulate, clip
+    training: Training,
+    batches,
+    budget: Budget,
+    display: Display,
+    stop: Stop,
+    accumulate,
+    clip,
+    augment,
 ) -> float:
     """Train until the epoch, the budget or a stop ends it; return the last learning rate."""
     precision, device = training.precision, training.precision.device
@@ -110,6 +119,8 @@ def _train_epoch(
     for batch in display.timed(batches):
         images = batch.images.to(device, non_blocking=True)
         points = batch.points.to(device, non_blocking=True)
+        if augment is not None:
+            images, points = augment(images, points, training.step)
         with precision.autocast():
             loss = training.forward(images, points)
         precision.scaler.scale(loss / accumulate).backward()

@@ -15,6 +15,7 @@ ALLOWED = {
     "overrides": {"runs"},
     "commands": ANYTHING,
     "engine": {"metrics", "training", "budget", "interrupt", "precision", "progress"},
+    "augment": {"degrade", "warp"},
     "training": {"checkpoint", "ema", "precision"},
     "runlog": {"plotting"},
     "models": {"models", "losses"},
@@ -26,6 +27,7 @@ OUTSIDE = {
     "omegaconf": {"cli", "overrides", "commands"},
     "pandas": {"data", "submission", "runlog"},
     "cv2": {"data", "plotting", "synthetic"},
+    "scipy": {"data"},
     "matplotlib": {"plotting"},
 }
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "configs" not in p.parts)

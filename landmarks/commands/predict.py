@@ -10,6 +10,7 @@ from tqdm import tqdm
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, rebuild_model, trusted
 from landmarks.data.boxes import frame_faces
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.images import find_images, read_image
 from landmarks.data.loader import Batches, choose_workers
@@ -57,9 +58,7 @@ def predict(
     config = content["config"]
     faces, crop = frame_faces(faces, config["crop"], config.get("box_margin", 0.0))
     batches = Batches(
-        *(faces, np.arange(len(faces))),
-        crop=crop,
-        size=config["input_size"],
+        *(CroppedFaces(faces, crop, config["input_size"]), np.arange(len(faces))),
         batch_size=batch_size,
         workers=choose_workers(workers, where.type),
         pin_memory=where.type == "cuda",

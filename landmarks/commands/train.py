@@ -5,16 +5,14 @@ import logging
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
-from landmarks.commands.build import build, choose_layout
-from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.commands.build import build
+from landmarks.commands.inputs import draw_augmented, open_inputs
+from landmarks.data.boxes import BoxSource
 from landmarks.data.images import read_image
-from landmarks.data.loader import Batches, choose_workers, mean_points
-from landmarks.data.split import load_split, save_split
 from landmarks.ema import Ema
 from landmarks.engine import fit, predict
 from landmarks.errors import UserError
@@ -37,7 +35,10 @@ from landmarks.settings import (
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
-PICTURED = 8  # validation faces in faces.png
+READ = (  # settings of what is read
+    *("data", "layout", "split", "augment", "input_size", "crop", "box_margin", "box_from"),
+    *("batch_size", "seed", "workers"),
+)
 
 
 def train(
@@ -49,6 +50,7 @@ def train(
     optimizer: dict,
     scheduler: dict,
     split: dict,
+    augment: dict,
     input_size: PositiveInt,
     crop: CropName,
     box_margin: NonNegative,
@@ -79,32 +81,20 @@ def train(
     where = choose_device(device)
     precision = Precision(amp, where)
 
-    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from)
-    named = choose_layout(layout, faces.num_points)
-    split_file = run / "split.npz"
-    if resume and split_file.is_file():
-        training_rows, validation_rows = load_split(split_file, faces)
-    else:
-        training_rows, validation_rows = build(split, faces, seed=seed)
-        save_split(split_file, faces, training_rows, validation_rows)
-    shared = {
-        "crop": crop,
-        "size": input_size,
-        "workers": choose_workers(workers, where.type),
-        "pin_memory": where.type == "cuda",
-        "on_error": data["on_error"],
-    }
-    batches = Batches(faces, training_rows, batch_size=batch_size, seed=seed, **shared)
-    validation = Batches(faces, validation_rows, batch_size=2 * batch_size, **shared)
-    pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, PICTURED).astype(int)]
-    pictured = Batches(faces, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0})
+    inputs = open_inputs(
+        **{name: settings[name] for name in READ},
+        device=where,
+        split_file=run / "split.npz",
+        resumed=resume is not None,
+    )
+    faces, named = inputs.faces, inputs.layout
 
     network = build(
         model,
         num_points=faces.num_points,
         size=input_size,
         elementwise=build(loss),
-        mean_points=mean_points(faces, training_rows, crop, input_size),
+        mean_points=inputs.mean,
     ).to(where, memory_format=torch.channels_last)
     training = Training(
         network,
@@ -114,23 +104,25 @@ def train(
         Ema(network, ema) if ema else None,
         torch.compile(network) if compile else None,
     )
+    if inputs.augment is not None:
+        draw_augmented(run / "augmented.png", inputs)
     limit = parse_duration(max_time) if max_time is not None else None
     # Until it has been seen, a face is taken to cost as much to validate as to train on; it costs
     # a third of it, but for the reading of images.
-    share = len(validation_rows) / len(training_rows)
-    budget = Budget(epochs, limit, len(batches), share, started)
+    counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
+    budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
     if resume:
         _restore(training, Path(resume))
         if limit is None:
             training.total_steps = budget.first_guess
     log.info(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
-        *(faces.source, len(training_rows), len(validation_rows), faces.num_points, named.name),
+        *(faces.source, *counts, faces.num_points, named.name),
     )
     log.info(
         "%s from %s weights on %s, amp %s, %d reading processes. Run: %s",
         *(model["backbone"], "random" if model["weights"] == "none" else model["weights"]),
-        *(where, precision.name, shared["workers"], run),
+        *(where, precision.name, inputs.workers, run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:
@@ -149,7 +141,7 @@ def train(
             draw_validation()
 
     def draw_validation() -> None:
-        for batch, predicted, _ in predict(training.judged, pictured, precision):
+        for batch, predicted, _ in predict(training.judged, inputs.pictured, precision):
             images = [read_image(faces.path(row)) for row in batch.rows.tolist()]
             there = [i for i, image in enumerate(images) if image is not None]
             truth = faces.points[batch.rows[there].numpy()]
@@ -159,7 +151,7 @@ def train(
         display = Display(batch_size)
         try:
             complete = fit(
-                *(training, batches, validation),
+                *(training, inputs.training, inputs.validation),
                 budget=budget,
                 display=display,
                 stop=stop,
@@ -168,6 +160,7 @@ def train(
                 nme_name=named.nme_name,
                 accumulate=accumulate,
                 clip=clip,
+                augment=inputs.augment,
             )
         finally:
             display.close()

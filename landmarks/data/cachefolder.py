@@ -25,6 +25,11 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landmarks"
 
 
+def cache_root(kind: str, cache_dir: str | None) -> Path:
+    """Return the folder of the caches of one kind; `cache_dir` None: below `default_cache()`."""
+    return (Path(cache_dir) if cache_dir else default_cache()) / kind
+
+
 def describe_source(path: Path, version: int) -> dict:
     """Return what a cache of the file `path` depends on, as plain JSON data."""
     stat = path.stat()
@@ -61,7 +66,7 @@ def cached(
 
     Two processes may build at once: each builds aside, and the later one takes the earlier's.
     """
-    root = (Path(cache_dir) if cache_dir else default_cache()) / kind
+    root = cache_root(kind, cache_dir)
     place = hashlib.sha256(source["path"].encode()).hexdigest()[:12]
     stamp = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:12]
     folder = root / f"{place}-{stamp}"

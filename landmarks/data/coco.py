@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, map_faces, to_faces
@@ -32,6 +32,8 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return the faces of a COCO keypoint file, those of one image beside each other.
 
@@ -43,6 +45,8 @@ def read_faces(
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
 
     A keypoint with v=0 is not labelled. Crowds and, in training, faces without a labelled keypoint
     are left out. Test faces need no keypoints; a test file without annotations stands for its
@@ -64,7 +68,12 @@ def read_faces(
     arrays = map_faces("coco", source, lambda: _read(path, part), cache_dir)
     return to_faces(
         *(arrays, images, str(path)),
-        **{"part": part, "limit": limit, "on_error": on_error, "cache_dir": cache_dir},
+        part=part,
+        limit=limit,
+        on_error=on_error,
+        cache=cache,
+        cache_dir=cache_dir,
+        exclude=exclude,
     )
 
 

@@ -16,7 +16,9 @@ REDUCED = {
 }
 
 
-def read_face(path: str, crop: Crop | np.ndarray, out: np.ndarray) -> np.ndarray | None:
+def read_face(
+    path: str, crop: Crop | np.ndarray, out: np.ndarray, margin: int = 0
+) -> np.ndarray | None:
     """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
     A JPEG that will be shrunk is decoded at half its size, a quarter or an eighth: the decoder
@@ -28,12 +30,12 @@ def read_face(path: str, crop: Crop | np.ndarray, out: np.ndarray) -> np.ndarray
     original = jpeg_size(data)
     reduced = 1
     if original is not None:
-        blocks = min(averaging(crop, *original, out.shape[0]))
+        blocks = min(averaging(crop, *original, out.shape[0] - 2 * margin))
         reduced = min(8, 1 << (blocks.bit_length() - 1))
     image = decode(data, REDUCED[reduced])
     if image is None:
         return None
-    return crop_face(image, crop, out, original, reduced)
+    return crop_face(image, crop, out, original, reduced, margin)
 
 
 def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:
@@ -55,8 +57,9 @@ def crop_face(
     out: np.ndarray,
     original: tuple[int, int] | None = None,
     reduced: int = 1,
+    margin: int = 0,
 ) -> np.ndarray:
-    """Scale an image into `out` (S, S, 3) RGB; return the (2, 3) matrix from original image to out.
+    """Scale an image into `out` (C, C, 3) RGB; return the (2, 3) matrix from original image to out.
 
     Args:
         image: (H, W, 3) uint8 BGR, already `reduced` times smaller than the original.
@@ -65,12 +68,14 @@ def crop_face(
         out: comes zeroed: what lies outside the image stays black.
         original: width and height of the original image; None: `image` is the original.
         reduced: divides what `averaging` returns, rounded down to a power of two.
+        margin: pixels of `out` at every side that surround the crop; a matrix counts them already.
 
     Shrinking is by area. What does not fill a whole block of averaged pixels is cut off at the
     right and the bottom.
     """
     width, height = original or (image.shape[1], image.shape[0])
-    size = out.shape[0]
+    side = out.shape[0]
+    size = side - 2 * margin
     columns, rows = averaging(crop, width, height, size)
     if isinstance(crop, np.ndarray):
         _warp(image, crop, out, (width, height), columns // reduced, reduced)
@@ -85,10 +90,13 @@ def crop_face(
     x, y, across, down = crop_rectangle(crop, width, height, size)
     if image.shape[:2] != (down, across):
         image = cv2.resize(image, (across, down), interpolation=cv2.INTER_LINEAR)
-    image = image[max(0, -y) : size - y, max(0, -x) : size - x]
+    x, y = x + margin, y + margin
+    image = image[max(0, -y) : side - y, max(0, -x) : side - x]
     place = out[max(0, y) : max(0, y) + image.shape[0], max(0, x) : max(0, x) + image.shape[1]]
     place[:] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return crop_matrix(crop, width, height, size)
+    matrix = crop_matrix(crop, width, height, size)
+    matrix[:, 2] += margin
+    return matrix
 
 
 def _warp(

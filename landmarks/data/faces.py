@@ -3,10 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from landmarks.errors import UserError
+
+CacheName = Literal["auto", "disk", "ram", "off"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,8 @@ class Faces:
         boxes: (N, 4) float32, x0, y0, x1, y1 of each face, the positions of its edges in the
             points' own coordinates (see `landmarks.geometry.box_matrix`), NaN where it has none;
             None: the data set has no boxes.
+        cache: where their cropped images may be kept, see `landmarks.data.canvas.open_canvas`.
+        cache_dir: the folder of caches; None: the user's cache folder.
     """
 
     folder: Path
@@ -34,6 +39,8 @@ class Faces:
     source: str = ""
     rows: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    cache: CacheName = "off"
+    cache_dir: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,13 +60,14 @@ class Faces:
 
     def __getstate__(self) -> dict:
         # A worker process gets the file to map, not a copy of what is mapped.
-        return {key: _unmap(value) for key, value in vars(self).items()}
+        return {key: unmap(value) for key, value in vars(self).items()}
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update({key: _map(value) for key, value in state.items()})
+        vars(self).update({key: remap(value) for key, value in state.items()})
 
 
-def _unmap(value):
+def unmap(value):
+    """Return what a process needs to map an array itself; other values as they are."""
     if isinstance(value, np.memmap) and value.base is not None and value.flags.c_contiguous:
         whole = value.base if isinstance(value.base, np.memmap) else value
         offset = whole.offset + value.ctypes.data - whole.ctypes.data  # a slice's own says nothing
@@ -67,7 +75,8 @@ def _unmap(value):
     return value
 
 
-def _map(value):
+def remap(value):
+    """Return what `unmap` was given."""
     if isinstance(value, tuple) and value[:1] == ("mapped",):
         _, filename, dtype, shape, offset = value
         return np.memmap(filename, dtype, mode="r", shape=shape, offset=offset)

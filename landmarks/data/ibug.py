@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.images import IMAGE_ENDINGS
 from landmarks.data.mapped import Arrays, map_faces, to_faces
@@ -39,6 +39,8 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return the faces of all .pts files below a folder, in the order of their paths.
 
@@ -75,7 +77,13 @@ def read_faces(
     }
     arrays = map_faces("ibug", source, lambda: _read(base, listed, one_based), cache_dir)
     return to_faces(
-        *(arrays, base, root), part=part, limit=limit, on_error=on_error, cache_dir=cache_dir
+        *(arrays, base, root),
+        part=part,
+        limit=limit,
+        on_error=on_error,
+        cache=cache,
+        cache_dir=cache_dir,
+        exclude=exclude,
     )
 
 

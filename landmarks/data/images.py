@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.cachefolder import cached
+from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 
@@ -66,15 +67,20 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def check_images(
-    faces: Faces, on_error: Literal["stop", "skip"], cache_dir: str | None, decode: bool
+    faces: Faces,
+    on_error: Literal["stop", "skip"],
+    cache_dir: str | None,
+    decode: bool,
+    exclude: str | None = None,
 ) -> Faces:
-    """Return the faces with `rows` set to those whose images can be read.
+    """Return the faces with `rows` set to those that are not excluded and whose images can be read.
 
     Args:
         faces: names and their folder.
         on_error: "stop" raises at unreadable images, "skip" leaves them out and says how many.
         cache_dir: where it is kept that images were found good; None: the user's cache folder.
         decode: look into every image, once per data set; else only see that the file is there.
+        exclude: a file that names faces to leave out, whether their images can be read or not.
 
     Raises:
         UserError: with the list, for unreadable images; for a link that leaves the images folder.
@@ -83,10 +89,11 @@ def check_images(
     good = present.copy()
     if decode:
         good[present] = _decodable(faces, np.flatnonzero(present), cache_dir)
-    bad = np.flatnonzero(~good)
+    kept = ~find_excluded(faces, exclude)
+    bad = np.flatnonzero(~good & kept)
     if not len(bad):
-        return replace(faces, rows=np.arange(len(faces)))
-    missing = int((~present).sum())
+        return replace(faces, rows=np.flatnonzero(kept))
+    missing = int((~present & kept).sum())
     listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
     what = f"{len(bad)} of {len(faces)} images ({missing} missing, {len(bad) - missing} unreadable)"
     if on_error == "stop":
@@ -95,7 +102,7 @@ def check_images(
             f"data.on_error=skip."
         )
     log.warning("Left out %s in %s: %s", what, faces.folder, listed)
-    rows = np.flatnonzero(good)
+    rows = np.flatnonzero(good & kept)
     if not len(rows):
         raise UserError(f"Not one image of {faces.source} can be read in {faces.folder}.")
     return replace(faces, rows=rows)

@@ -1,86 +1,21 @@
-"""Batches of cropped faces: uint8 pixels and points, ready for the device."""
+"""Batches of some rows of a data set, in order or shuffled, read ahead by worker processes."""
 
 import logging
 import os
 import signal
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landmarks.data.crop import read_face
-from landmarks.data.faces import Faces
+from landmarks.data.cropped import Batch
 from landmarks.errors import UserError
-from landmarks.geometry import BoxCrop, Crop, box_matrix, invert, transform
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
-
-
-class Batch(NamedTuple):
-    """B faces.
-
-    images (B, 3, S, S) uint8 RGB, in channels_last memory; points (B, K, 2) float32 in input
-    pixels, NaN where unlabelled (K is 0 without labels); to_image (B, 2, 3) float32, input pixels
-    to original ones; rows (B,) int64, where the faces stand in the data set; readable (B,) bool:
-    an unreadable image is black and its points are NaN.
-    """
-
-    images: Tensor
-    points: Tensor
-    to_image: Tensor
-    rows: Tensor
-    readable: Tensor
-
-
-class CroppedFaces(Dataset):
-    """Reads and crops faces, a batch at a time (`__getitems__`), in the process that asks.
-
-    Args:
-        faces: of a `BoxCrop`, with boxes.
-        crop: as `landmarks.data.boxes.frame_faces` returns it.
-        size: side of the input, in pixels.
-    """
-
-    def __init__(self, faces: Faces, crop: Crop | BoxCrop, size: int):
-        if crop == "box":  # a bare name: no margin, and perhaps no boxes
-            raise ValueError("crop=box reaches the loader through frame_faces, as a BoxCrop")
-        self.faces, self.crop, self.size = faces, crop, size
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        """Return the batch of these rows."""
-        count = len(rows)
-        pixels = np.zeros((count, self.size, self.size, 3), np.uint8)
-        matrices = np.tile(np.eye(2, 3), (count, 1, 1))
-        readable = np.zeros(count, bool)
-        for i, row in enumerate(rows):
-            matrix = read_face(self.faces.path(row), self._crop_of(row), pixels[i])
-            if matrix is not None:
-                matrices[i], readable[i] = matrix, True
-        if self.faces.points is None:
-            points = np.empty((count, 0, 2), np.float32)
-        else:
-            points = transform(matrices, np.asarray(self.faces.points[rows], np.float64))
-            points[~readable] = np.nan
-        return Batch(
-            torch.from_numpy(pixels).permute(0, 3, 1, 2),
-            torch.from_numpy(points.astype(np.float32)),
-            torch.from_numpy(invert(matrices).astype(np.float32)),
-            torch.tensor(rows),
-            torch.from_numpy(readable),
-        )
-
-    def _crop_of(self, row: int) -> Crop | np.ndarray:
-        if isinstance(self.crop, BoxCrop):
-            return box_matrix(self.faces.boxes[row], self.crop.margin, self.size)
-        return self.crop
 
 
 class BatchOrder:
@@ -120,7 +55,7 @@ class Batches:
     """The batches of some rows of a data set, epoch after epoch.
 
     Args:
-        faces, crop, size: see `CroppedFaces`.
+        source: `landmarks.data.cropped.CroppedFaces` or `landmarks.data.canvas.CanvasFaces`.
         rows: which faces.
         batch_size: faces a batch.
         seed: shuffles; None: in order.
@@ -131,24 +66,22 @@ class Batches:
 
     def __init__(
         self,
-        faces: Faces,
+        source: Dataset,
         rows: np.ndarray,
         *,
-        crop: Crop | BoxCrop,
-        size: int,
         batch_size: int,
         seed: int | None = None,
         workers: int = 0,
         pin_memory: bool = False,
         on_error: Literal["stop", "skip"] = "stop",
     ):
-        self.faces, self.on_error = faces, on_error
+        self.source, self.faces, self.on_error = source, source.faces, on_error
         self.order = BatchOrder(rows, batch_size, seed)
         self.unreadable: set[int] = set()
         if workers == 0:
             cv2.setNumThreads(0)  # its threads would fight torch's for the same cores
         self.loader = DataLoader(
-            CroppedFaces(faces, crop, size),
+            source,
             batch_sampler=self.order,
             num_workers=workers,
             collate_fn=_as_it_is,
@@ -209,13 +142,13 @@ def choose_workers(workers: Workers, device: str) -> int:
     return 0 if device == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
 
 
-def mean_points(faces: Faces, rows: np.ndarray, crop: Crop | BoxCrop, size: int) -> np.ndarray:
+def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:
     """Return the mean shape (K, 2) float32 in input pixels, over at most 512 of these faces.
 
     A point that none of them has labelled takes the mean of the others.
     """
     sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), 512)).astype(int)]
-    points = CroppedFaces(faces, crop, size).__getitems__(sample.tolist()).points.numpy()
+    points = source.__getitems__(sample.tolist()).points.numpy()
     known = ~np.isnan(points)
     mean = np.where(known, points, 0).sum(0) / np.maximum(known.sum(0), 1)
     anywhere = known.any(0)

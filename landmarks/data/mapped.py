@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from landmarks.data.cachefolder import cached
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.data.images import check_images
 from landmarks.errors import UserError
 
@@ -53,7 +53,9 @@ def to_faces(
     part: Literal["train", "test"],
     limit: int | None,
     on_error: Literal["stop", "skip"],
+    cache: CacheName,
     cache_dir: str | None,
+    exclude: str | None,
 ) -> Faces:
     """Return the first `limit` of the faces, their images in `folder` checked.
 
@@ -65,8 +67,11 @@ def to_faces(
     names, points, boxes = (None if values is None else values[:limit] for values in arrays)
     if part == "train" and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
-    faces = Faces(folder, names, points, source=source, boxes=boxes)
-    return check_images(faces, on_error, cache_dir, decode=part == "train")
+    faces = Faces(
+        folder, names, points, source=source, boxes=boxes, cache=cache, cache_dir=cache_dir
+    )
+    training = part == "train"  # test faces are all wanted, whatever `exclude` names
+    return check_images(faces, on_error, cache_dir, training, exclude if training else None)
 
 
 def _write(aside: Path, path: str, read: Callable[[], Iterable[Arrays]]) -> dict:

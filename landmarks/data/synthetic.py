@@ -6,7 +6,7 @@ from typing import Literal
 
 from landmarks.data import thousand
 from landmarks.data.cachefolder import cached
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.settings import Count, PositiveInt
 from landmarks.synthetic.write import write_faces
 
@@ -22,13 +22,15 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return embedded faces with 971 points; drawn if these are not in the cache yet.
 
     Args:
         train, test: how many of each.
         seed: another seed, other faces.
-        part, cache_dir, limit, on_error: see `landmarks.data.thousand.read_faces`.
+        part, cache_dir, limit, on_error, cache, exclude: see `landmarks.data.thousand.read_faces`.
 
     Raises:
         UserError: if the cache cannot be written.
@@ -42,7 +44,13 @@ def read_faces(
     source = {"path": f"{train}-{test}-{seed}", **recipe}
     folder, _ = cached("synthetic", source, build, cache_dir, _is_whole)
     return thousand.read_faces(
-        str(folder), part=part, cache_dir=cache_dir, limit=limit, on_error=on_error
+        str(folder),
+        part=part,
+        cache_dir=cache_dir,
+        limit=limit,
+        on_error=on_error,
+        cache=cache,
+        exclude=exclude,
     )
 
 

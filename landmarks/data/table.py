@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.tablerows import read_header, read_rows
 from landmarks.errors import UserError, did_you_mean
@@ -34,6 +34,8 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return the faces of a CSV, TSV or Parquet file, one a row.
 
@@ -46,6 +48,8 @@ def read_faces(
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x. Points are in the order of the index. An empty field is missing.
@@ -64,7 +68,12 @@ def read_faces(
     arrays = map_faces("table", source, lambda: _read(path, name, points, boxes), cache_dir)
     return to_faces(
         *(arrays, path.parent if images is None else Path(images), str(path)),
-        **{"part": part, "limit": limit, "on_error": on_error, "cache_dir": cache_dir},
+        part=part,
+        limit=limit,
+        on_error=on_error,
+        cache=cache,
+        cache_dir=cache_dir,
+        exclude=exclude,
     )
 
 

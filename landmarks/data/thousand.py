@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from landmarks.data.faces import Faces
+from landmarks.data.faces import CacheName, Faces
 from landmarks.data.images import check_images
 from landmarks.data.labels import map_labels
 from landmarks.data.testpoints import read_test_points
@@ -18,6 +18,8 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.
 
@@ -28,6 +30,8 @@ def read_faces(
         cache_dir: where the labels are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
 
     Raises:
         UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot
@@ -42,8 +46,15 @@ def read_faces(
         if not labels.is_file():
             raise UserError(f"There is no {labels}: the training points are looked for there.")
         names, points = map_labels(labels, cache_dir)
-        faces = Faces(images, names[:limit], points[:limit], source=str(labels))
-        return check_images(faces, on_error, cache_dir, decode=True)
+        faces = Faces(
+            images,
+            names[:limit],
+            points[:limit],
+            source=str(labels),
+            cache=cache,
+            cache_dir=cache_dir,
+        )
+        return check_images(faces, on_error, cache_dir, decode=True, exclude=exclude)
     folders = (base / "test", base, Path(root))  # it was a download of its own
     listed = [folder / "test_points.csv" for folder in folders]
     found = next((path for path in listed if path.is_file()), None)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import Faces, check_names
+from landmarks.data.faces import CacheName, Faces, check_names
 from landmarks.data.fields import parse_numbers
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.errors import UserError
@@ -29,6 +29,8 @@ def read_faces(
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
 ) -> Faces:
     """Return the faces of a WFLW list, in its order, with their boxes.
 
@@ -39,6 +41,8 @@ def read_faces(
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
 
     Points and boxes are used as they are: the first pixel's centre is (0, 0).
 
@@ -57,7 +61,12 @@ def read_faces(
     arrays = map_faces("wflw", source, lambda: _read(path), cache_dir)
     return to_faces(
         *(arrays, base / "WFLW_images", str(path)),
-        **{"part": part, "limit": limit, "on_error": on_error, "cache_dir": cache_dir},
+        part=part,
+        limit=limit,
+        on_error=on_error,
+        cache=cache,
+        cache_dir=cache_dir,
+        exclude=exclude,
     )
 
 

@@ -12,6 +12,7 @@ from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device,
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.data.faces import Faces
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.engine import predict
 from landmarks.precision import Precision
@@ -50,9 +51,7 @@ def measure(options: argparse.Namespace) -> dict:
     model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     workers = choose_workers("auto", device.type)
     batches = Batches(
-        *(faces, faces.rows),
-        crop="letterbox",
-        size=SIZE,
+        *(CroppedFaces(faces, "letterbox", SIZE), faces.rows),
         batch_size=options.batch_size,
         workers=workers,
         pin_memory=device.type == "cuda",

@@ -18,7 +18,7 @@ from benchmarks.model import (
 )
 from benchmarks.turns import median_ratio, say_seconds
 from landmarks.budget import Budget
-from landmarks.data.loader import Batch
+from landmarks.data.cropped import Batch
 from landmarks.ema import Ema
 from landmarks.engine import fit
 from landmarks.interrupt import Stop

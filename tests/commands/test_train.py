@@ -59,7 +59,7 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
     left = {path.name for path in run.iterdir()}
     assert left == {
         *(".hydra", "best.pt", "last.pt", "metrics.csv", "curves.png", "faces.png"),
-        *("split.npz", "train.log", "finished.json"),
+        *("augmented.png", "split.npz", "train.log", "finished.json"),
     }
     assert [row["epoch"] for row in metrics(run)] == ["1", "2"]
     content = load_checkpoint(run / "best.pt")

@@ -8,6 +8,7 @@ import pytest
 
 from landmarks.data.boxes import frame_faces, point_boxes
 from landmarks.data.crop import crop_face, read_face
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, mean_points
 from landmarks.errors import UserError
@@ -96,14 +97,14 @@ def faces(tmp_path):
 def test_each_face_is_cropped_by_its_own_box(faces, box_from):
     framed, crop = frame_faces(faces, "box", 0.3, box_from)
     assert crop == BoxCrop(0.3)
-    (batch,) = Batches(framed, np.arange(2), crop=crop, size=SIZE, batch_size=2)
+    (batch,) = Batches(CroppedFaces(framed, crop, SIZE), np.arange(2), batch_size=2)
     back = transform(batch.to_image, batch.points)
     assert np.abs(back.numpy() - faces.points).max() < 1e-3
     for image, points in zip(batch.images, batch.points.round().long(), strict=True):
         for x, y in points.tolist():
             assert image[:, y, x].min() > 200
         assert (image[0] > 200).float().mean() < 0.2
-    mean = mean_points(framed, np.arange(2), crop, SIZE)
+    mean = mean_points(CroppedFaces(framed, crop, SIZE), np.arange(2))
     assert mean == pytest.approx(batch.points.numpy().mean(0), abs=1e-4)
 
 
@@ -114,7 +115,7 @@ def test_other_crops_ask_for_no_box(faces):
 
 def test_a_bare_name_does_not_reach_the_loader(faces):
     with pytest.raises(ValueError, match="frame_faces"):
-        Batches(faces, np.arange(2), crop="box", size=SIZE, batch_size=2)
+        CroppedFaces(faces, "box", SIZE)
 
 
 def test_without_boxes_one_sentence(faces):

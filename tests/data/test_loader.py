@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.labels import map_labels
 from landmarks.data.loader import Batches, choose_workers, mean_points
@@ -28,7 +29,8 @@ def faces(made):
 
 def batches(faces, rows=None, **settings):
     rows = np.arange(len(faces)) if rows is None else rows
-    return Batches(faces, rows, **{"crop": "letterbox", "size": SIZE, "batch_size": 4, **settings})
+    source = CroppedFaces(faces, settings.pop("crop", "letterbox"), settings.pop("size", SIZE))
+    return Batches(source, rows, **{"batch_size": 4, **settings})
 
 
 def same(one, other):
@@ -182,7 +184,7 @@ def test_mean_points(faces, made):
         ],
         axis=0,
     )
-    mean = mean_points(faces, np.arange(3), "letterbox", SIZE)
+    mean = mean_points(CroppedFaces(faces, "letterbox", SIZE), np.arange(3))
     assert mean.dtype == np.float32 and mean == pytest.approx(expected, abs=0.1)
 
 
@@ -190,8 +192,8 @@ def test_mean_points_leaves_missing_ones_out(faces):
     points = np.array(faces.points)
     points[0, 1] = np.nan
     points[:, 2] = np.nan
-    whole = mean_points(faces, np.arange(1, 3), "stretch", SIZE)
-    mean = mean_points(replace(faces, points=points), np.arange(3), "stretch", SIZE)
+    whole = mean_points(CroppedFaces(faces, "stretch", SIZE), np.arange(1, 3))
+    mean = mean_points(CroppedFaces(replace(faces, points=points), "stretch", SIZE), np.arange(3))
     assert mean[1] == pytest.approx(whole[1], abs=1e-5)  # of the faces that have it
     assert mean[2] == pytest.approx(mean[[0, 1, 3, 4]].mean(0), abs=1e-5)  # of the other points
 

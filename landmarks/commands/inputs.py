@@ -1,0 +1,131 @@
+"""What training reads: faces, their split, batches and augmentation, built from the settings."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from landmarks.augment import Augment
+from landmarks.commands.build import build, choose_layout
+from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
+from landmarks.data.cropped import CroppedFaces
+from landmarks.data.faces import Faces
+from landmarks.data.loader import Batches, choose_workers, mean_points
+from landmarks.data.split import load_split, save_split
+from landmarks.data.symmetry import find_symmetry
+from landmarks.geometry import CropName
+from landmarks.layout import Layout
+from landmarks.plotting import draw_face, save_faces
+from landmarks.settings import Workers
+
+log = logging.getLogger(__name__)
+PICTURED = 8  # validation faces in faces.png
+AUGMENTED = 16  # faces in augmented.png
+
+
+class Inputs(NamedTuple):
+    """Everything that is read to train, validate and draw; `mean` is (K, 2), input pixels."""
+
+    faces: Faces
+    layout: Layout
+    training: Batches
+    validation: Batches
+    pictured: Batches
+    mean: np.ndarray
+    augment: Augment | None
+    workers: int
+
+
+def open_inputs(
+    *,
+    data: dict,
+    layout: dict,
+    split: dict,
+    augment: dict,
+    input_size: int,
+    crop: CropName,
+    box_margin: float,
+    box_from: BoxSource,
+    batch_size: int,
+    seed: int,
+    workers: Workers,
+    device: torch.device,
+    split_file: Path,
+    resumed: bool,
+) -> Inputs:
+    """Open the data set and what is made of it; settings as in configs/train.yaml.
+
+    Args:
+        device: where the model runs.
+        split_file: where the split is kept.
+        resumed: take the split that is kept there.
+    """
+    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from)
+    named = choose_layout(layout, faces.num_points)
+    if resumed and split_file.is_file():
+        training_rows, validation_rows = load_split(split_file, faces)
+    else:
+        training_rows, validation_rows = build(split, faces, seed=seed)
+        save_split(split_file, faces, training_rows, validation_rows)
+    change = choose_augment(augment, faces, named, training_rows, input_size, seed)
+
+    canvas = open_canvas(faces, crop, input_size)
+    margin = choose_margin(crop, input_size) if change is not None and change.moves else 0
+    if canvas is None:
+        plain = CroppedFaces(faces, crop, input_size)
+        wide = CroppedFaces(faces, crop, input_size, margin)
+    else:
+        plain = CanvasFaces(faces, canvas, input_size)
+        wide = CanvasFaces(faces, canvas, input_size, margin)
+    workers = choose_workers(workers, device.type)
+    if canvas is not None and faces.cache == "ram":
+        workers = 0  # what this process holds, this process gathers
+    shared = {
+        "workers": workers,
+        "pin_memory": device.type == "cuda",
+        "on_error": data["on_error"],
+    }
+    pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, PICTURED).astype(int)]
+    return Inputs(
+        faces,
+        named,
+        Batches(wide, training_rows, batch_size=batch_size, seed=seed, **shared),
+        Batches(plain, validation_rows, batch_size=2 * batch_size, **shared),
+        Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
+        mean_points(plain, training_rows),
+        change,
+        workers,
+    )
+
+
+def choose_augment(
+    node: dict, faces: Faces, named: Layout, rows: np.ndarray, size: int, seed: int
+) -> Augment | None:
+    """Return the augmentation of these training faces, or None where nothing is changed."""
+    permutation = None
+    if node["flip"]:
+        symmetry = find_symmetry(faces.points, named.flip_permutation(), rows, seed=seed)
+        permutation = symmetry.flip
+        log.log(
+            logging.INFO if permutation is not None else logging.WARNING,
+            "Faces are %smirrored: %s.",
+            *("" if permutation is not None else "not ", symmetry.reason),
+        )
+    change = build(node, size=size, permutation=permutation, seed=seed)
+    return change if change.is_on else None
+
+
+def draw_augmented(path: Path, inputs: Inputs) -> None:
+    """Write a picture of the first training faces as the model gets them, with their points."""
+    rows = np.concatenate(inputs.training.order.batch_rows(0)[:AUGMENTED])[:AUGMENTED]
+    batch = inputs.training.source.__getitems__(rows.tolist())
+    images, points = inputs.augment(batch.images, batch.points, 0)
+    pixels = images.permute(0, 2, 3, 1).round().byte().numpy()
+    tiles = [
+        draw_face(face[:, :, ::-1].copy(), truth, None)
+        for face, truth in zip(pixels, points.numpy(), strict=True)
+    ]
+    save_faces(path, tiles)

@@ -1,0 +1,169 @@
+"""The canvas cache: faces cropped and scaled once, kept as pixels, gathered batch by batch.
+
+A canvas is a face's crop with a margin around it that augmentation may move into sight. Pixels,
+matrices and stamps lie in files by row of the data set, so that runs with one crop share them. A
+stamp, size and time of the image it was made from, is set after the pixels have reached the disk:
+building can be cut off anywhere and goes on from there, two builders write the same bytes, and an
+image that changes is read again.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from landmarks.data.cachefolder import cache_root
+from landmarks.data.cropped import Batch, CroppedFaces, make_batch
+from landmarks.data.faces import Faces
+from landmarks.data.filling import Canvas, fill, stamp
+from landmarks.errors import UserError
+from landmarks.geometry import BoxCrop, Crop
+
+log = logging.getLogger(__name__)
+VERSION = 1
+SPARE = 1 << 30  # bytes that stay free
+
+
+class CanvasFaces(Dataset):
+    """Gathers batches from a canvas.
+
+    Args:
+        faces, size, margin: see `landmarks.data.loader.CroppedFaces`, whose batches are the same.
+        canvas: of these faces, with at least this margin.
+    """
+
+    def __init__(self, faces: Faces, canvas: Canvas, size: int, margin: int = 0):
+        self.faces, self.canvas, self.size, self.margin = faces, canvas, size, margin
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Return the batch of these rows."""
+        side = self.size + 2 * self.margin
+        trim = (self.canvas.pixels.shape[1] - side) // 2
+        window = slice(trim, trim + side)
+        if trim == 0:
+            pixels = np.take(self.canvas.pixels, rows, axis=0)
+        else:
+            pixels = self.canvas.pixels[:, window, window][rows]
+        matrices = self.canvas.matrices[rows]
+        matrices[:, :, 2] -= trim
+        readable = self.canvas.readable[rows]
+        if not readable.all():
+            pixels[~readable] = 0
+        return make_batch(self.faces, rows, pixels, matrices, readable, self.margin)
+
+
+def choose_margin(crop: Crop | BoxCrop, size: int) -> int:
+    """Return the pixels to keep around the input: none where the crop shows the whole image."""
+    return 0 if crop in ("letterbox", "stretch") else size // 8
+
+
+def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
+    """Return the canvas of the usable faces, filled; None where `faces.cache` is "off".
+
+    Args:
+        faces, crop, size: see `landmarks.data.cropped.CroppedFaces`. `faces.cache` says where:
+            "disk" in the cache folder, "ram" in this process's memory; "auto" is "disk" where it
+            fits and "off" elsewhere.
+
+    Raises:
+        UserError: if it was asked for and does not fit, or cannot be written.
+    """
+    cache = faces.cache
+    if cache == "off":
+        return None
+    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    margin = choose_margin(crop, size)
+    side = size + 2 * margin
+    place = "memory" if cache == "ram" else _folder(faces, crop, size, margin)
+    try:
+        if cache != "ram":
+            place.mkdir(parents=True, exist_ok=True)
+        canvas = _open(len(faces), side, None if cache == "ram" else place)
+        stamps = np.array([stamp(faces.path(row)) for row in rows]).reshape(-1, 2)
+        stale = (canvas.stamps[rows] != stamps).any(1)
+        canvas.readable[rows[~stale]] = True
+        needed = int(stale.sum()) * side * side * 3
+        free = _free_memory() if cache == "ram" else shutil.disk_usage(place).free
+        if free is not None and needed + SPARE > free:
+            if cache == "auto":
+                log.warning(
+                    "No canvas cache: %s would be needed in %s and %s is free. Images are decoded "
+                    "anew each epoch.",
+                    *(say_bytes(needed), place, say_bytes(free)),
+                )
+                return None
+            raise UserError(
+                f"data.cache={cache} needs {say_bytes(needed)} in {place}, and 1 GB to spare, and "
+                f"{say_bytes(free)} is free: make room, set data.cache_dir=FOLDER, a smaller "
+                f"input_size, or data.cache=off."
+            )
+        if len(rows):
+            log.info(
+                "Canvas cache: %s in %s, %d of %d faces to be read.",
+                *(say_bytes(len(rows) * side * side * 3), place, stale.sum(), len(rows)),
+            )
+        fill(canvas, CroppedFaces(faces, crop, size, margin), rows[stale], stamps[stale])
+    except OSError as error:
+        if cache == "auto":
+            log.warning("No canvas cache: %s cannot be written (%s).", place, error)
+            return None
+        raise UserError(
+            f"The canvas cache {place} cannot be written ({error}): set data.cache_dir=FOLDER or "
+            f"data.cache=off."
+        ) from error
+    return canvas
+
+
+def say_bytes(count: int) -> str:
+    """Return a size in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _folder(faces: Faces, crop: Crop | BoxCrop, size: int, margin: int) -> Path:
+    content = hashlib.sha256(np.ascontiguousarray(faces.names).tobytes())
+    if isinstance(crop, BoxCrop):
+        content.update(np.ascontiguousarray(faces.boxes).tobytes())
+    made_from = {
+        "path": str(faces.folder.resolve()),
+        "faces": content.hexdigest(),
+        "crop": crop if isinstance(crop, str) else ["box", crop.margin],
+        "size": size,
+        "margin": margin,
+        "version": VERSION,
+    }
+    name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
+    return cache_root("canvas", faces.cache_dir) / name
+
+
+def _open(count: int, side: int, folder: Path | None) -> Canvas:
+    arrays = {
+        "pixels": ((count, side, side, 3), np.uint8),
+        "matrices": ((count, 2, 3), np.float64),
+        "stamps": ((count, 2), np.int64),
+    }
+    readable = np.zeros(count, bool)
+    if folder is None:
+        return Canvas(*(np.zeros(*array) for array in arrays.values()), readable)
+    mapped = []
+    for name, (shape, dtype) in arrays.items():
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        with (folder / name).open("ab") as file:
+            file.truncate(size)  # a file with holes: what is not filled takes no room
+        mapped.append(np.memmap(folder / name, dtype, mode="r+", shape=shape))
+    return Canvas(*mapped, readable)
+
+
+def _free_memory() -> int | None:
+    """Return the bytes of memory that can be had, or None where this system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")), None)

@@ -1,0 +1,78 @@
+"""The arrays of a canvas cache, and filling them on all cores."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from landmarks.data.cropped import CroppedFaces
+from landmarks.data.faces import remap, unmap
+
+CHUNK = 64  # faces a task
+SYNC = 4096  # faces between two syncs of the disk
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """N canvases of side C: pixels (N, C, C, 3) uint8 RGB, matrices (N, 2, 3) float64, original
+    image to canvas, stamps (N, 2) int64, and readable (N,) bool: the rows that were filled."""
+
+    pixels: np.ndarray
+    matrices: np.ndarray
+    stamps: np.ndarray
+    readable: np.ndarray
+
+    def __getstate__(self) -> dict:
+        return {key: unmap(value) for key, value in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({key: remap(value) for key, value in state.items()})
+
+
+def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndarray) -> None:
+    """Read faces on all cores; what cannot be read stays unstamped and is tried at every start."""
+
+    def read(chunk: np.ndarray) -> np.ndarray:
+        out = np.empty(canvas.pixels.shape[1:], np.uint8)
+        for row in rows[chunk]:
+            out[:] = 0
+            matrix = source.read(row, out)
+            if matrix is not None:  # in one piece: another process may be reading the same bytes
+                canvas.pixels[row], canvas.matrices[row], canvas.readable[row] = out, matrix, True
+        return chunk
+
+    def sync(some: np.ndarray) -> None:
+        for array in (canvas.pixels, canvas.matrices):
+            if isinstance(array, np.memmap):
+                with Path(array.filename).open("rb+") as file:
+                    os.fsync(file.fileno())
+        some = some[canvas.readable[rows[some]]]
+        canvas.stamps[rows[some]] = stamps[some]
+
+    cv2.setNumThreads(0)
+    chunks = np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)) if len(rows) else []
+    bar = tqdm(total=len(rows), desc="filling the cache", unit="face", disable=None)
+    syncer = ThreadPoolExecutor(1)  # nobody waits for it but the end of the process
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        done: list[np.ndarray] = []
+        for chunk in pool.map(read, chunks):
+            done.append(chunk)
+            bar.update(len(chunk))
+            if sum(map(len, done)) >= SYNC:
+                syncer.submit(sync, np.concatenate(done))
+                done = []
+    if done:
+        syncer.submit(sync, np.concatenate(done))
+    syncer.shutdown(wait=False)
+
+
+def stamp(path: str) -> tuple[int, int]:
+    try:
+        stat = os.stat(path)  # noqa: PTH116 (once a face)
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns

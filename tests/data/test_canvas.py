@@ -1,0 +1,182 @@
+"""The canvas cache: the same batches as without it, and never an old or a torn picture."""
+
+import os
+import pickle
+import re
+import time
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from landmarks.data import canvas as canvas_module
+from landmarks.data import filling
+from landmarks.data.boxes import frame_faces
+from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
+from landmarks.data.cropped import CroppedFaces
+from landmarks.data.loader import Batches
+from landmarks.data.thousand import read_faces
+from landmarks.errors import UserError
+
+SIZE = 32
+COUNT = 150  # more than one chunk
+
+
+@pytest.fixture
+def made(contest):
+    return contest(train=COUNT, test=1)
+
+
+@pytest.fixture
+def faces(made):
+    return read_faces(str(made.root), cache="disk")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The rows that are read from image files."""
+    seen, read = [], CroppedFaces.read
+    monkeypatch.setattr(
+        CroppedFaces, "read", lambda self, row, out: seen.append(row) or read(self, row, out)
+    )
+    return seen
+
+
+def same(one, other):
+    return all(
+        torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(one, other, strict=True)
+    )
+
+
+def settle(faces):
+    """Wait for the stamps, which follow the disk."""
+    folder = canvas_module._folder(faces, "letterbox", SIZE, 0)
+    for _ in range(500):
+        if canvas_module._open(len(faces), SIZE, folder).stamps.all():
+            return
+        time.sleep(0.01)
+    raise AssertionError("the stamps were never written")
+
+
+@pytest.mark.parametrize("cache", ["disk", "ram", "auto"])
+@pytest.mark.parametrize("crop", ["letterbox", "stretch", "center", "box"])
+def test_batches_are_the_same_as_without(faces, cache, crop):
+    faces, crop = frame_faces(replace(faces, cache=cache), crop, 0.25, "points")
+    canvas = open_canvas(faces, crop, SIZE)
+    rows = [3, 140, 0, 77]
+    most = choose_margin(crop, SIZE)
+    assert (most == 0) == (crop in ("letterbox", "stretch"))
+    for margin in {0, most}:
+        cached = CanvasFaces(faces, canvas, SIZE, margin).__getitems__(rows)
+        plain = CroppedFaces(faces, crop, SIZE, margin).__getitems__(rows)
+        assert same(cached, plain) and cached.images.shape[-1] == SIZE + 2 * margin
+        assert cached.images.is_contiguous(memory_format=torch.channels_last)
+    inner = CroppedFaces(faces, crop, SIZE).__getitems__(rows)
+    trim = slice(most, most + SIZE)
+    assert torch.equal(plain.images[:, :, trim, trim], inner.images) or most == 0
+    assert torch.allclose(plain.points, inner.points, atol=1e-4, equal_nan=True)
+
+
+def test_a_second_run_reads_nothing_and_a_changed_image_is_read_again(faces, made, reads):
+    open_canvas(faces, "letterbox", SIZE)
+    assert sorted(reads) == list(range(COUNT))
+    settle(faces)
+    reads.clear()
+    open_canvas(faces, "letterbox", SIZE)
+    assert not reads
+    path = faces.path(5)
+    cv2.imwrite(path, np.full((40, 60, 3), 200, np.uint8))
+    canvas = open_canvas(faces, "letterbox", SIZE)
+    assert reads == [5] and canvas.pixels[5].max() >= 195
+    assert same(
+        CanvasFaces(faces, canvas, SIZE).__getitems__([5]),
+        CroppedFaces(faces, "letterbox", SIZE).__getitems__([5]),
+    )
+    reads.clear()
+    open_canvas(faces, "center", SIZE)  # another crop, another cache
+    assert len(reads) == COUNT
+
+
+def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):
+    monkeypatch.setattr(filling, "SYNC", 1)
+    read = CroppedFaces.read
+
+    def fail(self, row, out):
+        if len(reads) > 100:
+            raise KeyboardInterrupt
+        return read(self, row, out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CroppedFaces, "read", fail)
+        patch.setattr(os, "cpu_count", lambda: 1)
+        with pytest.raises(KeyboardInterrupt):
+            open_canvas(faces, "letterbox", SIZE)
+    before = len(reads)
+    assert 64 <= before < COUNT
+    reads.clear()
+    canvas = open_canvas(faces, "letterbox", SIZE)
+    assert 0 < len(reads) <= COUNT - 64 and canvas.readable.all()
+    assert same(
+        CanvasFaces(faces, canvas, SIZE).__getitems__(list(range(COUNT))),
+        CroppedFaces(faces, "letterbox", SIZE).__getitems__(list(range(COUNT))),
+    )
+
+
+def test_two_builders_at_once(faces):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        canvases = list(pool.map(lambda _: open_canvas(faces, "letterbox", SIZE), range(2)))
+    plain = CroppedFaces(faces, "letterbox", SIZE).__getitems__(list(range(COUNT)))
+    for canvas in canvases:
+        assert same(CanvasFaces(faces, canvas, SIZE).__getitems__(list(range(COUNT))), plain)
+
+
+def test_unreadable_images_are_black_and_tried_again(faces, made, reads):
+    good = (made.root / "train/images" / made.names[2]).read_bytes()
+    (made.root / "train/images" / made.names[2]).write_bytes(b"no image")
+    canvas = open_canvas(faces, "letterbox", SIZE)
+    source = CanvasFaces(faces, canvas, SIZE)
+    batch = source.__getitems__([1, 2])
+    assert batch.readable.tolist() == [True, False]
+    assert batch.images[1].max() == 0 and batch.points[1].isnan().all()
+    assert same(batch, CroppedFaces(faces, "letterbox", SIZE).__getitems__([1, 2]))
+    with pytest.raises(UserError, match=re.escape(made.names[2])):
+        list(Batches(source, np.arange(4), batch_size=4))
+    (made.root / "train/images" / made.names[2]).write_bytes(good)
+    assert open_canvas(faces, "letterbox", SIZE).readable.all()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_map_the_cache_and_do_not_copy_it(faces, workers):
+    canvas = open_canvas(faces, "letterbox", SIZE)
+    source = CanvasFaces(faces, canvas, SIZE)
+    assert len(pickle.dumps(canvas)) < 5000
+    again = pickle.loads(pickle.dumps(source))
+    assert same(again.__getitems__([1, 2]), source.__getitems__([1, 2]))
+    batches = list(Batches(source, np.arange(COUNT), batch_size=50, workers=workers, seed=0))
+    plain = CroppedFaces(faces, "letterbox", SIZE)
+    assert same(batches[1], plain.__getitems__(batches[1].rows.tolist()))
+
+
+def test_size_is_checked_before_anything_is_built(faces, monkeypatch, reads, caplog):
+    usage = canvas_module.shutil.disk_usage(".")
+    monkeypatch.setattr(canvas_module.shutil, "disk_usage", lambda p: usage._replace(free=1 << 30))
+    with pytest.raises(UserError, match=r"data\.cache=disk needs 0 MB"):
+        open_canvas(faces, "letterbox", SIZE)
+    assert open_canvas(replace(faces, cache="auto"), "letterbox", SIZE) is None
+    assert "No canvas cache" in caplog.text and not reads
+    monkeypatch.setattr(canvas_module, "_free_memory", lambda: 1 << 30)
+    with pytest.raises(UserError, match=r"data\.cache=ram"):
+        open_canvas(replace(faces, cache="ram"), "letterbox", SIZE)
+    assert open_canvas(replace(faces, cache="off"), "letterbox", SIZE) is None
+
+
+def test_a_cache_that_cannot_be_written(faces, tmp_path):
+    (tmp_path / "file").write_text("")
+    bad = replace(faces, cache_dir=str(tmp_path / "file"))
+    with pytest.raises(UserError, match="cannot be written"):
+        open_canvas(bad, "letterbox", SIZE)
+    assert open_canvas(replace(bad, cache="auto"), "letterbox", SIZE) is None
