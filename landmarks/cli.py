@@ -1,7 +1,7 @@
 """The `landmarks` command: the first word picks a command, the rest of the line is Hydra's.
 
 Exit codes: 0 done, 1 the work could not be done (one sentence says why), 2 the command line is
-wrong, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+wrong, 3 `check` found errors in the data, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
 import importlib
@@ -16,6 +16,7 @@ from landmarks.errors import UserError, did_you_mean
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
     "predict": "find the points of faces; write a Kaggle submission",
+    "check": "find faulty images and labels before hours are spent",
 }
 
 USAGE = """landmarks {version}: train, judge and run dense facial landmark models.
@@ -26,6 +27,7 @@ Usage: landmarks COMMAND [setting=value ...]
 
   landmarks train data.root=path/to/contest model=resnet34
   landmarks predict data.root=path/to/contest
+  landmarks check data.root=path/to/contest
   landmarks train experiment=quickstart        embedded faces: no data needed
 
   landmarks COMMAND --help                     every setting of a command, with examples

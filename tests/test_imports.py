@@ -19,6 +19,7 @@ ALLOWED = {
     "training": {"checkpoint", "ema", "precision"},
     "runlog": {"plotting"},
     "models": {"models", "losses"},
+    "health": {"health", "data", "plotting"},
     "data": {"data", "synthetic"},
     "synthetic": {"synthetic"},
 }
@@ -26,7 +27,7 @@ OUTSIDE = {
     "hydra": {"cli", "overrides", "commands"},
     "omegaconf": {"cli", "overrides", "commands"},
     "pandas": {"data", "submission", "runlog"},
-    "cv2": {"data", "plotting", "synthetic"},
+    "cv2": {"data", "health", "plotting", "synthetic"},
     "scipy": {"data"},
     "matplotlib": {"plotting"},
 }

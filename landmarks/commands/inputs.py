@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from landmarks.augment import Augment
 from landmarks.commands.build import build, choose_layout
@@ -36,7 +37,7 @@ class Inputs(NamedTuple):
     pictured: Batches
     mean: np.ndarray
     augment: Augment | None
-    workers: int
+    reading: str
 
 
 def open_inputs(
@@ -81,8 +82,6 @@ def open_inputs(
         plain = CanvasFaces(faces, canvas, input_size)
         wide = CanvasFaces(faces, canvas, input_size, margin)
     workers = choose_workers(workers, device.type)
-    if canvas is not None and faces.cache == "ram":
-        workers = 0  # what this process holds, this process gathers
     shared = {
         "workers": workers,
         "pin_memory": device.type == "cuda",
@@ -97,7 +96,7 @@ def open_inputs(
         Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
         change,
-        workers,
+        f"{workers} reading processes" if canvas is None else "images from the cache",
     )
 
 
@@ -118,11 +117,15 @@ def choose_augment(
     return change if change.is_on else None
 
 
-def draw_augmented(path: Path, inputs: Inputs) -> None:
-    """Write a picture of the first training faces as the model gets them, with their points."""
-    rows = np.concatenate(inputs.training.order.batch_rows(0)[:AUGMENTED])[:AUGMENTED]
-    batch = inputs.training.source.__getitems__(rows.tolist())
-    images, points = inputs.augment(batch.images, batch.points, 0)
+def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augment) -> None:
+    """Write a picture of some faces as the model gets them, with their points.
+
+    Args:
+        source: of the faces, with the margin that `choose_margin` gives.
+        rows: (n,) some of its rows.
+    """
+    batch = source.__getitems__(rows[:AUGMENTED].tolist())
+    images, points = change(batch.images, batch.points, 0)
     pixels = images.permute(0, 2, 3, 1).round().byte().numpy()
     tiles = [
         draw_face(face[:, :, ::-1].copy(), truth, None)

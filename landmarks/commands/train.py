@@ -5,6 +5,7 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from landmarks.budget import Budget, say_duration
@@ -105,7 +106,8 @@ def train(
         torch.compile(network) if compile else None,
     )
     if inputs.augment is not None:
-        draw_augmented(run / "augmented.png", inputs)
+        shown = np.random.default_rng(seed).permutation(inputs.training.order.rows)
+        draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
     limit = parse_duration(max_time) if max_time is not None else None
     # Until it has been seen, a face is taken to cost as much to validate as to train on; it costs
     # a third of it, but for the reading of images.
@@ -120,9 +122,9 @@ def train(
         *(faces.source, *counts, faces.num_points, named.name),
     )
     log.info(
-        "%s from %s weights on %s, amp %s, %d reading processes. Run: %s",
+        "%s from %s weights on %s, amp %s, %s. Run: %s",
         *(model["backbone"], "random" if model["weights"] == "none" else model["weights"]),
-        *(where, precision.name, inputs.workers, run),
+        *(where, precision.name, inputs.reading, run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:

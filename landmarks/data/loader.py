@@ -3,7 +3,9 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import cv2
@@ -11,11 +13,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch
 from landmarks.errors import UserError
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
+AHEAD = 4  # batches
 
 
 class BatchOrder:
@@ -59,7 +63,8 @@ class Batches:
         rows: which faces.
         batch_size: faces a batch.
         seed: shuffles; None: in order.
-        workers: processes that read ahead; 0: this one reads.
+        workers: processes that read ahead; 0: this one reads. From a canvas one thread does, if
+            any is wanted.
         pin_memory: for copies to a CUDA device that do not block.
         on_error: "stop" raises at an unreadable image, "skip" leaves it in, black and unlabelled.
     """
@@ -78,16 +83,18 @@ class Batches:
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self.order = BatchOrder(rows, batch_size, seed)
         self.unreadable: set[int] = set()
+        # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
+        self.threaded = workers > 0 and isinstance(source, CanvasFaces)
         if workers == 0:
             cv2.setNumThreads(0)  # its threads would fight torch's for the same cores
         self.loader = DataLoader(
             source,
             batch_sampler=self.order,
-            num_workers=workers,
+            num_workers=0 if self.threaded else workers,
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
-            persistent_workers=workers > 0,
-            prefetch_factor=4 if workers > 0 else None,
+            persistent_workers=workers > 0 and not self.threaded,
+            prefetch_factor=AHEAD if workers > 0 and not self.threaded else None,
             worker_init_fn=_start_worker,
         )
 
@@ -104,7 +111,7 @@ class Batches:
         return [self.faces.name(row) for row in self.order.batch_rows(epoch)[batch]]
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.loader:
+        for batch in read_ahead(self.loader, AHEAD) if self.threaded else self.loader:
             if not batch.readable.all():
                 self._note(batch.rows[~batch.readable].tolist())
             yield batch
@@ -119,6 +126,16 @@ class Batches:
         for row in set(rows) - self.unreadable:
             log.warning("Unreadable, taken as black: %s", self.faces.path(row))
         self.unreadable.update(rows)
+
+
+def read_ahead(batches: Iterable, count: int) -> Iterator:
+    """Yield what `batches` yields, with up to `count` of them made ahead in a thread."""
+    source = iter(batches)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, source, None) for _ in range(count))
+        while (batch := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, source, None))
+            yield batch
 
 
 def _as_it_is(batch: Batch) -> Batch:

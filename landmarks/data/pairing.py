@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 
 from landmarks.data.shapes import Model, Shapes, fit_onto
 
-STARTS = np.radians(np.arange(-90, 90, 15))  # tilts of the axis that are tried
+TURN = np.radians(60)  # of the mirrored mean shape: faces stand within 30 degrees of upright
+STARTS = np.linspace(-TURN, TURN, 9)
 AXIS_ROUNDS = 25
 POSES = [(mode, amount) for mode in range(3) for amount in (-1.5, -1, -0.5, 0.5, 1, 1.5)]
 KEPT = 3  # candidates per model
@@ -26,27 +27,28 @@ def candidates(model: Model) -> list[np.ndarray]:
     The mean of few faces looks aside; a symmetric shape is then found along the first modes, one
     of which is the turning of the head.
     """
-    found = [_fit_axis(model.mean, tilt) for tilt in STARTS]
-    tilt = min(found, key=lambda pair: pair[0])[1]
-    fits = [(away, tilt, model.mean) for away, tilt in found]
+    found = [_fit_axis(model.mean, turn) for turn in STARTS]
+    turn = min(found, key=lambda pair: pair[0])[1]
+    fits = [(away, turn, model.mean) for away, turn in found]
     for mode, amount in POSES:
         if mode < model.modes.shape[1]:
             shape = model.vary(mode, amount)
-            fits.append((*_fit_axis(shape, tilt), shape))
-    fits.sort(key=lambda fit: fit[0])
+            fits.append((*_fit_axis(shape, turn), shape))
+    # About some slanting axis, any few points are nearly symmetric.
+    fits = sorted((fit for fit in fits if abs(fit[1]) <= TURN), key=lambda fit: fit[0])
     kept: list[np.ndarray] = []
     tried: list[tuple[float, int]] = []
-    for _, tilt, shape in fits:
-        if (round(tilt, 3), id(shape)) in tried:  # several starts end at one axis
+    for _, turn, shape in fits:
+        if (round(turn, 3), id(shape)) in tried:  # several starts end at one axis
             continue
-        tried.append((round(tilt, 3), id(shape)))
-        mirror = -shape.conj() * np.exp(1j * tilt)
+        tried.append((round(turn, 3), id(shape)))
+        mirror = -shape.conj() * np.exp(1j * turn)
         flip = pair_points(np.abs(shape[:, None] - mirror) ** 2)
         if not any((flip == other).all() for other in kept):
             kept.append(flip)
         if len(kept) == KEPT or len(tried) == 2 * KEPT:
             break
-    return kept
+    return kept or [np.arange(len(model.mean))]  # to be refused, but for a midline alone
 
 
 def pair_points(cost: np.ndarray) -> np.ndarray:
@@ -130,14 +132,14 @@ def mean_residual(mean: np.ndarray, flip: np.ndarray) -> float:
     return float(np.sqrt((np.abs(apart) ** 2).mean() / (np.abs(centred) ** 2).mean()))
 
 
-def _fit_axis(shape: np.ndarray, tilt: float) -> tuple[float, float]:
-    """Return (rms distance to the nearest points, tilt) of the best mirroring near a tilt."""
+def _fit_axis(shape: np.ndarray, turn: float) -> tuple[float, float]:
+    """Return (rms distance to the nearest points, turn) of the best mirroring near a turn."""
     tree = cKDTree(np.c_[shape.real, shape.imag])
     flat = -shape.conj()
     for _ in range(AXIS_ROUNDS):
-        turned = flat * np.exp(1j * tilt)
+        turned = flat * np.exp(1j * turn)
         away, nearest = tree.query(np.c_[turned.real, turned.imag])
-        before, tilt = tilt, float(np.angle((flat.conj() * shape[nearest]).sum()))
-        if abs(tilt - before) < 1e-5:
+        before, turn = turn, float(np.angle((flat.conj() * shape[nearest]).sum()))
+        if abs(turn - before) < 1e-5:
             break
-    return float(np.sqrt((away**2).mean())), tilt
+    return float(np.sqrt((away**2).mean())), turn

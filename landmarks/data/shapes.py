@@ -63,13 +63,16 @@ def fit_onto(faces: np.ndarray, target: np.ndarray, seen: np.ndarray | None = No
 
     Least squares over the points that are seen; None: all.
     """
-    seen = np.ones(faces.shape, bool) if seen is None else seen
-    count = seen.sum(1, keepdims=True)
-    middle = np.where(seen, target, 0).sum(1, keepdims=True) / count
-    centred = np.where(seen, faces - (faces * seen).sum(1, keepdims=True) / count, 0)
-    factor = (centred.conj() * (target - middle)).sum(1, keepdims=True)
-    factor /= np.maximum((np.abs(centred) ** 2).sum(1, keepdims=True), 1e-12)
-    return np.where(seen, factor * centred + middle, 0).astype(faces.dtype)
+    weight = np.ones(faces.shape, bool) if seen is None else seen
+    weight = weight.astype(faces.real.dtype)  # keeps complex64 what it is
+    target = target.astype(faces.dtype)
+    count = weight.sum(1, keepdims=True)
+    middle = weight @ target[:, None] / count
+    centred = (faces - (faces * weight).sum(1, keepdims=True) / count) * weight
+    # As the weighted faces are centred, the target need not be.
+    factor = centred.conj() @ target[:, None]
+    size = (centred.real**2 + centred.imag**2).sum(1, keepdims=True)
+    return (factor / np.maximum(size, 1e-12) * centred + middle) * weight
 
 
 def align_shapes(points: np.ndarray) -> Shapes:
@@ -95,7 +98,7 @@ def align_shapes(points: np.ndarray) -> Shapes:
     faces, seen, size = fit_onto(raw, mean, seen)[near], seen[near], size[near]
     faces = np.where(seen, faces, mean).astype(np.complex64)
     shapes = Shapes(faces, seen, float(np.median(size)))
-    return shapes if seen.all() else _complete(shapes)
+    return _drop_unlike(shapes if seen.all() else _complete(shapes))
 
 
 def shape_model(shapes: Shapes) -> Model:
@@ -125,6 +128,21 @@ def _complete(shapes: Shapes) -> Shapes:
         faces = np.where(shapes.seen, shapes.faces, expected)
         shapes = Shapes(faces, shapes.seen, shapes.unit)
     return shapes
+
+
+def _drop_unlike(shapes: Shapes) -> Shapes:
+    """Leave out faces that the rest do not explain: jittered labels blur who is whose partner.
+
+    Each half is judged by the other's model: its own would have learnt the jitter.
+    """
+    away = np.zeros(len(shapes.faces))
+    for half in (0, 1):
+        faces, seen = shapes.faces[half::2], shapes.seen[half::2]
+        others = shapes.take(np.arange(1 - half, len(away), 2))
+        if len(others.faces):
+            squares = np.abs(faces - shape_model(others).project(faces)) ** 2
+            away[half::2] = np.sqrt((squares * seen).sum(1) / seen.sum(1))
+    return shapes.take(np.flatnonzero(away <= FAR * np.median(away)))
 
 
 def _flat(faces: np.ndarray) -> np.ndarray:

@@ -1,18 +1,29 @@
 """Load batches of cropped faces, the contest baseline's way and ours, on as many processes."""
 
 import argparse
+import itertools
+import tempfile
+from dataclasses import replace
 from statistics import median
 
 import cv2
 import numpy as np
 import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.model import NUM_POINTS, random_model
 from benchmarks.sample import add_sample_options, read_sample
+from benchmarks.train import random_batch
 from benchmarks.turns import median_ratio, say_seconds, take_turns
+from landmarks.augment import Augment
+from landmarks.data.canvas import CanvasFaces, open_canvas
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
+from landmarks.optimizers import adamw
 
 SIZE = 128
 
@@ -63,17 +74,35 @@ def use_one_thread(worker: int) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Return {"first_ratio"}, the smaller of the ratios without and with a worker process."""
+    """Return {"first_ratio", "cached_ratio", "augment_share"}.
+
+    The ratios are the smaller ones of those without and with a worker process: of a pass that
+    decodes, and of one that gathers from the canvas cache. The share is augment=light's of a step
+    of resnet18, on as many threads as torch takes.
+    """
+    threads = torch.get_num_threads()
     faces = read_sample(options)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)  # what a worker has; so that no worker is like one worker
     print(f"{len(faces.rows)} faces from {faces.folder} at {SIZE} pixels, points and all:")
-    ratios = [compare(faces, options, workers) for workers in (0, 1)]
-    return {"first_ratio": round(min(ratios), 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        kept = replace(faces, cache="disk", cache_dir=folder)
+        cached = CanvasFaces(faces, open_canvas(kept, "letterbox", SIZE), SIZE)
+        plain = CroppedFaces(faces, "letterbox", SIZE)
+        ratios = [compare(faces, plain, cached, options, workers) for workers in (0, 1)]
+    torch.set_num_threads(threads)
+    first, second = (min(pair) for pair in zip(*ratios, strict=True))
+    return {
+        "first_ratio": round(first, 2),
+        "cached_ratio": round(second, 1),
+        "augment_share": round(share_of_step(options), 3),
+    }
 
 
-def compare(faces: Faces, options: argparse.Namespace, workers: int) -> float:
-    """Return how many times as many faces a second ours loads on so many worker processes."""
+def compare(
+    faces: Faces, plain: Dataset, cached: Dataset, options: argparse.Namespace, workers: int
+) -> tuple[float, float]:
+    """Return how many times as many faces a second ours loads, decoding and from the cache."""
     batch_size = min(options.batch_size, len(faces.rows))
     baseline = DataLoader(
         BaselineFaces(faces),
@@ -82,25 +111,53 @@ def compare(faces: Faces, options: argparse.Namespace, workers: int) -> float:
         persistent_workers=workers > 0,
         worker_init_fn=use_one_thread,
     )
-    ours = Batches(
-        faces, faces.rows, crop="letterbox", size=SIZE, batch_size=batch_size, workers=workers
-    )
+    settings = {"batch_size": batch_size, "workers": workers}
+    ours, ours_cached = (Batches(source, faces.rows, **settings) for source in (plain, cached))
     ways = {
         "baseline": lambda: count_faces(batch["image"] for batch in baseline),
         "ours": lambda: count_faces(batch.images for batch in ours),
+        "ours, cached": lambda: count_faces(batch.images for batch in ours_cached),
     }
     take_turns(ways, 1)  # starts the workers
     seconds = take_turns(ways, options.rounds)
     where = "one worker process" if workers else "no worker process"
     for name, spent in seconds.items():
         say_seconds(f"{name}, {where}", spent)
-    count = len(faces.rows)
-    rates = {name: count / median(spent) for name, spent in seconds.items()}
-    ratio = median_ratio(seconds["baseline"], seconds["ours"])
+    ratios = [median_ratio(seconds["baseline"], seconds[name]) for name in list(ways)[1:]]
+    rates = [len(faces.rows) / median(spent) for spent in seconds.values()]
     print(
-        f"  faces/s per worker: {rates['baseline']:.0f} and {rates['ours']:.0f}, ratio {ratio:.2f}"
+        f"  faces/s per worker: {rates[0]:.0f}, {rates[1]:.0f} and {rates[2]:.0f}, "
+        f"ratios {ratios[0]:.2f} and {ratios[1]:.1f}"
     )
-    return ratio
+    return ratios[0], ratios[1]
+
+
+def share_of_step(options: argparse.Namespace) -> float:
+    """Return the time of augment=light over that of a training step, augmentation not included."""
+    batch = random_batch(options.batch_size, 0)
+    model = random_model().to(memory_format=torch.channels_last).train()
+    optimizer = adamw(model, lr=1e-3)
+    change = Augment(**light(), size=SIZE, permutation=np.arange(NUM_POINTS)[::-1].copy())
+    steps = itertools.count()
+
+    def step() -> None:
+        model(batch.images, batch.points).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    ways = {"step": step, "augment": lambda: change(batch.images, batch.points, next(steps))}
+    take_turns(ways, 1)
+    seconds = take_turns(ways, options.rounds)
+    for name, spent in seconds.items():
+        say_seconds(f"{name}, {options.batch_size} faces", spent)
+    return median_ratio(seconds["augment"], seconds["step"])
+
+
+def light() -> dict:
+    """Return the settings of augment=light."""
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        node = OmegaConf.to_container(compose("train").augment)
+    return {key: value for key, value in node.items() if not key.startswith("_")}
 
 
 def count_faces(batches) -> int:

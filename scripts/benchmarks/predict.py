@@ -11,8 +11,8 @@ from torch import nn
 from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device, random_model
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.turns import median_ratio, say_seconds, take_turns
-from landmarks.data.faces import Faces
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.engine import predict
 from landmarks.precision import Precision

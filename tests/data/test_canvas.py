@@ -150,7 +150,7 @@ def test_unreadable_images_are_black_and_tried_again(faces, made, reads):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_workers_map_the_cache_and_do_not_copy_it(faces, workers):
+def test_a_process_maps_the_cache_and_a_thread_reads_ahead(faces, workers):
     canvas = open_canvas(faces, "letterbox", SIZE)
     source = CanvasFaces(faces, canvas, SIZE)
     assert len(pickle.dumps(canvas)) < 5000
@@ -159,6 +159,10 @@ def test_workers_map_the_cache_and_do_not_copy_it(faces, workers):
     batches = list(Batches(source, np.arange(COUNT), batch_size=50, workers=workers, seed=0))
     plain = CroppedFaces(faces, "letterbox", SIZE)
     assert same(batches[1], plain.__getitems__(batches[1].rows.tolist()))
+    assert len(batches) == 3
+    loader = Batches(source, np.arange(COUNT), batch_size=50, workers=workers, seed=0)
+    first = next(iter(loader))  # left before its end
+    assert same(first, batches[0]) and len(list(loader)) == 3
 
 
 def test_size_is_checked_before_anything_is_built(faces, monkeypatch, reads, caplog):

@@ -1,0 +1,104 @@
+"""`landmarks check`: a data set's health -> a summary, suspects.csv and a picture of the worst."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from landmarks.commands.build import build, choose_layout
+from landmarks.commands.inputs import draw_augmented
+from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.data.canvas import choose_margin
+from landmarks.data.cropped import CroppedFaces
+from landmarks.data.exclude import find_excluded
+from landmarks.data.faces import Faces
+from landmarks.data.symmetry import Symmetry, find_symmetry
+from landmarks.errors import UserError
+from landmarks.geometry import CropName
+from landmarks.health.crop import try_crop
+from landmarks.health.findings import write_suspects
+from landmarks.health.images import GOOD
+from landmarks.health.inspect import inspect
+from landmarks.health.pictures import save_suspects
+from landmarks.health.summary import say_crop, say_health
+from landmarks.layout import Layout
+from landmarks.settings import Count, NonNegative, PositiveInt, Workers
+
+log = logging.getLogger(__name__)
+FOUND_ERRORS = 3  # the exit code
+
+
+def check(
+    *,
+    data: dict,
+    layout: dict,
+    augment: dict,
+    input_size: PositiveInt,
+    crop: CropName,
+    box_margin: NonNegative,
+    box_from: BoxSource,
+    workers: Workers,
+    seed: Count,
+    name: str | None,
+    run_dir: str,
+) -> int:
+    """Check; see configs/check.yaml for what each setting means. Return the exit code."""
+    out = Path(run_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    # The reader would stop at images that are to be listed here, and leave out those excluded.
+    lenient = {**data, "on_error": "skip", "exclude": None}
+    faces = build(lenient, part="train")
+    rows = np.flatnonzero(~find_excluded(faces, data["exclude"]))
+    test = _read_test(lenient)
+    named = choose_layout(layout, faces.num_points)
+    threads = (os.cpu_count() or 1) if workers == "auto" else max(1, workers)
+    health = inspect(faces, rows, test, named.regions, threads)
+    good = rows[health.looks.state[rows] == GOOD]
+    symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
+
+    log.info("%s: %d faces, %s", faces.source, len(rows), _say_layout(named, symmetry))
+    for line in say_health(health):
+        log.info("%s", line)
+    try:
+        framed, chosen = frame_faces(replace(faces, rows=good), crop, box_margin, box_from)
+        tried = try_crop(framed, framed.rows, health.looks.size, chosen, input_size)
+        log.info("%s", say_crop(crop, input_size, tried))
+        change = build(augment, size=input_size, permutation=symmetry.flip, seed=seed)
+        if change.is_on and len(framed.rows):
+            source = CroppedFaces(framed, chosen, input_size, choose_margin(chosen, input_size))
+            shown = np.random.default_rng(seed).permutation(framed.rows)
+            draw_augmented(out / "augmented.png", source, shown, change)
+            log.info("Faces as training would see them: %s", out / "augmented.png")
+    except UserError as error:
+        log.warning("crop=%s was not tried: %s", crop, error)
+    write_suspects(out / "suspects.csv", health.findings)
+    log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
+    pictured = save_suspects(out / "suspects.png", {"train": faces, "test": test}, health.findings)
+    if pictured:
+        log.info("%d of them in a picture: %s", pictured, out / "suspects.png")
+    if not any(finding.level == "error" for finding in health.findings):
+        return 0
+    log.warning("To leave the errors out: data.exclude=%s", out / "suspects.csv")
+    return FOUND_ERRORS
+
+
+def _read_test(data: dict) -> Faces | None:
+    """Return the test part, or None, with a line in the log, where there is none."""
+    try:
+        return build(data, part="test")
+    except UserError as error:
+        log.info("The training part is not compared with a test part: %s", error)
+        return None
+
+
+def _say_layout(named: Layout, symmetry: Symmetry) -> str:
+    said = f"{named.num_points} points, layout {named.name}, {len(named.regions)} regions"
+    if symmetry.flip is None:
+        return f"{said}; no flip permutation: {symmetry.reason}."
+    pairs = int((symmetry.flip != np.arange(len(symmetry.flip))).sum()) // 2
+    return (
+        f"{said}; flip permutation ({symmetry.source}) of {pairs} pairs and "
+        f"{len(symmetry.flip) - 2 * pairs} single points."
+    )

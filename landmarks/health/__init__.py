@@ -1,0 +1,1 @@
+"""The health of a data set: what `landmarks check` looks at."""

@@ -1,0 +1,102 @@
+"""Every image file read: its size, whether it can be decoded, its fingerprints."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from landmarks.data.faces import Faces
+from landmarks.data.images import decode, jpeg_size, read_bytes
+
+GOOD, MISSING, CORRUPT = 0, 1, 2
+BLOCK = 64  # faces a thread looks at in one go
+HASH_SIDE = 16  # a perceptual hash has 16x16 bits
+HASHED = 64  # pixels of an image's smaller side that they are taken from, at least
+GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
+
+class Looks(NamedTuple):
+    """What n image files look like.
+
+    state (n,) uint8, GOOD, MISSING or CORRUPT; size (n, 2) int32, width and height, 0 where there
+    is none; content (n, 2) uint64, a digest of the file's bytes; picture (n, 32) uint8, 256 bits
+    that say where the image gets brighter to the right (a "difference hash"): much the same for one
+    picture at another size or quality; spread (n,) float32, how much grey levels differ.
+    """
+
+    state: np.ndarray
+    size: np.ndarray
+    content: np.ndarray
+    picture: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int) -> "Looks":
+        """Return the looks of `count` files that nobody has seen."""
+        return cls(
+            np.full(count, MISSING, np.uint8),
+            np.zeros((count, 2), np.int32),
+            np.zeros((count, 2), np.uint64),
+            np.zeros((count, 2 * HASH_SIDE), np.uint8),
+            np.zeros(count, np.float32),
+        )
+
+
+class Reader:
+    """Reads the images of faces in threads, block by block.
+
+    Args:
+        faces: the data set.
+        looks: N of them, filled as the images are read.
+        spare: (N,) by how much each image may be reduced; it is decoded at half its size, a quarter
+            or an eighth where that is enough. NaN: as far as its fingerprint allows.
+    """
+
+    def __init__(self, faces: Faces, looks: Looks, spare: np.ndarray):
+        self.faces, self.looks, self.spare = faces, looks, spare
+
+    def read(self, row: int) -> tuple[np.ndarray, int] | None:
+        """Look at one face's image; return it, grey, and by how much it is reduced; None: bad."""
+        data, looks = read_bytes(self.faces.path(row)), self.looks
+        if data is None:
+            there = os.path.isfile(self.faces.path(row))  # noqa: PTH113 (once a face)
+            looks.state[row] = CORRUPT if there else MISSING
+            return None
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        looks.content[row] = np.frombuffer(digest, np.uint64)
+        known = jpeg_size(data)
+        reduced = 1
+        if known is not None:
+            allowed = np.fmin(self.spare[row], min(known) / HASHED)
+            reduced = 1 << (int(np.clip(allowed, 1, 8)).bit_length() - 1)
+        image = decode(data, GREY[reduced])
+        looks.state[row] = CORRUPT if image is None else GOOD
+        if image is None:
+            return None
+        looks.size[row] = known or (image.shape[1], image.shape[0])
+        small = cv2.resize(image, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
+        looks.picture[row] = np.packbits(small[:, 1:] > small[:, :-1])
+        looks.spread[row] = small.std()
+        return image, reduced
+
+
+def in_threads(function, rows: np.ndarray, threads: int) -> Iterator:
+    """Yield function(block) for each block of rows, in order, in bounded memory."""
+    blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for block in blocks:
+            waiting.append(pool.submit(function, block))
+            if len(waiting) > 2 * threads:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()

@@ -1,0 +1,100 @@
+"""One data set, looked at from all sides."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from landmarks.data.faces import Faces
+from landmarks.health.contours import find_contours, turning_angles
+from landmarks.health.findings import Finding
+from landmarks.health.images import Looks
+from landmarks.health.labels import BLOCK, Places, find_places, is_degenerate
+from landmarks.health.scan import LEAST, scan
+from landmarks.health.shapes import Fit, ShapeModel, fit_model
+from landmarks.health.suspects import (
+    duplicate_findings,
+    image_findings,
+    place_findings,
+    shape_findings,
+)
+
+FEWEST = 30  # faces that a shape model needs
+LOOSEST = 0.25  # face sizes: points farther than that from a common shape have none
+
+
+@dataclass
+class Health:
+    """What was measured of n faces `rows`, and what was found; notes say what could not be done."""
+
+    rows: np.ndarray
+    looks: Looks
+    places: Places
+    fit: Fit | None = None
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def inspect(
+    faces: Faces, rows: np.ndarray, test: Faces | None, regions: dict, threads: int
+) -> Health:
+    """Look at the training faces `rows` (n,) and, for its images alone, at the test part.
+
+    Args:
+        faces, test: the parts, whether their images can be read or not.
+        regions: of the layout, name -> [first, last]; empty: none.
+        threads: that read images.
+    """
+    notes: list[str] = []
+    model = _model(faces, rows, notes)
+    fit = None if model is None else _fit(model, faces.points, rows)
+    looks, shifts = scan(faces, rows, fit, threads)
+    if fit is not None and shifts is None:
+        notes.append(f"Shifted labels were not looked for: that needs {LEAST} faces.")
+    health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
+    health.findings += image_findings(faces, rows, looks, "train")
+    health.findings += place_findings(faces, rows, health.places)
+    if fit is not None:
+        angles = _angles(faces.points, rows, regions)
+        health.findings += shape_findings(faces, rows, fit, angles, shifts)
+    if test is None:
+        health.findings += duplicate_findings(faces, rows, looks, None, None)
+        return health
+    every = np.arange(len(test))
+    test_looks, _ = scan(test, every, None, threads)
+    health.findings += image_findings(test, every, test_looks, "test")
+    health.findings += duplicate_findings(faces, rows, looks, test, test_looks)
+    return health
+
+
+def _model(faces: Faces, rows: np.ndarray, notes: list[str]) -> ShapeModel | None:
+    places = find_places(faces.points, rows, np.zeros((len(faces), 2)))
+    usable = rows[(places.labelled >= 3) & ~is_degenerate(places)]
+    skipped = "swapped, jittered and shifted labels, and rare shapes, were not looked for"
+    if len(usable) < FEWEST:
+        notes.append(f"Of {len(usable)} labelled faces, {skipped}: that needs {FEWEST}.")
+        return None
+    model = fit_model(faces.points, usable)
+    if model is None:
+        notes.append(f"No shape is common to these points: {skipped}.")
+        return None
+    sample = usable[np.linspace(0, len(usable) - 1, min(len(usable), 256)).astype(int)]
+    typical = np.nanmedian(model.distance(np.asarray(faces.points[sample])))
+    if not typical < LOOSEST:
+        notes.append(
+            f"The points lie {typical:.2f} face sizes from their mean shape: not one face's points "
+            f"in one order; {skipped}."
+        )
+        return None
+    return model
+
+
+def _fit(model: ShapeModel, points: np.ndarray, rows: np.ndarray) -> Fit:
+    blocks = (rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK))
+    parts = [model.fit(np.asarray(points[block])) for block in blocks]
+    return Fit(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _angles(points: np.ndarray, rows: np.ndarray, regions: dict) -> np.ndarray:
+    contours = find_contours(regions, np.asarray(points[rows[:BLOCK]]))
+    blocks = (rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK))
+    return np.concatenate([turning_angles(np.asarray(points[b]), contours) for b in blocks])

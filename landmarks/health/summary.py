@@ -1,0 +1,63 @@
+"""The check in words: counts first, then what the faces are like."""
+
+import numpy as np
+
+from landmarks.health.findings import ERRORS, count_reasons
+from landmarks.health.images import GOOD
+from landmarks.health.inspect import Health
+
+PERCENTILES = (1, 50, 99)
+
+
+def say_health(health: Health) -> list[str]:
+    """Return the lines that say what was found and what the faces are like."""
+    counts = count_reasons(health.findings)
+    bad = {f.row for f in health.findings if f.level == "error" and f.part == "train"}
+    share = 100 * len(bad) / max(1, len(health.rows))
+    lines = [
+        f"Errors: {len(bad)} of {len(health.rows)} training faces ({share:.2f} %). "
+        + _listed({r: n for r, n in counts.items() if r in ERRORS}),
+        "Warnings: " + _listed({r: n for r, n in counts.items() if r not in ERRORS}),
+        *health.notes,
+    ]
+    places = health.places
+    beyond = int((np.nan_to_num(places.outside) > 0).sum())
+    lines.append(
+        f"Faces with points outside their image: {beyond}; with negative ones: "
+        f"{int((places.negative > 0).sum())}; labelled points: "
+        f"{places.labelled.sum() / max(1, len(health.rows)):.1f} a face."
+    )
+    rows = health.rows[health.looks.state[health.rows] == GOOD]
+    if len(rows):
+        width, height = health.looks.size[rows].T
+        lines.append(
+            f"Images (1 %, median, 99 %): width {_spread(width)}, height {_spread(height)} pixels."
+        )
+    if health.fit is not None:
+        scale = health.fit.scale[np.isfinite(health.fit.scale)]
+        lines.append(
+            f"Faces (1 %, median, 99 %): size {_spread(np.abs(scale))} pixels, roll "
+            f"{_spread(np.degrees(np.angle(scale)))} degrees."
+        )
+    return lines
+
+
+def say_crop(name: str, size: int, tried: tuple[float, np.ndarray, np.ndarray]) -> str:
+    """Return a line on what `health.crop.try_crop` found; `size` is the input's side in pixels."""
+    error, spans, lost = tried
+    if not len(spans):
+        return f"crop={name} was not tried: no image can be read."
+    return (
+        f"crop={name} at {size} pixels: the way to the input and back is off by {error:.1e} pixels "
+        f"at most; {100 * lost.mean():.2f} % of the points are lost, of {int((lost > 0).sum())} "
+        f"faces; faces are {_spread(spans)} pixels large (1 %, median, 99 %)."
+    )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    found = [f"{reason} {count}" for reason, count in counts.items() if count]
+    return ", ".join(found) + "." if found else "none."
+
+
+def _spread(values: np.ndarray) -> str:
+    return ", ".join(f"{v:.0f}" for v in np.percentile(values, PERCENTILES))

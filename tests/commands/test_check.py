@@ -1,0 +1,149 @@
+"""`landmarks check`: planted faults are found, and nothing else is called an error."""
+
+import csv
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks import cli
+from landmarks.commands.build import choose_layout
+from landmarks.data.thousand import read_faces
+from landmarks.synthetic.write import write_faces
+
+FLIP = choose_layout({"name": "auto"}, 971).flip_permutation()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drawn")
+    write_faces(root, 200, 6, 0)
+    return root
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    return tmp_path
+
+
+def check(*overrides, code=0):
+    shutil.rmtree("out", ignore_errors=True)
+    done = cli.main(["check", "run_dir=out", "workers=1", *overrides])
+    assert done == code or code is None
+    with Path("out/suspects.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def errors(suspects):
+    found = {}
+    for row in suspects:
+        if row["level"] == "error":
+            found.setdefault(row["name"], []).append(row["reason"])
+    return found
+
+
+def read_labels(root):
+    rows = [line.split("\t") for line in (root / "train/landmarks.csv").read_text().splitlines()]
+    return rows[0], [row[0] for row in rows[1:]], np.array([row[1:] for row in rows[1:]], float)
+
+
+def write_labels(root, header, names, values):
+    rows = [[name, *face.astype(int)] for name, face in zip(names, values, strict=True)]
+    text = "".join("\t".join(map(str, row)) + "\n" for row in [header, *rows])
+    (root / "train/landmarks.csv").write_text(text)
+
+
+def test_clean_faces_have_no_errors(drawn, here, capsys):
+    suspects = check(f"data.root={drawn}")
+    assert errors(suspects) == {}
+    out = capsys.readouterr().out
+    assert "Errors: 0 of 200 training faces" in out and "layout thousand, 18 regions" in out
+    assert cv2.imread("out/augmented.png").shape == (4 * 320, 4 * 320, 3)
+    assert "off by" in out and "of the points are lost" in out and "roll" in out
+
+
+def test_planted_faults_are_found_and_left_out(drawn, here, capsys):
+    root = shutil.copytree(drawn, here / "faulty")
+    header, names, values = read_labels(root)
+    points = values.reshape(len(names), -1, 2)
+    images = root / "train/images"
+    rng = np.random.default_rng(0)
+    planted = {}
+    size = np.sqrt(np.ptp(points, axis=1).prod(1))
+    for row, share in ((3, 0.2), (44, 0.3), (90, 0.25), (151, 0.35)):
+        points[row] += np.rint(size[row] * share * np.array([0.6, 0.8]) * (-1) ** row)
+        planted[names[row]] = "shifted"
+    for row in (7, 60):
+        points[row] = np.rint(points[row] + rng.normal(0, 4, points[row].shape))
+        planted[names[row]] = "jittered"
+    for row in (9, 130):
+        points[row] = points[row][FLIP]
+        planted[names[row]] = "swapped"
+    points[12] = points[12, 0]
+    points[14] += 1000
+    planted |= {names[12]: "degenerate", names[14]: "off-image"}
+    points[17] = points[16]
+    planted[names[17]] = "same-labels"
+    (images / names[20]).write_bytes((images / names[20]).read_bytes()[:900])
+    (images / names[21]).unlink()
+    planted |= {names[20]: "corrupt", names[21]: "missing"}
+    shutil.copy(images / names[30], images / names[31])
+    shutil.copy(root / "test/images" / sorted(p.name for p in (root / "test/images").iterdir())[0],
+                images / names[40])  # fmt: skip
+    planted |= {names[31]: "duplicate", names[40]: "duplicate"}
+    smaller = cv2.resize(cv2.imread(str(images / names[50])), None, fx=0.8, fy=0.8)
+    cv2.imwrite(str(images / names[51]), smaller)
+    write_labels(root, header, names, points.reshape(len(names), -1))
+
+    suspects = check(f"data.root={root}", code=3)
+    # The images that others were written over no longer show their own labels' faces.
+    found = errors(suspects)
+    assert {n: r for n, r in planted.items() if r not in found.get(n, [])} == {}
+    assert set(found) - set(planted) <= {names[51]}
+    reasons = {(row["name"], row["reason"]) for row in suspects}
+    assert (names[51], "near-duplicate") in reasons
+    levels = [row["level"] for row in suspects]
+    assert levels == sorted(levels)  # errors first
+    assert f"data.exclude={here}/out/suspects.csv" in capsys.readouterr().out
+    assert cv2.imread("out/suspects.png").shape[1] == 4 * 320
+
+    kept = read_faces(str(root), exclude="out/suspects.csv")  # and does not stop at corrupt files
+    assert len(kept.rows) == 200 - len(found)
+    shutil.copy("out/suspects.csv", "suspects.csv")
+    left = check(f"data.root={root}", "data.exclude=suspects.csv", code=None)
+    assert set(errors(left)) <= {names[51]}
+
+
+def test_few_faces_without_layout_or_test_part(contest, here, capsys):
+    made = contest(train=10, num_points=7)
+    shutil.rmtree(made.root / "test")
+    suspects = check(f"data.root={made.root}", "layout=none", "crop=box", "box_from=points")
+    assert errors(suspects) == {}
+    out = capsys.readouterr().out
+    assert "not looked for: that needs 30" in out and "not compared with a test part" in out
+    assert "crop=box at 128 pixels" in out
+
+
+def test_points_without_a_common_shape_are_not_judged_by_it(contest, here, capsys):
+    made = contest(train=40, num_points=7)
+    assert errors(check(f"data.root={made.root}", "crop=box")) == {}
+    out = capsys.readouterr().out
+    assert "mean shape: not one face's points" in out and "crop=box was not tried" in out
+
+
+def test_missing_labels_are_no_error(contest, here):
+    made = contest(train=6)
+    path = made.root / "train/landmarks.csv"
+    lines = path.read_text().splitlines()
+    lines[2] = made.names[1] + "\t" * 10
+    path.write_text("\n".join(lines) + "\n")
+    suspects = check(f"data.root={made.root}")
+    assert [(row["name"], row["reason"]) for row in suspects if row["level"] == "warning"].count(
+        (made.names[1], "unlabelled")
+    ) == 1
+    assert errors(suspects) == {}

@@ -1,0 +1,57 @@
+"""Copies, look-alikes and equal labels."""
+
+import numpy as np
+
+from landmarks.health.duplicates import NEAR, near_pictures, same_files, same_labels
+from landmarks.health.images import GOOD, MISSING, Looks
+
+
+def looks(count, seed=0):
+    rng = np.random.default_rng(seed)
+    found = Looks.empty(count)
+    found.state[:] = GOOD
+    found.content[:] = rng.integers(1, 2**60, (count, 2))
+    found.picture[:] = rng.integers(0, 256, found.picture.shape)
+    found.spread[:] = 40
+    return found
+
+
+def test_the_first_copy_stays():
+    found = looks(6)
+    found.content[[4, 5]] = found.content[1]
+    found.content[[0, 3]] = 0  # two that cannot be read are no copies
+    assert same_files(found).tolist() == [0, 1, 2, 3, 1, 1]
+
+
+def test_pictures_that_differ_in_few_bits_are_found_among_many():
+    found, rng = looks(3000), np.random.default_rng(1)
+    for late, early in zip(range(2000, 2040), range(40), strict=True):
+        bits = np.unpackbits(found.picture[early])
+        bits[rng.permutation(256)[: NEAR // 2]] ^= 1
+        found.picture[late] = np.packbits(bits)
+    late, early, bits = near_pictures(found, np.arange(3000))
+    assert late.tolist() == list(range(2000, 2040)) and early.tolist() == list(range(40))
+    assert (bits == NEAR // 2).all()
+
+
+def test_flat_missing_and_copied_pictures_are_no_look_alikes():
+    found = looks(8)
+    found.picture[:] = found.picture[0]
+    found.spread[[1, 2]] = 1
+    found.state[[3, 4]] = MISSING
+    same = np.arange(8)
+    same[5] = 0
+    late, early, _ = near_pictures(found, same)
+    assert late.tolist() == [6, 7] and set(early.tolist()) <= {0, 6}
+
+
+def test_equal_labels():
+    points = np.random.default_rng(0).normal(100, 20, (9, 7, 2)).astype(np.float32)
+    points[6] = points[2]
+    points[3, 1] = points[7, 1] = np.nan
+    points[7] = points[3]
+    points[8] = points[3]
+    points[8, 2] += 1
+    points[[4, 5]] = np.nan  # nothing labelled: nothing in common
+    assert same_labels(points, np.arange(9)).tolist() == [0, 1, 2, 3, 4, 5, 2, 3, 8]
+    assert same_labels(points, np.array([6, 1, 2])).tolist() == [0, 1, 0]
