@@ -57,17 +57,21 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
     chunks = np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)) if len(rows) else []
     bar = tqdm(total=len(rows), desc="filling the cache", unit="face", disable=None)
     syncer = ThreadPoolExecutor(1)  # nobody waits for it but the end of the process
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        done: list[np.ndarray] = []
+    pool = ThreadPoolExecutor(os.cpu_count())
+    done: list[np.ndarray] = []
+    try:
         for chunk in pool.map(read, chunks):
             done.append(chunk)
             bar.update(len(chunk))
             if sum(map(len, done)) >= SYNC:
                 syncer.submit(sync, np.concatenate(done))
                 done = []
-    if done:
-        syncer.submit(sync, np.concatenate(done))
-    syncer.shutdown(wait=False)
+    finally:
+        bar.close()
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest of the faces
+        if done:
+            syncer.submit(sync, np.concatenate(done))
+        syncer.shutdown(wait=False)
 
 
 def stamp(path: str) -> tuple[int, int]:

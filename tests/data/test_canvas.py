@@ -115,6 +115,7 @@ def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):
             open_canvas(faces, "letterbox", SIZE)
     before = len(reads)
     assert 64 <= before < COUNT
+    time.sleep(0.1)  # what was read reaches the disk in a thread of its own
     reads.clear()
     canvas = open_canvas(faces, "letterbox", SIZE)
     assert 0 < len(reads) <= COUNT - 64 and canvas.readable.all()
