@@ -101,9 +101,9 @@ def _train_epoch(
     budget: Budget,
     display: Display,
     stop: Stop,
-    accumulate,
-    clip,
-    augment,
+    accumulate: int,
+    clip: float | None,
+    augment: Callable | None,
 ) -> float:
     """Train until the epoch, the budget or a stop ends it; return the last learning rate."""
     precision, device = training.precision, training.precision.device

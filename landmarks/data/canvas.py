@@ -32,7 +32,7 @@ class CanvasFaces(Dataset):
     """Gathers batches from a canvas.
 
     Args:
-        faces, size, margin: see `landmarks.data.loader.CroppedFaces`, whose batches are the same.
+        faces, size, margin: see `landmarks.data.cropped.CroppedFaces`, whose batches are the same.
         canvas: of these faces, with at least this margin.
     """
 
@@ -47,10 +47,7 @@ class CanvasFaces(Dataset):
         side = self.size + 2 * self.margin
         trim = (self.canvas.pixels.shape[1] - side) // 2
         window = slice(trim, trim + side)
-        if trim == 0:
-            pixels = np.take(self.canvas.pixels, rows, axis=0)
-        else:
-            pixels = self.canvas.pixels[:, window, window][rows]
+        pixels = np.asarray(self.canvas.pixels)[:, window, window][rows]
         matrices = self.canvas.matrices[rows]
         matrices[:, :, 2] -= trim
         readable = self.canvas.readable[rows]

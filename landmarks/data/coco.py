@@ -12,7 +12,7 @@ from landmarks.data.cachefolder import describe_source
 from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.labels import FLOAT32_MAX
-from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -66,15 +66,8 @@ def read_faces(
         )
     source = {**describe_source(path, VERSION), "part": part}
     arrays = map_faces("coco", source, lambda: _read(path, part), cache_dir)
-    return to_faces(
-        *(arrays, images, str(path)),
-        part=part,
-        limit=limit,
-        on_error=on_error,
-        cache=cache,
-        cache_dir=cache_dir,
-        exclude=exclude,
-    )
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    return to_faces(arrays, images, str(path), asked)
 
 
 def _read(path: Path, part: str) -> Iterator[Arrays]:

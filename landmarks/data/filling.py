@@ -1,5 +1,6 @@
 """The arrays of a canvas cache, and filling them on all cores."""
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import remap, unmap
 
+log = logging.getLogger(__name__)
 CHUNK = 64  # faces a task
 SYNC = 4096  # faces between two syncs of the disk
 
@@ -46,10 +48,14 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
         return chunk
 
     def sync(some: np.ndarray) -> None:
-        for array in (canvas.pixels, canvas.matrices):
-            if isinstance(array, np.memmap):
-                with Path(array.filename).open("rb+") as file:
-                    os.fsync(file.fileno())
+        try:
+            for array in (canvas.pixels, canvas.matrices):
+                if isinstance(array, np.memmap):
+                    with Path(array.filename).open("rb+") as file:
+                        os.fsync(file.fileno())
+        except OSError as error:
+            log.warning("%d faces of the canvas cache are not kept: %s.", len(some), error)
+            return
         some = some[canvas.readable[rows[some]]]
         canvas.stamps[rows[some]] = stamps[some]
 
@@ -75,6 +81,7 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
 
 
 def stamp(path: str) -> tuple[int, int]:
+    """Return a file's size in bytes and time in nanoseconds, -1 where it is not there."""
     try:
         stat = os.stat(path)  # noqa: PTH116 (once a face)
     except OSError:

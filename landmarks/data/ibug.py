@@ -12,7 +12,7 @@ import numpy as np
 from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.images import IMAGE_ENDINGS
-from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -76,15 +76,8 @@ def read_faces(
         "version": VERSION,
     }
     arrays = map_faces("ibug", source, lambda: _read(base, listed, one_based), cache_dir)
-    return to_faces(
-        *(arrays, base, root),
-        part=part,
-        limit=limit,
-        on_error=on_error,
-        cache=cache,
-        cache_dir=cache_dir,
-        exclude=exclude,
-    )
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    return to_faces(arrays, base, root, asked)
 
 
 def _list_files(root: Path, part: str, test_folders: list[str]) -> list[Listed]:

@@ -85,16 +85,17 @@ class Batches:
         self.unreadable: set[int] = set()
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
         self.threaded = workers > 0 and isinstance(source, CanvasFaces)
-        if workers == 0:
+        processes = 0 if self.threaded else workers
+        if processes == 0:
             cv2.setNumThreads(0)  # its threads would fight torch's for the same cores
         self.loader = DataLoader(
             source,
             batch_sampler=self.order,
-            num_workers=0 if self.threaded else workers,
+            num_workers=processes,
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
-            persistent_workers=workers > 0 and not self.threaded,
-            prefetch_factor=AHEAD if workers > 0 and not self.threaded else None,
+            persistent_workers=processes > 0,
+            prefetch_factor=AHEAD if processes > 0 else None,
             worker_init_fn=_start_worker,
         )
 

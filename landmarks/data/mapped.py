@@ -21,6 +21,17 @@ class Arrays(NamedTuple):
     boxes: np.ndarray | None = None
 
 
+class Asked(NamedTuple):
+    """What is asked of a reader besides its files; see `landmarks.data.thousand.read_faces`."""
+
+    part: Literal["train", "test"]
+    limit: int | None
+    on_error: Literal["stop", "skip"]
+    cache: CacheName
+    cache_dir: str | None
+    exclude: str | None
+
+
 def map_faces(
     kind: str, source: dict, read: Callable[[], Iterable[Arrays]], cache_dir: str | None
 ) -> Arrays:
@@ -45,33 +56,22 @@ def map_faces(
     return Arrays(names, mapped.get("points.f32"), mapped.get("boxes.f32"))
 
 
-def to_faces(
-    arrays: Arrays,
-    folder: Path,
-    source: str,
-    *,
-    part: Literal["train", "test"],
-    limit: int | None,
-    on_error: Literal["stop", "skip"],
-    cache: CacheName,
-    cache_dir: str | None,
-    exclude: str | None,
-) -> Faces:
+def to_faces(arrays: Arrays, folder: Path, source: str, asked: Asked) -> Faces:
     """Return the first `limit` of the faces, their images in `folder` checked.
 
     Raises:
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: {part} images are looked for there.")
-    names, points, boxes = (None if values is None else values[:limit] for values in arrays)
-    if part == "train" and points is None:
+        raise UserError(f"There is no folder {folder}: {asked.part} images are looked for there.")
+    names, points, boxes = (None if values is None else values[: asked.limit] for values in arrays)
+    training = asked.part == "train"
+    if training and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
-    faces = Faces(
-        folder, names, points, source=source, boxes=boxes, cache=cache, cache_dir=cache_dir
-    )
-    training = part == "train"  # test faces are all wanted, whatever `exclude` names
-    return check_images(faces, on_error, cache_dir, training, exclude if training else None)
+    kept = {"cache": asked.cache, "cache_dir": asked.cache_dir}
+    faces = Faces(folder, names, points, source=source, boxes=boxes, **kept)
+    exclude = asked.exclude if training else None  # test faces are all wanted, whatever it names
+    return check_images(faces, asked.on_error, asked.cache_dir, training, exclude)
 
 
 def _write(aside: Path, path: str, read: Callable[[], Iterable[Arrays]]) -> dict:

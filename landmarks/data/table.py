@@ -7,7 +7,7 @@ from typing import Literal
 
 from landmarks.data.cachefolder import describe_source
 from landmarks.data.faces import CacheName, Faces
-from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.data.tablerows import read_header, read_rows
 from landmarks.errors import UserError, did_you_mean
 from landmarks.settings import PositiveInt
@@ -66,15 +66,8 @@ def read_faces(
     points = _find_points(path, header, {name, *boxes})
     source = {**describe_source(path, VERSION), "columns": [name, points, boxes]}
     arrays = map_faces("table", source, lambda: _read(path, name, points, boxes), cache_dir)
-    return to_faces(
-        *(arrays, path.parent if images is None else Path(images), str(path)),
-        part=part,
-        limit=limit,
-        on_error=on_error,
-        cache=cache,
-        cache_dir=cache_dir,
-        exclude=exclude,
-    )
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    return to_faces(arrays, path.parent if images is None else Path(images), str(path), asked)
 
 
 def _read(path: Path, name: int, points: list[int], boxes: list[int]) -> Iterator[Arrays]:

@@ -10,7 +10,7 @@ import numpy as np
 from landmarks.data.cachefolder import describe_source
 from landmarks.data.faces import CacheName, Faces, check_names
 from landmarks.data.fields import parse_numbers
-from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -59,15 +59,8 @@ def read_faces(
         )
     source = describe_source(path, VERSION)
     arrays = map_faces("wflw", source, lambda: _read(path), cache_dir)
-    return to_faces(
-        *(arrays, base / "WFLW_images", str(path)),
-        part=part,
-        limit=limit,
-        on_error=on_error,
-        cache=cache,
-        cache_dir=cache_dir,
-        exclude=exclude,
-    )
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    return to_faces(arrays, base / "WFLW_images", str(path), asked)
 
 
 def _read(path: Path) -> Iterator[Arrays]:
