@@ -1,14 +1,14 @@
 """Decoders: predicted heatmaps to points.
 
-A heatmap is exp(-((i - mx)^2 + (j - my)^2) / (2 sigma^2)) at the whole cells i (column) and j (row),
+A heatmap is exp(-((i - mx)^2 + (j - my)^2) / (2 sigma^2)) at whole cells i (column) and j (row),
 with a real-valued centre (mx, my). Every decoder takes
 
     maps (B, K, H, W): any float type, in any memory order; channels last is never copied
     sigma: of the targets, in cells; a number or a 0-dim tensor on the device of the maps
 
-and returns `points` (B, K, 2) float32, (x, y) in cells, and `confidence` (B, K) float32, the largest
-cell clamped to 0..1. Points are finite whatever the maps hold, and no device is asked for a value.
-A point outside is followed up to the larger of 1.5 cells and sigma beyond the border.
+and returns `points` (B, K, 2) float32, (x, y) in cells, and `confidence` (B, K) float32, the
+largest cell clamped to 0..1. Points are finite whatever the maps hold; nothing waits for a device.
+A point outside is followed beyond the border by the larger of 1.5 cells and sigma.
 """
 
 import torch
@@ -36,24 +36,22 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     that back. Far noise weighs as much as the peak: prefer `local` or `dark`.
     """
     height, width = maps.shape[2:]
-    columns = torch.zeros_like(maps[:, :, 0], dtype=torch.float32)
-    moments = torch.zeros_like(columns)
+    columns = torch.zeros((), device=maps.device)
+    moments = torch.zeros((), device=maps.device)
     # Row by row: sums over two of four dimensions, last channels first, are many times slower.
     for y, row in enumerate(maps.unbind(2)):
         row = row.float().clamp(min=0)
-        columns = columns.add_(row)
-        moments = moments.add_(row, alpha=y)
+        columns = columns + row
+        moments = torch.add(moments, row, alpha=y)
     total = columns.sum(2)
     sigma = _as_tensor(sigma, maps)
     reach = sigma.clamp(min=MIN_REACH)
+    by_x = columns * torch.arange(width, device=maps.device)
     axes = []
-    for size, moment in (
-        (width, (columns * torch.arange(width, device=maps.device)).sum(2)),
-        (height, moments.sum(2)),
-    ):
-        mean = moment / total
+    for size, moment in ((width, by_x), (height, moments)):
+        mean = moment.sum(2) / total
         mean = torch.where(mean.isfinite(), mean, (size - 1) / 2)  # of an empty map: its centre
-        cells = torch.arange(size, device=maps.device, dtype=torch.float32)
+        cells = torch.arange(size, device=maps.device, dtype=torch.float32)[:, None, None]
         axes.append(_undo_truncation(mean, cells, sigma, -reach, size - 1 + reach))
     return torch.stack(axes, dim=2), _confidence(_find_peak(maps)[0])
 
@@ -64,15 +62,13 @@ def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     Negative cells are taken as 0. See `_undo_truncation` for the window's and the border's bias.
     """
     peak, x, y = _find_peak(maps)
-    sigma, offsets, values, inside = _gather_window(maps, x, y, sigma)
-    values = torch.where(inside, values.clamp(min=0), 0)
-    total = values.sum((2, 3)).clamp(min=TINY)
-    mean = torch.stack([values.sum(2), values.sum(3)], dim=2).mul(offsets).sum(3) / total[..., None]
-    taken = torch.stack([inside.any(2), inside.any(3)], dim=2)
-    cells = torch.where(taken, offsets, torch.inf)
+    sigma, offsets, values, on_map = _gather_window(maps, x, y, sigma)
+    profiles = torch.stack([values.sum(0), values.sum(1)], dim=1)
+    mean = (profiles * offsets).sum(0) / profiles.sum(0).clamp(min=TINY)
+    cells = torch.where(on_map, offsets, torch.inf)
     reach = sigma.clamp(min=MIN_REACH)
-    step = _undo_truncation(mean, cells, sigma, -reach, reach)
-    return torch.stack([x, y], dim=2) + step, _confidence(peak)
+    x_step, y_step = _undo_truncation(mean, cells, sigma, -reach, reach)
+    return torch.stack([x + x_step, y + y_step], dim=2), _confidence(peak)
 
 
 def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -80,28 +76,27 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
 
     As in DARK, the point is m - H^-1 g with gradient g and Hessian H of the log map at the largest
     cell m. The paper blurs the map and takes central differences, which needs cells on either side:
-    at the border it leaves the cell as it is, and beyond it the maximum is elsewhere. Here g and H
-    are those of a weighted least-squares fit, exact for a Gaussian wherever its centre lies, with
-    as little noise as after the blur. Weights are the map times the Gaussian expected at m: the
-    noise of a logarithm grows as the cell gets smaller, and weights that are noisy themselves would
-    favour cells that noise has raised. Where cells on one side do not tell the curvature, that of
-    the targets, -1 / sigma^2, is preferred. The cell itself is the answer where the fit has no
-    maximum; the step is at most the larger of 1.5 cells and sigma, on each axis.
+    at the border it keeps the cell. Here g and H are those of a weighted least-squares fit, exact
+    for a Gaussian wherever its centre lies, with as little noise as after the blur. Weights are the
+    map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets smaller, and
+    the map alone would favour cells that noise has raised. Where cells do not tell the curvature,
+    as on one side of a border, it is the targets', -1 / sigma^2. The cell is the answer where the
+    fit has no maximum; the step is at most the larger of 1.5 cells and sigma on either axis.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.
     """
     peak, x, y = _find_peak(maps)
-    sigma, offsets, values, inside = _gather_window(maps, x, y, sigma)
-    values = values / peak.float().clamp(min=TINY)[..., None, None]
-    usable = inside & (values > FLOOR)
-    u = offsets / sigma
+    sigma, offsets, values, _ = _gather_window(maps, x, y, sigma)
+    values = values / peak.float().clamp(min=TINY)
+    usable = values > FLOOR
+    u = offsets[:, 0] / sigma
     bowl = (u.square() + u[:, None].square()) / 2
-    # What remains of the expected Gaussian's logarithm is linear, so that a curvature is a surprise.
-    rest = torch.where(usable, values, 1).log() + bowl
-    weights = torch.where(usable, values, 0) * torch.exp(-bowl)
+    # What is left of the expected Gaussian's logarithm is linear: its curvature is 0.
+    rest = values.clamp(min=FLOOR).log() + bowl
+    weights = values * usable * torch.exp(-bowl)
     gradient, curvature = _fit_quadratic(rest, weights, u)
-    # The negative Hessian, in units of 1 / sigma^2: the expected one is 1, and the surprise.
+    # The negative Hessian, in units of 1 / sigma^2.
     xx, xy, yy = 1 - curvature[..., 0], -curvature[..., 1], 1 - curvature[..., 2]
     determinant = xx * yy - xy.square()
     gx, gy = gradient.unbind(-1)
@@ -116,10 +111,9 @@ DECODERS = {"argmax": argmax, "weighted": weighted, "local": local, "dark": dark
 
 
 def _as_tensor(sigma: float | Tensor, maps: Tensor) -> Tensor:
-    """Return sigma as a float32 tensor; filled in there, a copy would wait for the device."""
     if isinstance(sigma, Tensor):
         return sigma.float()
-    return torch.full((), sigma, device=maps.device)
+    return torch.full((), float(sigma), device=maps.device)  # a copy would wait for the device
 
 
 def _confidence(peak: Tensor) -> Tensor:
@@ -142,49 +136,50 @@ def _find_peak(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _gather_window(
     maps: Tensor, x: Tensor, y: Tensor, sigma: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return sigma, the offsets (n,) in cells, values and inside (B, K, n, n) about the cells x, y.
+    """Return sigma, offsets, values and on_map of the window about the cells x, y (B, K).
 
-    Inside are the taps on the map within 2 sigma, at least 2 cells. Taps are sigma / 3 apart: the
-    number of them does not depend on sigma, whose value only the device may know, and a Gaussian
-    needs no more.
+    offsets (n, 1, 1, 1) are in cells. values (n, n, B, K) are by row and column, 0 where negative,
+    NaN or not in the window. on_map (n, 2, B, K) says whether the column, the row is in the window.
+    Taps come first, as sums over them are then fast. The window is what the map has within 2 sigma,
+    at least 2 cells, at steps of sigma / 3: only the device may know sigma, so the number of taps
+    must not depend on it.
     """
     radius = RADIUS if isinstance(sigma, Tensor) else min(RADIUS, max(2, int(2 * sigma)))
     sigma = _as_tensor(sigma, maps)
     height, width = maps.shape[2:]
-    taps = torch.arange(-radius, radius + 1, device=maps.device)
-    offsets = taps * (sigma / 3).round().clamp(min=1).long()
-    near = offsets.abs() <= (2 * sigma).clamp(min=2)
+    offsets = torch.arange(-radius, radius + 1, device=maps.device)
+    offsets = offsets * (sigma / 3).round().clamp(min=1).long()
     columns, rows = x[..., None] + offsets, y[..., None] + offsets
-    on_columns = near & (columns >= 0) & (columns < width)
-    on_rows = near & (rows >= 0) & (rows < height)
     index = rows.clamp(0, height - 1)[..., None] * width + columns.clamp(0, width - 1)[..., None, :]
     values = maps.flatten(2).gather(2, index.flatten(2)).view(index.shape)
-    inside = on_rows[..., None] & on_columns[..., None, :]
-    return sigma, offsets.float(), values.float().nan_to_num(0.0, 0.0, 0.0), inside
+    values = values.permute(2, 3, 0, 1).contiguous().float()
+    values = values.nan_to_num(nan=0.0).clamp(0, 1e6)
+    near = offsets.abs() <= (2 * sigma).clamp(min=2)
+    on_columns = (near & (columns >= 0) & (columns < width)).permute(2, 0, 1)
+    on_rows = (near & (rows >= 0) & (rows < height)).permute(2, 0, 1)
+    values = values * (on_rows[:, None] & on_columns)
+    on_map = torch.stack([on_columns, on_rows], dim=1)
+    return sigma, offsets.float()[:, None, None, None], values, on_map
 
 
 def _undo_truncation(
     mean: Tensor, cells: Tensor, sigma: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
-    """Return the centre (...) of the Gaussian whose mean over the given cells is the mean seen.
+    """Return the centre (...), from low to high, of the Gaussian with this mean over these cells.
 
-    Args:
-        mean: (...), what was seen of a Gaussian through a window.
-        cells: (n,) or (..., n), the window's cells on this axis; infinite is not in the window.
-        low, high: what the centre is clamped to.
+    mean (...) is what was seen of a Gaussian through a window, cells (n, ...) are the window's on
+    this axis; those that are infinite are not in it.
 
     A Gaussian is separable and so is the window. Newton's method: the derivative of the mean is
     variance / sigma^2. A map broader than sigma is cut more than this assumes: it is moved the
     right way, and less than all the way.
     """
-    there = cells.isfinite()
-    known = torch.where(there, cells, 0)
+    known = torch.where(cells.isfinite(), cells, 0)
     centre = mean
     for _ in range(NEWTON_STEPS):
-        logits = ((cells - centre[..., None]) / sigma).square() / -2
-        shares = torch.softmax(logits, dim=-1)
-        expected = (shares * known).sum(-1)
-        variance = (shares * (known - expected[..., None]).square()).sum(-1)
+        shares = torch.softmax(((cells - centre) / sigma).square() / -2, dim=0)
+        expected = (shares * known).sum(0)
+        variance = (shares * (known - expected).square()).sum(0)
         step = (mean - expected) * (sigma.square() / variance.clamp(min=1e-6))
         centre = torch.clamp(centre + step, low, high)
     return centre
@@ -193,18 +188,22 @@ def _undo_truncation(
 def _fit_quadratic(values: Tensor, weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Return gradient (B, K, 2) and curvature (B, K, 3: xx, xy, yy) at 0 of the weighted fit.
 
-    Args:
-        values, weights: (B, K, n, n), rows before columns.
-        u: (n,), the coordinates along either axis.
-
-    The curvature is drawn to 0 by PRIOR. Products and sums, as matrix products may be rounded to
-    bfloat16 or TF32.
+    values and weights (n, n, B, K) are by row and column, u (n, 1, 1) the coordinates along either
+    axis. The curvature is drawn to 0 by PRIOR. No matrix products: those may be rounded to bfloat16
+    or TF32.
     """
 
     def moments(field: Tensor, degree: int) -> list[list[Tensor]]:
-        powers = [u**power for power in range(degree + 1)]
-        by_x = [(field * power).sum(-1) for power in powers]
-        return [[(column * power).sum(-1) for power in powers] for column in by_x]
+        """Return the sums (B, K) of field x^a y^b as [a][b], both up to degree."""
+        sums = []
+        for _ in range(degree + 1):
+            row, by_y = field.sum(1), []
+            for _ in range(degree + 1):
+                by_y.append(row.sum(0))
+                row = row * u
+            sums.append(by_y)
+            field = field * u
+        return sums
 
     terms = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]  # powers of x and y
     left, right = moments(weights, 4), moments(weights * values, 2)

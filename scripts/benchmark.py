@@ -23,6 +23,7 @@ BENCHMARKS = {
     "loader": "batches of cropped faces, against a torchvision data set",
     "train": "the training loop, against the bare steps of the model",
     "predict": "predictions from image files, against one image at a time",
+    "decode": "heatmap decoders, against one another and DARK as published",
     "startup": "how long `landmarks --help` takes",
 }
 

@@ -59,6 +59,18 @@ def check_read(result: dict) -> None:
     assert 0 <= result["peak_extra_mb"] < 400
 
 
+def test_decode_compares_the_decoders_with_dark_as_published(run):
+    rows = run("decode", "--maps", "500", "--rounds", "1", "--threads", "1")["rows"]
+    found = {row.pop("decoder"): row for row in rows}
+    assert list(found) == ["argmax", "weighted", "local", "dark", "DARK as published"]
+    assert all(row["ms_per_face"] > 0 for row in found.values())
+    published, ours = found["DARK as published"], found["dark"]
+    assert published["rms_px"] < 0.01 < published["noisy_rms_px"] < published["border_rms_px"]
+    assert ours["noisy_rms_px"] < 1.05 * published["noisy_rms_px"]
+    assert ours["border_rms_px"] < 0.01
+    assert 1 < found["argmax"]["rms_px"] < 1.3  # 4 / sqrt(12)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
