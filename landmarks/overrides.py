@@ -108,12 +108,17 @@ def resume_run(arguments: list[str]) -> list[str]:
     `resume=auto` takes the newest run that is not finished, and starts afresh where there is none.
 
     Raises:
-        UserError: if PATH holds no checkpoint to resume from.
+        UserError: if PATH holds no checkpoint to resume from, or `init` is given beside it.
     """
     given = {word.split("=", 1)[0]: word for word in _overrides(arguments)}
     wanted = given.get("resume", "resume=null").split("=", 1)[1]
     if wanted in ("null", ""):
         return arguments
+    if given.get("init", "init=null") not in ("init=null", "init="):
+        raise UserError(
+            f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
+            f"run: give one of the two."
+        )
     if wanted == "auto":
         checkpoint = newest_checkpoint("last.pt", unfinished=True)
         if checkpoint is None:

@@ -19,10 +19,11 @@ from landmarks.engine import fit, predict
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
+from landmarks.models.warmstart import take_weights
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
 from landmarks.runlog import RunLog
-from landmarks.runs import FINISHED
+from landmarks.runs import FINISHED, find_checkpoint
 from landmarks.settings import (
     Count,
     Duration,
@@ -68,6 +69,7 @@ def train(
     compile: bool,
     workers: Workers,
     tensorboard: bool,
+    init: str | None,
     resume: str | None,
     name: str | None,
     run_dir: str,
@@ -78,6 +80,11 @@ def train(
     run = Path(run_dir)
     (run / FINISHED).unlink(missing_ok=True)
     runlog = RunLog(run, tensorboard)
+    origin = find_checkpoint(Path(init)) if init and not resume else None
+    if init:
+        if model["weights"] != "none":
+            log.info("model.weights=%s is not looked for: init= fills the model.", model["weights"])
+        model = {**model, "weights": "none"}
     torch.manual_seed(seed)
     where = choose_device(device)
     precision = Precision(amp, where)
@@ -97,6 +104,8 @@ def train(
         elementwise=build(loss),
         mean_points=inputs.mean,
     ).to(where, memory_format=torch.channels_last)
+    if origin:  # before the averaged model is copied from it
+        take_weights(network, load_checkpoint(origin), input_size, str(origin))
     training = Training(
         network,
         build(optimizer, network),
@@ -121,10 +130,12 @@ def train(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, *counts, faces.num_points, named.name),
     )
+    weights = (
+        f"{init}'s" if init else ("random" if model["weights"] == "none" else model["weights"])
+    )
     log.info(
         "%s from %s weights on %s, amp %s, %s. Run: %s",
-        *(model["backbone"], "random" if model["weights"] == "none" else model["weights"]),
-        *(where, precision.name, inputs.reading, run),
+        *(model["backbone"], weights, where, precision.name, inputs.reading, run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:
