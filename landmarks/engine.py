@@ -115,7 +115,7 @@ def _train_epoch(
         return training.optimizer.param_groups[0]["lr"]
     first_bad = torch.full((), -1, device=device)
     clock = StepClock(device, needed=budget.per_step == 0)
-    rate = training.set_learning_rate()
+    rate = training.advance()
     for batch in display.timed(batches):
         images = batch.images.to(device, non_blocking=True)
         points = batch.points.to(device, non_blocking=True)
@@ -145,7 +145,7 @@ def _train_epoch(
             if budget.is_over():
                 training.total_steps = training.step
                 break
-        rate = training.set_learning_rate()
+        rate = training.advance()
         if display.is_due(READ_EVERY):
             display.show(training.batch, last, float(training.loss_sum) / training.batch)
             _check_finite(first_bad, training, batches)

@@ -5,12 +5,15 @@ here knows points from heatmaps. Names are the papers' symbols.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from landmarks.settings import Positive
+
+Elementwise = Callable[[Tensor, Tensor], Tensor]  # prediction, target -> loss of each element
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -40,6 +43,33 @@ def wing(
     x = (prediction - target).abs()
     c = w - w * math.log1p(w / epsilon)
     return torch.where(x < w, w * torch.log1p(x / epsilon), x - c)
+
+
+def adaptive_wing(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    omega: Positive = 14.0,
+    theta: Positive = 0.5,
+    epsilon: Positive = 1.0,
+    alpha: Positive = 2.1,
+) -> Tensor:
+    """Adaptive Wing loss for heatmaps, elementwise; targets lie in 0..1.
+
+    omega ln(1 + (d / epsilon)^(alpha - y)) for d = |y - prediction| < theta, A d - C beyond, with
+    A and C such that value and slope meet.
+
+    Source: Wang et al., Adaptive Wing Loss for Robust Face Alignment via Heatmap Regression, ICCV
+    2019, eq. 3.
+    """
+    d = (prediction - target).abs()
+    exponent = alpha - target
+    # Beyond theta the curve goes on as its own tangent, so one power serves value and slope both.
+    # Below the smallest d the slope is zero: at d = 0 that of a power less than one is infinite.
+    curved = d.clamp(1e-6, theta)
+    power = torch.exp(exponent * torch.log(curved / epsilon))
+    slope = (omega * exponent * power / ((1 + power) * curved)).detach()
+    return omega * torch.log1p(power) + slope * torch.where(d < theta, 0.0, d - theta)
 
 
 def masked_mean(elementwise, prediction: Tensor, target: Tensor) -> Tensor:

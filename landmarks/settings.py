@@ -57,6 +57,13 @@ Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not 
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
 Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
 Workers = Literal["auto"] | Count
+Range = Annotated[
+    list,
+    Rule(
+        lambda v: len(v) == 2 and all(type(x) in (int, float) and x > 0 for x in v),
+        "two numbers above 0, [first, last]",
+    ),
+]
 
 
 def check_arguments(function: Callable, values: Mapping[str, Any], where: str = "") -> dict:

@@ -63,9 +63,11 @@ class Training:
         """The model that is validated and kept."""
         return self.model if self.ema is None else self.ema.model
 
-    def set_learning_rate(self) -> float:
-        """Give every group its rate for the coming step; return the first group's."""
-        factor = self.schedule(self.step / max(1, self.total_steps))
+    def advance(self) -> float:
+        """Set rates and the model's own schedules for the coming step; return the first rate."""
+        progress = self.step / max(1, self.total_steps)
+        self.model.advance(progress)
+        factor = self.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         return self.optimizer.param_groups[0]["lr"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import tensor
 
-from landmarks.losses import l1, masked_mean, mse, smooth_l1, wing
+from landmarks.losses import adaptive_wing, l1, masked_mean, mse, smooth_l1, wing
 
-LOSSES = [mse, l1, smooth_l1, wing]
+LOSSES = [mse, l1, smooth_l1, wing]  # of points; a heatmap loss wants targets in 0..1
 NAN = math.nan
 
 
@@ -109,3 +109,44 @@ def test_float32_whatever_comes_in(loss):
     assert both.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert masked_mean(loss, prediction, target).item() == pytest.approx(value.item(), rel=1e-6)
+
+
+# omega 14, theta 0.5, epsilon 1, alpha 2.1: target, slope A, constant C, value where both meet.
+ADAPTIVE = [
+    (0.0, 11.12142, 2.62548, 2.9352),
+    (0.5, 11.11267, 1.56513, 3.9912),
+    (1.0, 9.79785, -0.46153, 5.3605),
+]
+
+
+@pytest.mark.parametrize(("y", "slope", "constant", "meeting"), ADAPTIVE)
+def test_adaptive_wing_on_the_papers_formula(y, slope, constant, meeting):
+    target = tensor([y], dtype=torch.float64)
+    for d in (0.0, 0.01, 0.3, 0.5 - 1e-9, 0.5 + 1e-9, 0.7, 1.5):
+        curve = 14 * math.log1p(d ** (2.1 - y))
+        wanted = curve if d < 0.5 else slope * d - constant
+        for sign in (1, -1):
+            found = adaptive_wing(target + sign * d, target).item()
+            assert found == pytest.approx(wanted, abs=2e-5)
+    assert adaptive_wing(target + 0.5, target).item() == pytest.approx(meeting, abs=5e-5)
+
+
+@pytest.mark.parametrize("y", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("settings", [{}, {"omega": 10.0, "theta": 0.3, "epsilon": 2.0}])
+def test_adaptive_wing_slopes_meet_at_theta(y, settings):
+    theta = settings.get("theta", 0.5)
+    x = tensor([y + theta - 1e-6, y + theta + 1e-6], dtype=torch.float64, requires_grad=True)
+    adaptive_wing(x, torch.full_like(x, y).detach(), **settings).sum().backward()
+    assert x.grad[0].item() == pytest.approx(x.grad[1].item(), rel=1e-4)
+    numeric = 14 * (math.log1p(0.5 ** (2.1 - y)) - math.log1p(0.4999 ** (2.1 - y))) / 1e-4
+    assert settings or x.grad[0].item() == pytest.approx(numeric, rel=1e-3)
+
+
+def test_adaptive_wing_gradients_are_finite_everywhere():
+    """Where alpha - y < 1 the power's own slope at d = 0 is infinite."""
+    target = torch.linspace(0, 1, 21).repeat(6, 1)
+    away = tensor([0.0, 1e-12, 1e-7, 1e-3, 0.5, 3.0]).view(-1, 1)
+    for alpha in (1.5, 2.1):
+        x = (target + away).requires_grad_()
+        adaptive_wing(x, target, alpha=alpha).sum().backward()
+        assert x.grad.isfinite().all() and (x.grad[0] == 0).all() and (x.grad[3:] > 0).all()

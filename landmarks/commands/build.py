@@ -50,6 +50,14 @@ def choose_layout(node: dict, num_points: int) -> Layout:
     return Layout(**node)
 
 
+def describe_model(node: dict) -> str:
+    """Return a model's node in words: "resnet18", "unet of resnet18", "classic_unet"."""
+    name = node["_target_"].rpartition(".")[2]
+    if "backbone" not in node:
+        return name
+    return node["backbone"] if name == "regressor" else f"{name} of {node['backbone']}"
+
+
 def rebuild_model(content: dict) -> Landmarker:
     """Return the model of a checkpoint, with its weights, ready to predict.
 
@@ -59,8 +67,10 @@ def rebuild_model(content: dict) -> Landmarker:
     node = content["config"]["model"]
     builder = trusted(node, "landmarks.models")
     arguments = check_arguments(builder, node, "model")
+    if "weights" in arguments:
+        arguments["weights"] = "none"  # the checkpoint's own come next
     model = builder(
-        **{**arguments, "weights": "none"},
+        **arguments,
         num_points=content["num_points"],
         size=content["config"]["input_size"],
     )

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
-from landmarks.commands.build import build, rebuild_model, trusted
+from landmarks.commands.build import build, describe_model, rebuild_model, trusted
 from landmarks.data.boxes import frame_faces
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
@@ -99,7 +99,7 @@ def predict(
 
 def _describe(content: dict) -> str:
     trained = content["metrics"]
-    model = content["config"]["model"]["backbone"]
+    model = describe_model(content["config"]["model"])
     if not trained:
         return model
     return f"{model}, epoch {trained['epoch']}, validation MSE {trained['val_mse']:.3f} px²"

@@ -10,7 +10,7 @@ import torch
 
 from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
-from landmarks.commands.build import build
+from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, open_inputs
 from landmarks.data.boxes import BoxSource
 from landmarks.data.images import read_image
@@ -82,9 +82,9 @@ def train(
     runlog = RunLog(run, tensorboard)
     origin = find_checkpoint(Path(init)) if init and not resume else None
     if init:
-        if model["weights"] != "none":
+        if model.get("weights", "none") != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", model["weights"])
-        model = {**model, "weights": "none"}
+        model = {key: "none" if key == "weights" else model[key] for key in model}
     torch.manual_seed(seed)
     where = choose_device(device)
     precision = Precision(amp, where)
@@ -130,12 +130,10 @@ def train(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, *counts, faces.num_points, named.name),
     )
-    weights = (
-        f"{init}'s" if init else ("random" if model["weights"] == "none" else model["weights"])
-    )
+    weights = f"{init}'s" if init else model.get("weights", "none").replace("none", "random")
     log.info(
         "%s from %s weights on %s, amp %s, %s. Run: %s",
-        *(model["backbone"], weights, where, precision.name, inputs.reading, run),
+        *(describe_model(model), weights, where, precision.name, inputs.reading, run),
     )
 
     def keep(is_best: bool, is_epoch: bool) -> None:

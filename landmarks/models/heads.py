@@ -1,12 +1,10 @@
 """Heads: each owns its representation of points, from encoding targets to decoding predictions."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks.losses import masked_mean
+from landmarks.losses import Elementwise, masked_mean
 
 
 class RegressionHead(nn.Module):
@@ -28,7 +26,7 @@ class RegressionHead(nn.Module):
         channels: int,
         num_points: int,
         size: int,
-        elementwise: Callable | None = None,
+        elementwise: Elementwise | None = None,
         start=None,
     ):
         super().__init__()

@@ -1,17 +1,22 @@
 """A model: normalises images, runs the backbone, hands its features to the head."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from landmarks.losses import Elementwise
 from landmarks.models.backbones import build_backbone
 from landmarks.models.heads import RegressionHead
+from landmarks.models.heatmap_head import DecoderName, HeatmapHead
+from landmarks.models.unet import ClassicUnet, Unet
+from landmarks.settings import NonNegative, Positive, PositiveInt, Range
 
 # torchvision's published weights were trained on images normalised with these, in 0..1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
 
 class Landmarker(nn.Module):
@@ -41,6 +46,11 @@ class Landmarker(nn.Module):
             return self.head.decode(features)
         return self.head.loss(features, points)
 
+    def advance(self, progress: float) -> None:
+        """Set what changes with the share of training that is done, 0 to 1."""
+        if hasattr(self.head, "advance"):
+            self.head.advance(progress)
+
 
 def regressor(
     *,
@@ -49,7 +59,7 @@ def regressor(
     init_output: Literal["mean", "center"] = "mean",
     num_points: int,
     size: int,
-    elementwise: Callable | None = None,
+    elementwise: Elementwise | None = None,
     mean_points=None,
 ) -> Landmarker:
     """Return a model that regresses coordinates from a torchvision ResNet or ResNeXt.
@@ -68,4 +78,59 @@ def regressor(
     body = build_backbone(backbone, weights)
     start = mean_points if init_output == "mean" else None
     head = RegressionHead(body.channels[-1], num_points, size, elementwise, start)
+    return Landmarker(body, head)
+
+
+def unet(
+    *,
+    backbone: str,
+    weights: str = "imagenet",
+    width: PositiveInt = 96,
+    stride: Stride = 4,
+    num_points: int,
+    size: int,
+    elementwise: Elementwise | None = None,
+    mean_points=None,
+    sigma: Positive | Range = 1.5,
+    decoder: DecoderName = "local",
+    weight: NonNegative = 10.0,
+    chunk: Literal["auto"] | PositiveInt = "auto",
+    fuse: Literal["auto"] | bool = "auto",
+) -> Landmarker:
+    """Return a model that predicts a heatmap a landmark, from a torchvision encoder's U-Net.
+
+    Args:
+        backbone: torchvision's name of the encoder.
+        weights: of the encoder, "imagenet", "none" or a file.
+        width: channels the maps are made from.
+        stride: input pixels a cell of the heatmaps.
+        mean_points: not used; maps start near zero.
+        num_points, size, elementwise, sigma, decoder, weight, chunk, fuse: see `HeatmapHead`.
+
+    Raises:
+        UserError: see `build_backbone`.
+    """
+    body = Unet(build_backbone(backbone, weights), stride, width)
+    head = HeatmapHead(*(width, num_points, size, elementwise, sigma, decoder, weight, chunk, fuse))
+    return Landmarker(body, head)
+
+
+def classic_unet(
+    *,
+    stride: Stride = 1,
+    num_points: int,
+    size: int,
+    elementwise: Elementwise | None = None,
+    mean_points=None,
+    sigma: Positive | Range = 1.5,
+    decoder: DecoderName = "local",
+    weight: NonNegative = 10.0,
+    chunk: Literal["auto"] | PositiveInt = "auto",
+    fuse: Literal["auto"] | bool = "auto",
+) -> Landmarker:
+    """Return the U-Net of 2015, from scratch; arguments as in `unet`."""
+    body = ClassicUnet(stride)
+    head = HeatmapHead(
+        *(body.channels[-1], num_points, size, elementwise, sigma, decoder, weight, chunk, fuse)
+    )
     return Landmarker(body, head)

@@ -96,7 +96,7 @@ def test_same_seed_same_weights(train):
 def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeypatch, capsys):
     train("run_dir=whole", *extra)
     stops = StopAt(stop_at)
-    monkeypatch.setattr(Training, "set_learning_rate", stops)
+    monkeypatch.setattr(Training, "advance", stops)
     train("run_dir=runs/parts", *extra, code=143)
     monkeypatch.undo_once()
     saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
@@ -116,7 +116,7 @@ def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeyp
 class StopAt:
     """Sends SIGTERM to this process when the step `at` begins."""
 
-    original = Training.set_learning_rate
+    original = Training.advance
 
     def __init__(self, at):
         self.at = at

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, rebuild_model
-from landmarks.losses import l1
+from landmarks.losses import l1, mse
 from landmarks.models.backbones import build_backbone
 
 SIZE, K = 32, 5
@@ -25,8 +25,10 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 def node_of(name):
     with initialize_config_module("landmarks.configs", version_base="1.3"):
-        config = compose("train", overrides=[f"model={name}", "model.weights=none"])
-    return OmegaConf.to_container(config.model)
+        node = OmegaConf.to_container(compose("train", overrides=[f"model={name}"]).model)
+    # Compiling takes longer than any test; tests/test_heatmaps.py has what it must equal.
+    settled = {"weights": "none", "fuse": False}
+    return {key: settled.get(key, value) for key, value in node.items()}
 
 
 def make(name, elementwise=l1, size=SIZE, stirred=True):
@@ -70,7 +72,7 @@ def test_predicts_points_and_confidence_in_float32(name):
     assert points.dtype == torch.float32 and points.isfinite().all()
 
 
-@every_model
+@pytest.mark.parametrize("name", ["resnet18"])
 def test_starts_at_the_mean_shape(name):
     points, _ = make(name, stirred=False).eval()(faces()[0])
     mean = torch.linspace(5, 25, 2 * K).reshape(K, 2)
@@ -79,24 +81,16 @@ def test_starts_at_the_mean_shape(name):
 
 @every_model
 def test_masked_points_have_no_influence(name):
-    model = make(name).train()
+    """What is unlabelled has no gradient; its head's rows, of offsets or maps, stay as they are."""
+    model = make(name, mse).train()
     images, points = faces()
-    points[0, 1:3] = torch.nan
-    state = {k: v.clone() for k, v in model.state_dict().items()}
+    points[:, 1:3] = torch.nan
     loss = model(images, points)
     loss.backward()
-    bias = (
-        model.head.offsets.bias.grad.clone().view(K, 2) if hasattr(model.head, "offsets") else None
-    )
-    assert loss.isfinite()
-    points[1, 1:3] = torch.nan
-    model.zero_grad()
-    model.load_state_dict(state)
-    model(images, points).backward()
-    if bias is not None:
-        masked = model.head.offsets.bias.grad.view(K, 2)
-        assert (masked[1:3] == 0).all() and (bias[1:3] != 0).all()
-    assert all(p.grad.isfinite().all() for p in model.parameters())
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in model.parameters())
+    bias = model.head.offsets.bias if hasattr(model.head, "offsets") else model.head.bias
+    rows = bias.grad.view(K, -1)
+    assert (rows[1:3] == 0).all() and (rows[[0, 3, 4]] != 0).all()
 
 
 @every_model
@@ -114,7 +108,7 @@ def test_checkpoint_rebuilds_the_model_alone(name, tmp_path):
         assert torch.equal(again(images)[0], model(images)[0])
 
 
-@pytest.mark.parametrize("name", ["resnet18"])
+@pytest.mark.parametrize("name", ["resnet18", "unet_resnet18"])
 def test_overfits_eight_faces(name):
     model = make(name, size=64).train()
     images, points = faces(8, size=64)
