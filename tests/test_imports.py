@@ -16,6 +16,8 @@ ALLOWED = {
     "commands": ANYTHING,
     "engine": {"metrics", "training", "budget", "interrupt", "precision", "progress"},
     "augment": {"degrade", "warp"},
+    "estimate": {"checkpoint", "training"},
+    "shortage": {"budget", "estimate", "memory", "training"},
     "training": {"checkpoint", "ema", "precision"},
     "runlog": {"plotting"},
     "heatmaps": {"losses"},

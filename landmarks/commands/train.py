@@ -34,6 +34,7 @@ from landmarks.settings import (
     Workers,
     parse_duration,
 )
+from landmarks.shortage import check_memory, explain_shortage, name_savings
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,16 @@ def train(
         Ema(network, ema) if ema else None,
         torch.compile(network) if compile else None,
     )
+    count = inputs.training.order.batch_size
+    savings = name_savings(precision.name, model, input_size)
+    needed = check_memory(
+        training,
+        (count, 3, input_size, input_size),
+        (count, faces.num_points, 2),
+        dtype=torch.uint8 if inputs.augment is None else torch.float32,
+        accumulate=accumulate,
+        savings=savings,
+    )
     if inputs.augment is not None:
         shown = np.random.default_rng(seed).permutation(inputs.training.order.rows)
         draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
@@ -158,7 +169,10 @@ def train(
             truth = faces.points[batch.rows[there].numpy()]
             runlog.draw([images[i] for i in there], truth, predicted.cpu().numpy()[there])
 
-    with graceful_stop() as stop:
+    shortage = explain_shortage(
+        training, needed, batch_size=count, accumulate=accumulate, savings=savings
+    )
+    with graceful_stop() as stop, shortage:
         display = Display(batch_size)
         try:
             complete = fit(

@@ -194,6 +194,37 @@ def test_a_loss_that_is_not_finite_names_the_faces(train, monkeypatch, capsys):
     assert not Path("a/last.pt").exists()
 
 
+def test_the_estimate_changes_no_number(train, monkeypatch):
+    train("run_dir=a", "epochs=1")
+    monkeypatch.setattr("landmarks.commands.train.check_memory", lambda *a, **settings: None)
+    train("run_dir=b", "epochs=1")
+    assert_equal(weights_of("a/last.pt"), weights_of("b/last.pt"))
+    assert metrics("a") == metrics("b")
+
+
+def test_more_than_fits_is_refused_before_the_first_step(train, monkeypatch, capsys):
+    monkeypatch.setattr("landmarks.shortage.free_memory", lambda device: 2**20)
+    train("run_dir=a", code=1)
+    assert "Training needs at least" in capsys.readouterr().err
+    assert not Path("a").exists()
+
+
+def test_memory_that_runs_out_ends_the_run_and_keeps_its_epochs(train, monkeypatch, capsys):
+    step = Training.set_learning_rate
+
+    def fail(training):
+        if training.step == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(training)
+
+    monkeypatch.setattr(Training, "set_learning_rate", fail)
+    train("run_dir=runs/a", code=1)
+    error = capsys.readouterr().err
+    assert "Memory ran out in epoch 2" in error and "batch_size=2 accumulate=2" in error
+    assert "resume=auto keeps the 1 epochs done" in error
+    assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
+
+
 def test_max_time_ends_training_inside_it(train, monkeypatch):
     clock = FakeClock()
     for module in ("landmarks.budget", "landmarks.commands.train"):
