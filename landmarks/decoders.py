@@ -81,7 +81,8 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets smaller, and
     the map alone would favour cells that noise has raised. Where cells do not tell the curvature,
     as on one side of a border, it is the targets', -1 / sigma^2. The cell is the answer where the
-    fit has no maximum; the step is at most the larger of 1.5 cells and sigma on either axis.
+    fit has no maximum, and below sigma 0.9 for points a whole cell outside; the step is at most the
+    larger of 1.5 cells and sigma on either axis.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.
