@@ -10,7 +10,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -19,10 +19,11 @@ from landmarks.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on a value, and how to say it."""
+    """A condition on a value, how to say it, and what a mistyped word may have meant."""
 
     holds: Callable[[Any], bool]
     says: str
+    choices: Sequence[str] = ()
 
 
 def parse_duration(text: str | float) -> float:
@@ -146,6 +147,8 @@ def _choices(annotation: Any) -> list:
     for part in _parts(annotation):
         if get_origin(part) is Literal:
             found += get_args(part)
+        if get_origin(part) is Annotated:
+            found += get_args(part)[1].choices
     return found
 
 

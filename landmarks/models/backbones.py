@@ -1,59 +1,79 @@
 """torchvision classification networks as feature extractors that publish channels and strides."""
 
-import torch
+from pathlib import Path
+from typing import Annotated
+
+import torchvision
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models
+from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from landmarks.errors import UserError, did_you_mean
+from landmarks.models.stages import find_stages
 from landmarks.models.weights import load_weights
+from landmarks.settings import Rule
 
-STAGES = ("layer1", "layer2", "layer3", "layer4")  # torchvision's names in ResNet and ResNeXt
+# These take one input size, or give maps that no whole stride describes, or (GoogLeNet) scale
+# their input themselves, depending on their weights.
+UNFIT = ("alexnet", "googlenet", "inception", "maxvit", "squeezenet", "vit")
+NAMES = [name for name in list_models(module=torchvision.models) if not name.startswith(UNFIT)]
+BackboneName = Annotated[
+    str,
+    Rule(
+        lambda name: name in NAMES,
+        "a torchvision network that gives feature maps at any input size, such as resnet34 (of the "
+        "families convnext, densenet, efficientnet, mnasnet, mobilenet, regnet, resnet, resnext, "
+        "shufflenet, swin, vgg, wide_resnet)",
+        NAMES,
+    ),
+]
 
 
 class Backbone(nn.Module):
     """Images (B, 3, H, W), normalised -> a list of feature maps, fine to coarse.
 
+    Args:
+        name: one of `NAMES`; its weights are random.
+
     Attributes:
-        channels, strides: of each feature map; a stride is in input pixels per cell.
+        channels, strides: of each feature map; a stride is in input pixels per cell. The last is
+            32; most families begin at 2, ConvNeXt at 4, and Swin gives the last map alone.
+        mean, std: of R, G, B in 0..1, which torchvision's published weights expect of the images.
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, name: str):
         super().__init__()
-        self.stages = create_feature_extractor(network, {name: name for name in STAGES})
-        side = 128
-        with torch.no_grad():
-            # Measured rather than written down; batch statistics must not see the probe.
-            maps = self.eval()(torch.zeros(1, 3, side, side))
-        self.train()
-        self.channels = [features.shape[1] for features in maps]
-        self.strides = [side // features.shape[2] for features in maps]
+        network = get_model(name, weights=None)
+        found = find_stages(network)
+        self.stages = create_feature_extractor(
+            network, {stage.node: str(stage.stride) for stage in found}
+        )
+        # ConvNeXt normalises in its classifier, after averaging. Here every cell is normalised
+        # before. The name is torchvision's, so that its weights fit.
+        norm = dict(network.named_modules()).get("classifier.0")
+        self.classifier = nn.Sequential(*[norm] if isinstance(norm, nn.LayerNorm) else [])
+        self.channels = [stage.channels for stage in found]
+        self.strides = [stage.stride for stage in found]
+        published = get_model_weights(name).DEFAULT.transforms()
+        self.mean, self.std = tuple(published.mean), tuple(published.std)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the feature maps (B, C, H / stride, W / stride) of every stage."""
-        return list(self.stages(images).values())
+        """Return the feature maps (B, C, h, w); h is H / stride, rounded up or (VGG) down."""
+        *finer, last = self.stages(images).values()
+        return [*finer, self.classifier(last)]
 
 
-def build_backbone(name: str, weights: str) -> Backbone:
-    """Return a torchvision ResNet or ResNeXt, without its classifier.
+def build_backbone(name: BackboneName, weights: str | Path, partial: bool = False) -> Backbone:
+    """Return a torchvision network without its classifier.
 
     Args:
         name: torchvision's name of it, such as "resnet34".
         weights: "imagenet" (torchvision's published ones), "none" (random), or a file.
+        partial: take from a file what fits, even if it is less than half.
 
     Raises:
-        UserError: for an unknown name, or weights that cannot be had.
+        UserError: for weights that cannot be had.
+        ValueError: for a name that torchvision does not know.
     """
-    known = [
-        known
-        for known in list_models(module=None)
-        if known.startswith(("resnet", "resnext", "wide_resnet"))
-    ]
-    if name not in known:
-        raise UserError(
-            f"model.backbone={name}: there is no such backbone.{did_you_mean(name, known)} "
-            f"The choices are {', '.join(known)}."
-        )
-    network = get_model(name, weights=None)
-    load_weights(network, name, weights)
-    return Backbone(network)
+    backbone = Backbone(name)
+    load_weights(backbone, name, weights, partial)
+    return backbone

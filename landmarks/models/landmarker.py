@@ -6,15 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.losses import Elementwise
-from landmarks.models.backbones import build_backbone
+from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.unet import ClassicUnet, Unet
 from landmarks.settings import NonNegative, Positive, PositiveInt, Range
-
-# torchvision's published weights were trained on images normalised with these, in 0..1.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
@@ -23,14 +19,15 @@ class Landmarker(nn.Module):
     """Images -> points, or images and points -> loss.
 
     Args:
-        backbone: normalised images (B, 3, S, S) -> list of feature maps.
+        backbone: normalised images (B, 3, S, S) -> list of feature maps; publishes the `mean` and
+            `std` (R, G, B in 0..1) that it is used to.
         head: has `loss(features, points)` and `decode(features)`.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (backbone.mean, backbone.std))
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
@@ -54,19 +51,21 @@ class Landmarker(nn.Module):
 
 def regressor(
     *,
-    backbone: str,
+    backbone: BackboneName,
     weights: str = "imagenet",
+    partial: bool = False,
     init_output: Literal["mean", "center"] = "mean",
     num_points: int,
     size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
 ) -> Landmarker:
-    """Return a model that regresses coordinates from a torchvision ResNet or ResNeXt.
+    """Return a model that regresses coordinates from a torchvision network's last feature map.
 
     Args:
         backbone: torchvision's name of it.
         weights: "imagenet", "none" or a file.
+        partial: take from a file what fits, even if it is less than half.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
         num_points, size, elementwise: see `RegressionHead`.
@@ -75,7 +74,7 @@ def regressor(
     Raises:
         UserError: see `build_backbone`.
     """
-    body = build_backbone(backbone, weights)
+    body = build_backbone(backbone, weights, partial)
     start = mean_points if init_output == "mean" else None
     head = RegressionHead(body.channels[-1], num_points, size, elementwise, start)
     return Landmarker(body, head)

@@ -1,38 +1,52 @@
 """Where a backbone's weights come from: torchvision's published file, a file, or chance."""
 
 import logging
+import re
 import threading
 import urllib.request
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "stages.", "encoder.")
+# What wrappers, detectors and our own models put before torchvision's names.
+PREFIXES = (
+    *("module.", "_orig_mod.", "model.", "backbone.", "stages.", "encoder.", "body."),
+    *("net.", "network."),
+)
+WRAPPERS = ("weights", "state_dict", "training", "model", "model_state_dict")
+CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
+# torchvision's own published DenseNet files are older than its code.
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 PATIENCE = 4  # seconds to wait for the download server's first answer
 
 
-def load_weights(network: nn.Module, name: str, weights: str) -> None:
-    """Fill a torchvision network and log which file its weights came from.
+def load_weights(backbone: nn.Module, name: str, weights: str | Path, partial: bool) -> None:
+    """Fill a backbone and log which file its weights came from, and what of it fitted.
+
+    A file holds tensors by torchvision's names, bare or as a checkpoint of ours or of others wraps
+    them: what torch.save wrote (no code in it is run), or safetensors.
 
     Args:
-        network: torchvision's `name`, whole.
-        weights: "imagenet", "none" or a file (see `model.weights` in the README).
+        backbone: of torchvision's network `name`.
+        weights: "imagenet", "none", a file, or the folder of a run of ours.
+        partial: take what fits, even if it is less than half.
 
     Raises:
-        UserError: if the weights cannot be downloaded, read, or do not fit.
+        UserError: if the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "none":
         return  # a random start, or a checkpoint fills them: the caller says which
     if weights == "imagenet":
-        path = _published(name)
-        _fill(network, name, path, least=1.0)
+        path, least = _published(name), 1.0
     else:
-        _fill(network, name, Path(weights), least=0.5)
+        path, least = Path(weights), 0.0 if partial else 0.5
+        path = path / "best.pt" if path.is_dir() else path
+    _fill(backbone, name, path, least)
 
 
 def _published(name: str) -> Path:
@@ -76,41 +90,81 @@ def _answers(url: str) -> bool:
     return heard.is_set()
 
 
-def _fill(network: nn.Module, name: str, path: Path, least: float) -> None:
+def _fill(backbone: nn.Module, name: str, path: Path, least: float) -> None:
     """Load what fits by name and shape; refuse if less than the share `least` of tensors does."""
+    found = _read(path)
+    own = {_strip(key): (key, value.shape) for key, value in backbone.state_dict().items()}
+    fits = {key: own[key][0] for key in own if key in found and found[key].shape == own[key][1]}
+    # num_batches_tracked is absent from old files and matters to nobody.
+    needed = [key for key in own if not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed if key not in fits]
+    rest = [key for key in found if key not in fits and not key.startswith(CLASSIFIERS)]
+    report = (
+        f"{len(fits)} of {len(own)} tensors matched, {_count(missing)} missing, "
+        f"{_count(rest)} in the file not used"
+    )
+    matched = len(needed) - len(missing)
+    if matched < least * len(needed) or matched == 0:
+        way_on = " model.partial=true takes them all the same." if matched and least < 1 else ""
+        raise UserError(f"{path} does not fit {name}: {report}.{way_on}")
+    backbone.load_state_dict({fits[key]: found[key] for key in fits}, strict=False)
+    log.info("%s starts from the weights in %s: %s.", name, path, report)
+
+
+def _count(keys: list[str]) -> str:
+    """Return how many keys there are, and the names of the first few."""
+    if not keys:
+        return "0"
+    return f"{len(keys)} ({', '.join([*keys[:3], *['...'] * (len(keys) > 3)])})"
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by torchvision's names, as far as they can be told.
+
+    Raises:
+        UserError: if there is no such file, or no dictionary of tensors in it.
+    """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            found = _read_safetensors(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"model.weights={path}: there is no such file.") from error
+    except UserError:
+        raise
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise UserError(
-            f"{path} cannot be read as weights; a file written by torch.save with tensors alone "
-            f"is needed."
+            f"{path} cannot be read as weights; a file written by torch.save with tensors alone, "
+            f"or by safetensors, is needed."
         ) from error
-    for key in ("weights", "state_dict", "model"):
+    for key in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no dictionary of weights.")
-    found = {_strip(key): value for key, value in found.items() if isinstance(value, torch.Tensor)}
-    own = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
-    fits = {key: found[key] for key in own if key in found and found[key].shape == own[key].shape}
-    others = len([key for key in found if key not in fits and not key.startswith("fc.")])
-    counts = f"{len(fits)} of {len(own)} tensors matched, {others} in the file were not used"
-    # num_batches_tracked is absent from old files and matters to nobody.
-    needed = [key for key in own if not key.endswith("num_batches_tracked")]
-    if len([key for key in needed if key in fits]) < least * len(needed):
-        raise UserError(f"{path} does not fit {name}: {counts}.")
-    network.load_state_dict(fits, strict=False)
-    log.info("%s starts from the weights in %s: %s.", name, path, counts)
+    tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    # Of a whole model of ours (or a detector) only its backbone is asked for.
+    inside = {key: tensors[key] for key in tensors if re.search(r"(^|\.)backbone\.", key)}
+    return {_strip(key): value for key, value in (inside or tensors).items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(
+            f"Reading {path} needs the package safetensors: pip install safetensors."
+        ) from error
+    return load_file(path)
 
 
 def _strip(key: str) -> str:
-    """Take away what wrappers and our own models put before torchvision's names."""
+    """Take away what stands before torchvision's name, and bring an old one up to date."""
     stripped = True
     while stripped:
         stripped = False
         for prefix in PREFIXES:
             if key.startswith(prefix):
                 key, stripped = key[len(prefix) :], True
-    return key
+    return OLD_DENSENET.sub(r"\1\2", key)

@@ -76,8 +76,13 @@ def test_a_name_never_becomes_a_path(train, tmp_path):
 
 
 def test_a_run_that_fails_at_its_model_leaves_no_folder(train, tmp_path):
-    train("model.backbone=vgg16", code=1)
+    train("model.weights=nowhere.pth", code=1)
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_an_unknown_backbone_is_a_wrong_command_line(train, capsys):
+    train("model.backbone=resnet81", code=2)
+    assert "Did you mean 'resnet18'?" in capsys.readouterr().err
 
 
 def test_same_seed_same_weights(train):
