@@ -131,7 +131,7 @@ def test_predict_without_a_run_says_what_to_do(here, capsys):
     [
         ("landmarks tr", {"train"}),
         ("landmarks ", {"train", "predict", "check"}),
-        ("landmarks train model=", {"model=resnet18", "model=resnet34", "model=resnet50"}),
+        ("landmarks train model=resnet", {"model=resnet18", "model=resnet34", "model=resnet50"}),
         ("landmarks train optimizer.l", {"optimizer.lr="}),
         ("landmarks predict checkp", {"checkpoint="}),
     ],
