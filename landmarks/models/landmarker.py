@@ -82,8 +82,9 @@ def regressor(
 
 def unet(
     *,
-    backbone: str,
+    backbone: BackboneName,
     weights: str = "imagenet",
+    partial: bool = False,
     width: PositiveInt = 96,
     stride: Stride = 4,
     num_points: int,
@@ -100,7 +101,7 @@ def unet(
 
     Args:
         backbone: torchvision's name of the encoder.
-        weights: of the encoder, "imagenet", "none" or a file.
+        weights, partial: of the encoder, see `build_backbone`.
         width: channels the maps are made from.
         stride: input pixels a cell of the heatmaps.
         mean_points: not used; maps start near zero.
@@ -109,7 +110,7 @@ def unet(
     Raises:
         UserError: see `build_backbone`.
     """
-    body = Unet(build_backbone(backbone, weights), stride, width)
+    body = Unet(build_backbone(backbone, weights, partial), stride, width)
     head = HeatmapHead(*(width, num_points, size, elementwise, sigma, decoder, weight, chunk, fuse))
     return Landmarker(body, head)
 

@@ -32,6 +32,7 @@ class ClassicUnet(nn.Module):
 
     Attributes:
         channels, strides: of each returned map.
+        mean, std: of R, G, B in 0..1, which are expected of the images.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015.
     """
@@ -54,6 +55,7 @@ class ClassicUnet(nn.Module):
             below = handed
         del self.up[len(widths) - 1 - level :]
         self.channels, self.strides = [self.up[-1][-2].num_features], [stride]
+        self.mean, self.std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return [features], (B, C, H / stride, W / stride)."""
@@ -81,6 +83,7 @@ class Unet(nn.Module):
 
     Attributes:
         channels, strides: of each returned map.
+        mean, std: the encoder's.
 
     Source: Lin et al., Feature Pyramid Networks, CVPR 2017, its top-down pathway.
     """
@@ -92,6 +95,7 @@ class Unet(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(encoder.channels[i], width, 1) for i in self.used)
         self.out = nn.Sequential(*convolve(width, width))
         self.channels, self.strides = [width], [stride]
+        self.mean, self.std = encoder.mean, encoder.std
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return [features], (B, C, H / stride, W / stride)."""

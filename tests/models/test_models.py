@@ -18,7 +18,7 @@ SIZE, K = 32, 5
 # The same code as a smaller one that is tested: to build and run them all takes minutes.
 LARGER = {
     *("resnet34", "resnet50", "resnext50", "wide_resnet50"),
-    *("densenet201", "efficientnet_v2_s"),
+    *("densenet201", "efficientnet_v2_s", "unet_resnet34", "unet_convnext_tiny"),
 }
 MODELS = sorted(
     f.name.removesuffix(".yaml")
