@@ -23,6 +23,9 @@ BENCHMARKS = {
     "loader": "batches of cropped faces, against a torchvision data set",
     "train": "the training loop, against the bare steps of the model",
     "predict": "predictions from image files, against one image at a time",
+    "heatmap": "the loss over 971 heatmaps, against plain autograd on whole maps",
+    "step": "a training step and a prediction, against the write-up's own",
+    "growth": "how the heatmap loss grows with points and cells",
     "decode": "heatmap decoders, against one another and DARK as published",
     "startup": "how long `landmarks --help` takes",
 }

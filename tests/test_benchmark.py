@@ -93,3 +93,46 @@ def test_a_root_without_labels_is_refused(benchmark, capsys, tmp_path):
     (tmp_path / "train").mkdir()
     assert benchmark.main(["read", "--root", str(tmp_path)]) == 2
     assert str(tmp_path / "train" / "landmarks.csv") in capsys.readouterr().err
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Leave the heatmap loss as it is: compiling takes longer than all the rest."""
+    monkeypatch.setattr("torch.compile", lambda function, **options: function)
+
+
+def test_heatmap_compares_with_autograd_on_whole_maps(run, uncompiled):
+    words = ["--points", "600", "--cells", "64", "--images", "1", "--rounds", "1", "--threads", "1"]
+    result = run("heatmap", *words)
+    assert result["max_rel_error"] < 1e-5
+    assert 0 < result["memory_ratio"] < 1
+    assert all(result[f"{name}_speedup"] > 0 for name in ("compiled", "eager"))
+    assert result["floor_ratio"] > 1
+
+
+def test_growth_measures_points_and_sides(run, uncompiled):
+    words = ["--images", "1", "--largest", "1100000", "--rounds", "1", "--threads", "1"]
+    rows = run("growth", *words)["rows"]
+    assert [(row["points"], row["side"]) for row in rows] == [(68, 64), (250, 64), (971, 32)]
+    assert all(row["seconds"] > 0 and row["extra_mb"] > 0 for row in rows)
+
+
+def test_step_compares_whole_steps_and_predictions(run, uncompiled):
+    result = run("step", "--points", "3", "--images", "1", "--rounds", "1", "--threads", "1")
+    names = {"unet", "unet_resnet34", "predict_unet", "predict_unet_resnet34"}
+    assert names <= result.keys() and all(value > 0 for value in result.values())
+
+
+def test_step_compares_with_the_papers_loss(benchmark):
+    """The reference is a fair one: it computes what the package's own loss does."""
+    import torch
+    from benchmarks.writeup import adaptive_wing_loss, draw_targets
+
+    from landmarks.losses import adaptive_wing
+
+    points = torch.tensor([[3.3, 5.8], [0.1, 9.4]])
+    targets = torch.from_numpy(draw_targets(points.numpy(), 12, 1.5))
+    assert targets.shape == (2, 12, 12) and targets[0].argmax() == 6 * 12 + 3
+    maps = torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(0))
+    ours = adaptive_wing(maps, targets).mean()
+    torch.testing.assert_close(adaptive_wing_loss(maps, targets), ours, rtol=1e-5, atol=0)

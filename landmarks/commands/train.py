@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, open_inputs
 from landmarks.data.boxes import BoxSource
+from landmarks.data.cachefolder import cache_root
 from landmarks.data.images import read_image
 from landmarks.ema import Ema
 from landmarks.engine import fit, predict
@@ -87,6 +89,8 @@ def train(
             log.info("model.weights=%s is not looked for: init= fills the model.", model["weights"])
         model = {key: "none" if key == "weights" else model[key] for key in model}
     torch.manual_seed(seed)
+    compiled = cache_root("compiled", data.get("cache_dir"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
     where = choose_device(device)
     precision = Precision(amp, where)
 

@@ -1,18 +1,23 @@
 """torch.compile for the heatmap loss, where the machine has what it needs."""
 
 import importlib.util
+import logging
 import os
 import shutil
+import time
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 
+log = logging.getLogger(__name__)
+
 
 def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
-    """Return the function, compiled where that is possible; the first call then compiles it.
+    """Return the function, compiled where that is wanted and possible.
 
-    Compiled, a tile is read and written once; as it is, once for every operation in the loss.
+    Compiled, a tile is read and written once; as it is, once for every operation in the loss. The
+    first call compiles, or finds what an earlier run on this machine has compiled.
 
     Args:
         function: of `landmarks.heatmaps.pointwise`.
@@ -20,7 +25,21 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
     """
     if not (can_compile() if fuse == "auto" else fuse):
         return function
-    return torch.compile(function)
+    # A kernel a shape: one for many shapes is chosen by what came before, and would not add up in
+    # the same order after a resume.
+    compiled = torch.compile(function, dynamic=False)
+    is_first = True
+
+    def timed(*arguments):
+        nonlocal is_first
+        started = time.perf_counter()
+        found = compiled(*arguments)
+        if is_first:
+            is_first = False
+            log.info("The loss was compiled in %.0f s.", time.perf_counter() - started)
+        return found
+
+    return timed
 
 
 def can_compile() -> bool:

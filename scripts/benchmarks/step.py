@@ -1,0 +1,122 @@
+"""A whole training step and a prediction of heatmap models, against the same in plain PyTorch."""
+
+import argparse
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.model import NUM_POINTS, SIZE, add_device_options, prepare_device
+from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.writeup import WholeMaps, adaptive_wing_loss, draw_targets, expect_points
+from landmarks.losses import adaptive_wing
+from landmarks.models.landmarker import classic_unet, unet
+from landmarks.optimizers import adamw
+from landmarks.precision import Precision
+
+SIGMA = 3.0  # input pixels
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's options."""
+    add_device_options(parser)
+    parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
+    parser.add_argument("--points", type=int, default=NUM_POINTS, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+
+
+def measure(options: argparse.Namespace) -> dict:
+    """Return how many times faster {"unet", "unet_resnet34"} train and {"predict_..."} predict."""
+    device = prepare_device(options)
+    random = torch.Generator().manual_seed(0)
+    shape = (options.images, 3, SIZE, SIZE)
+    images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+    points = (SIZE - 1) * torch.rand(options.images, options.points, 2, generator=random)
+    torch.manual_seed(0)
+    known = {"num_points": options.points, "size": SIZE, "elementwise": adaptive_wing}
+    models = {
+        "unet": classic_unet(sigma=SIGMA, **known),
+        "unet_resnet34": unet(
+            backbone="resnet34", weights="none", stride=2, sigma=SIGMA / 2, **known
+        ),
+    }
+    precision = Precision("auto", device)
+    ways: dict[str, Callable] = {}
+    for name, model in models.items():
+        model = model.to(device, memory_format=torch.channels_last)
+        ways[name] = Ours(model, images, points, precision)
+    ways["plain"] = Plain(WholeMaps(options.points).to(device), images, points.numpy(), device)
+    predictions = {f"predict_{name}": way.predict for name, way in ways.items()}
+    seconds = {}
+    for timed in (ways, predictions):
+        take_turns(timed, 2)  # compiles, allocates and tunes
+        seconds |= take_turns(timed, options.rounds)
+    print(
+        f"{options.points} points, {options.images} images of {SIZE} pixels, on {device} (threads: "
+        f"{torch.get_num_threads()}); ours with amp {precision.name}, channels_last:"
+    )
+    for name, what in {"plain": "plain, maps of 128x128", "unet": "unet, stride 1",
+                       "unet_resnet34": "unet_resnet34, stride 2"}.items():  # fmt: skip
+        say_seconds(f"training step, {what}", seconds[name])
+        say_seconds(f"prediction, {what}", seconds[f"predict_{name}"])
+    per_image = {
+        f"{name}_s": round(median(spent) / options.images, 4) for name, spent in seconds.items()
+    }
+    return {
+        name: round(median_ratio(seconds[name.replace(base, "plain")], seconds[name]), 2)
+        for prefix in ("", "predict_")
+        for base in models
+        for name in [prefix + base]
+    } | per_image
+
+
+class Ours:
+    """A model's step as the package takes it: uint8 images and points in, weights updated."""
+
+    def __init__(self, model, images: Tensor, points: Tensor, precision: Precision):
+        self.model, self.images, self.points = model, images, points
+        self.optimizer, self.precision = adamw(model, lr=1e-3), precision
+
+    def __call__(self) -> None:
+        """Take a training step."""
+        device = self.precision.device
+        self.model.train()
+        with self.precision.autocast():
+            loss = self.model(self.images.to(device), self.points.to(device))
+        self.precision.scaler.scale(loss).backward()
+        self.precision.step(self.optimizer, None)
+        float(loss.detach())  # waits for the device
+
+    @torch.inference_mode()
+    def predict(self) -> Tensor:
+        """Return points on the host."""
+        self.model.eval()
+        with self.precision.autocast():
+            return self.model(self.images.to(self.precision.device))[0].cpu()
+
+
+class Plain:
+    """The same in plain PyTorch."""
+
+    def __init__(self, model, images: Tensor, points: np.ndarray, device: torch.device):
+        self.model, self.images, self.points, self.device = model, images, points, device
+        self.optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+
+    def __call__(self) -> None:
+        """Take a training step, the targets included: the loader makes them for every step."""
+        targets = np.stack([draw_targets(face, SIZE, SIGMA) for face in self.points])
+        self.model.train()
+        maps = self.model(self.images.to(self.device) / 255)
+        loss = adaptive_wing_loss(maps, torch.from_numpy(targets).to(self.device))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        float(loss.detach())
+
+    @torch.inference_mode()
+    def predict(self) -> Tensor:
+        """Return points on the host."""
+        self.model.eval()
+        return expect_points(self.model(self.images.to(self.device) / 255)).cpu()
