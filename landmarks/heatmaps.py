@@ -20,7 +20,7 @@ warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarn
 PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
 # Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
 TILE = {"cpu": 2**20, "cuda": 2**26}
-FEWEST = 32  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
+FEWEST = 64  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
 
 
 def to_cells(points: Tensor, stride: float) -> Tensor:
@@ -51,20 +51,20 @@ def pointwise(elementwise: Elementwise, weight: float) -> Callable:
     """Return the function of a tile that is called between the matrix products.
 
     It takes maps (b, H, W, k) without their bias (k,), profiles along x (b, W, k) and y (b, H, k),
-    and what each map's loss counts (b, k), and returns the summed loss, float32, and its
-    gradient, (b, H, W, k) in the maps' number format.
+    the same dilated, and what each map's loss counts (b, k), and returns the summed loss, float32,
+    and its gradient, (b, H, W, k) in the maps' number format.
 
     Args:
         elementwise: a loss of `landmarks.losses`.
         weight: added to the weight 1 of cells on or next to a target's peak; 0: none are weighted.
     """
 
-    def loss_and_gradient(maps: Tensor, bias: Tensor, along_x: Tensor, along_y: Tensor, counts):
+    def loss_and_gradient(maps, bias, along_x, along_y, dilated_x, dilated_y, counts):
         target = along_y[:, :, None] * along_x[:, None]
         weights = counts[:, None, None]
         if weight:
             # The dilation of a product of profiles is the product of the dilated profiles.
-            near = dilate(along_y)[:, :, None] * dilate(along_x)[:, None] >= PEAK
+            near = dilated_y[:, :, None] * dilated_x[:, None] >= PEAK
             weights = weights * (1 + weight * near)
 
         def weighted(values: Tensor) -> Tensor:
@@ -125,10 +125,10 @@ class ChunkedLoss(torch.autograd.Function):
             centres = torch.where(counts[..., None], centres, 0.0).float()
             # Sums over many cells must fit float16; the mean is taken at the end, in float32.
             shrink = 1 / (8 * batch)
-            parts = (shrink * counts, profile(centres[..., 0], width, sigma),
-                     profile(centres[..., 1], height, sigma))  # fmt: skip
+            x, y = profile(centres[..., 0], width, sigma), profile(centres[..., 1], height, sigma)
             more = padded - landmarks
-            counts_of, along_x, along_y = (functional.pad(part, (0, more)) for part in parts)
+            parts = [functional.pad(part, (0, more))
+                     for part in (x, y, dilate(x), dilate(y), shrink * counts)]  # fmt: skip
             rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
             offsets = functional.pad(bias, (0, more)).float()
             loss = features.new_zeros((), dtype=torch.float32)
@@ -141,10 +141,8 @@ class ChunkedLoss(torch.autograd.Function):
                     part = slice(first, first + images)
                     values = flat[part].flatten(0, 1)
                     maps = (values @ rows[some].T).unflatten(0, (-1, height, width))
-                    added, gradient = function(
-                        *(maps, offsets[some], along_x[part, :, some].contiguous()),
-                        *(along_y[part, :, some].contiguous(), counts_of[part, some].contiguous()),
-                    )
+                    pieces = (values_of[part, ..., some].contiguous() for values_of in parts)
+                    added, gradient = function(maps, offsets[some], *pieces)
                     loss += added
                     if wanted:
                         gradient = gradient.flatten(0, 2)
