@@ -33,6 +33,12 @@ def to_pixels(points: Tensor, stride: float) -> Tensor:
     return (points + 0.5) * stride - 0.5
 
 
+def is_on_map(centres: Tensor, height: int, width: int) -> Tensor:
+    """Say of each centre (..., 2), in cells, whether it is on the map; what is NaN is not."""
+    x, y = centres.unbind(-1)
+    return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+
+
 def profile(centres: Tensor, cells: int, sigma: Tensor) -> Tensor:
     """Return (B, cells, K), Gaussians with peak 1 at the real-valued centres (B, K), in cells.
 
@@ -120,8 +126,7 @@ class ChunkedLoss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         with torch.autocast(device, enabled=False):
             flat = features.permute(0, 2, 3, 1).reshape(batch, cells, channels).to(dtype)
-            counts = (centres > -0.5).all(2)
-            counts &= (centres[..., 0] < width - 0.5) & (centres[..., 1] < height - 0.5)
+            counts = is_on_map(centres, height, width)
             centres = torch.where(counts[..., None], centres, 0.0).float()
             # Sums over many cells must fit float16; the mean is taken at the end, in float32.
             shrink = 1 / (8 * batch)

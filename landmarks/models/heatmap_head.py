@@ -6,7 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.decoders import DECODERS
-from landmarks.heatmaps import choose_tile, heatmap_loss, pointwise, to_cells, to_pixels
+from landmarks.heatmaps import (
+    choose_tile,
+    heatmap_loss,
+    is_on_map,
+    pointwise,
+    profile,
+    to_cells,
+    to_pixels,
+)
 from landmarks.losses import Elementwise
 from landmarks.models.fuse import fuse_loss
 
@@ -88,6 +96,37 @@ class HeatmapHead(nn.Module):
                 maps = torch.addmm(bias[some], values, weight[some].T)
                 yield part, some, maps.unflatten(0, (-1, height, width)).permute(0, 3, 1, 2)
 
+    def maxima(
+        self, features: list[Tensor], ranges: list[range], points: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the largest of predicted maps, and of their targets, for pictures.
+
+        Args:
+            ranges: R ranges of landmarks, of step 1; each has its own maximum.
+            points: (B, K, 2) in input pixels, NaN unlabelled; None: no targets are wanted.
+
+        Returns:
+            predicted and targets (or None), each (B, R, H, W) float32, 0 where all are negative. A
+            point that is unlabelled or outside the map has no target.
+        """
+        batch, _, height, width = features[-1].shape
+        shape = batch, len(ranges), height, width
+        predicted = features[-1].new_zeros(shape, dtype=torch.float32)
+        targets = None
+        if points is not None:
+            targets = torch.zeros_like(predicted)
+            centres = to_cells(points, self.size / width)
+            on_map = is_on_map(centres, height, width)
+            centres = torch.where(on_map[..., None], centres, torch.inf)  # no cell is near
+            along_x = profile(centres[..., 0], width, self.sigma).transpose(1, 2)
+            along_y = profile(centres[..., 1], height, self.sigma).transpose(1, 2)
+        for part, some, maps in self.tiles(features):
+            raise_to(predicted[part], maps, some, ranges)
+            if points is not None:
+                maps = along_y[part, some, :, None] * along_x[part, some, None]
+                raise_to(targets[part], maps, some, ranges)
+        return predicted, targets
+
     def decode(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return points (B, K, 2) in input pixels and their confidence (B, K), 0 to 1."""
         batch, landmarks = len(features[-1]), len(self.weight)
@@ -97,3 +136,14 @@ class HeatmapHead(nn.Module):
             for part, some, maps in self.tiles(features):
                 points[part, some], confidence[part, some] = self.decoder(maps, self.sigma)
         return to_pixels(points, self.size / features[-1].shape[-1]), confidence
+
+
+def raise_to(largest: Tensor, maps: Tensor, some: slice, ranges: list[range]) -> None:
+    """Raise (b, R, H, W), in place, to the maximum over each range of maps (b, k, H, W).
+
+    The maps are those of the landmarks `some`; a range may hold all, a part or none of them.
+    """
+    for r, wanted in enumerate(ranges):
+        first, end = (max(0, edge - some.start) for edge in (wanted.start, wanted.stop))
+        if first < end and first < maps.shape[1]:
+            largest[:, r] = torch.maximum(largest[:, r], maps[:, first:end].amax(1).float())

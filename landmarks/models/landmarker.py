@@ -21,7 +21,8 @@ class Landmarker(nn.Module):
     Args:
         backbone: normalised images (B, 3, S, S) -> list of feature maps; publishes the `mean` and
             `std` (R, G, B in 0..1) that it is used to.
-        head: has `loss(features, points)` and `decode(features)`.
+        head: has `loss(features, points)` and `decode(features)`; one with heatmaps has `maxima`
+            besides, to picture them.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module):
@@ -38,10 +39,14 @@ class Landmarker(nn.Module):
             images: (B, 3, S, S), 0..255, uint8 or float, RGB.
             points: (B, K, 2) float32 in input pixels, NaN where unlabelled; None: predict.
         """
-        features = self.backbone((images.float() - self.mean) / self.std)
+        features = self.extract(images)
         if points is None:
             return self.head.decode(features)
         return self.head.loss(features, points)
+
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """Return the backbone's feature maps of images as in `forward`."""
+        return self.backbone((images.float() - self.mean) / self.std)
 
     def advance(self, progress: float) -> None:
         """Set what changes with the share of training that is done, 0 to 1."""
