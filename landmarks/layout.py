@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,26 @@ class Layout:
     def nme_name(self) -> str:
         """The normaliser of the mean error, for column names and messages."""
         return "eyes" if self.eyes else "box"
+
+    def pick_ranges(self, region: str) -> dict[str, range]:
+        """Return {"all": every point, region: its points}; "auto" is the first region, if any.
+
+        Raises:
+            UserError: if the layout has no such region.
+        """
+        picked = {"all": range(self.num_points)}
+        if region == "auto":
+            region = next(iter(self.regions), None)
+        elif region not in self.regions:
+            known = ["auto", *self.regions]
+            raise UserError(
+                f"pictured_region={region} is no region of layout {self.name}: use "
+                f"{', '.join(known)}.{did_you_mean(region, known)}"
+            )
+        if region is not None:
+            first, last = self.regions[region]
+            picked[region] = range(first, last + 1)
+        return picked
 
     def flip_permutation(self) -> np.ndarray | None:
         """Return (K,) indices: point i of a mirrored face is point flip[i] of the face.

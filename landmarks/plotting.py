@@ -1,4 +1,4 @@
-"""Pictures: faces with their points, and training curves."""
+"""Pictures: faces with their points, heatmaps over them, and training curves."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,9 @@ import numpy as np
 
 from landmarks.geometry import crop_matrix, transform
 
-TILE = 320  # pixels a face in a picture
+TILE = 320  # pixels a face in a picture; about as many with heatmaps
 TRUTH, PREDICTED = (80, 220, 60), (60, 60, 255)  # BGR: green, red
+TEXT = (255, 255, 255)
 SHIFT = 4  # fractional bits of OpenCV's coordinates: points are drawn where they are
 
 
@@ -32,6 +33,30 @@ def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray
             centre = (round(x * 2**SHIFT), round(y * 2**SHIFT))
             cv2.circle(tile, centre, round(radius * 2**SHIFT), colour, -1, cv2.LINE_AA, SHIFT)
     return tile
+
+
+def draw_heatmaps(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
+    """Return a (T, n T, 3) BGR strip: a model's input n times, each with a map over it.
+
+    T is a multiple of S near TILE. A cell shows as it is, over the pixels that it covers: 0 as the
+    darkened input, 1 as pale yellow, on the same scale in every picture.
+
+    Args:
+        image: (S, S, 3) uint8 BGR.
+        maps: heading -> (H, W), clipped to 0..1; NaN is taken as 0.
+    """
+    side = len(image) * max(1, round(TILE / len(image)))
+    ground = 0.4 * cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    tiles = []
+    for heading, values in maps.items():
+        values = np.nan_to_num(values.astype(np.float32), nan=0.0).clip(0, 1)
+        share = cv2.resize(values, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+        colour = cv2.applyColorMap((255 * share).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
+        share = share[:, :, None]
+        tile = ((1 - share) * ground + share * colour).round().astype(np.uint8)
+        cv2.putText(tile, heading, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT, 1, cv2.LINE_AA)
+        tiles.append(tile)
+    return np.hstack(tiles)
 
 
 def save_faces(path: Path, tiles: list[np.ndarray], columns: int = 4) -> None:

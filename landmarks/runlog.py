@@ -1,4 +1,4 @@
-"""What a run leaves for people: metrics.csv, curves.png, faces.png, TensorBoard."""
+"""What a run leaves for people: metrics.csv, pictures, TensorBoard."""
 
 import os
 from pathlib import Path
@@ -58,3 +58,10 @@ class RunLog:
         if self.writer is not None:
             grid = np.hstack(tiles)[:, :, ::-1].copy()
             self.writer.add_image("faces", grid, dataformats="HWC")
+
+    def draw_heatmaps(self, strips: list[np.ndarray]) -> None:
+        """Write heatmaps.png: one strip of `draw_heatmaps` below the other."""
+        save_faces(self.run_dir / "heatmaps.png", strips, columns=1)
+        if self.writer is not None:
+            grid = np.vstack(strips)[:, :, ::-1].copy()
+            self.writer.add_image("heatmaps", grid, dataformats="HWC")

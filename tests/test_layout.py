@@ -112,3 +112,14 @@ def test_way_back_from_plain_data(layout):
     again = Layout(**layout.to_dict())
     assert vars(again) == vars(layout)
     assert np.array_equal(again.flip_permutation(), layout.flip_permutation())
+
+
+def test_pictured_ranges():
+    contest = load("thousand")
+    assert contest.pick_ranges("auto") == {"all": range(971), "jaw_left": range(64)}
+    assert contest.pick_ranges("pupil_right") == {"all": range(971), "pupil_right": range(970, 971)}
+    assert Layout("none", 5).pick_ranges("auto") == {"all": range(5)}
+    with pytest.raises(UserError, match=r"layout thousand: use auto.*mean 'brow_left'"):
+        contest.pick_ranges("brow_lft")
+    with pytest.raises(UserError, match="no region of layout none: use auto"):
+        Layout("none", 5).pick_ranges("jaw")

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, describe_model, rebuild_model, trusted
+from landmarks.commands.pictures import has_heatmaps, show_heatmaps
 from landmarks.data.boxes import frame_faces
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
@@ -16,6 +17,7 @@ from landmarks.data.images import find_images, read_image
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.engine import predict as predict_batches
 from landmarks.errors import UserError
+from landmarks.layout import Layout
 from landmarks.plotting import draw_face, save_faces
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
@@ -34,6 +36,7 @@ def predict(
     input: str | None,
     round: bool,
     npz: bool,
+    heatmaps: bool,
     batch_size: PositiveInt,
     device: DeviceName,
     amp: AmpName,
@@ -47,7 +50,13 @@ def predict(
     content = load_checkpoint(path)
     model = rebuild_model(content)
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
+    if heatmaps and not has_heatmaps(model):
+        raise UserError(
+            f"heatmaps=true: {path} is a {describe_model(content['config']['model'])}, which "
+            f"has no heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
+        )
     where = choose_device(device)
+    precision = Precision(amp, where)
     model = model.to(where, memory_format=torch.channels_last)
     faces = find_images(input, data["limit"]) if input else _read_data(data, content)
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
@@ -64,21 +73,27 @@ def predict(
         pin_memory=where.type == "cuda",
         on_error=data["on_error"],
     )
+    ranges = Layout(**content["layout"]).pick_ranges(config.get("pictured_region", "auto"))
     asked: list[np.ndarray] = []
     pictures: list[np.ndarray] = []
+    strips: list[np.ndarray] = []
     shown = set(np.linspace(0, len(faces) - 1, PICTURED).astype(int).tolist())
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
     with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar:
-        for batch, points, confidence in predict_batches(model, batches, Precision(amp, where)):
+        for batch, points, confidence in predict_batches(model, batches, precision):
             points = points.cpu().numpy()
             written.add(points, confidence.float().cpu().numpy())
             rows = batch.rows.numpy()
             if faces.wanted is not None:
                 asked.append(pick_points(points, faces.wanted[rows]))
-            for row, face in zip(rows.tolist(), points, strict=True):
+            there = []
+            for i, (row, face) in enumerate(zip(rows.tolist(), points, strict=True)):
                 image = read_image(faces.path(row)) if row in shown else None
                 if image is not None:
                     pictures.append(draw_face(image, None, face))
+                    there.append(i)
+            if heatmaps and there:
+                strips += show_heatmaps(model, batch.images[there], ranges, precision)
             bar.update(len(rows))
     log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
     if batches.unreadable:
@@ -89,6 +104,9 @@ def predict(
     if pictures:
         save_faces(out / "faces.png", pictures)
         log.info("%d of them in a picture: %s", len(pictures), out / "faces.png")
+    if strips:
+        save_faces(out / "heatmaps.png", strips)
+        log.info("Their heatmaps: %s", out / "heatmaps.png")
     if faces.wanted is not None:
         write_submission(out / "submission.csv", faces.names, np.concatenate(asked), round)
         log.info("Submission, read back and checked: %s", out / "submission.csv")

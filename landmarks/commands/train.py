@@ -13,11 +13,11 @@ from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, open_inputs
+from landmarks.commands.pictures import draw_validation
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
-from landmarks.data.images import read_image
 from landmarks.ema import Ema
-from landmarks.engine import fit, predict
+from landmarks.engine import fit
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
@@ -72,6 +72,7 @@ def train(
     compile: bool,
     workers: Workers,
     tensorboard: bool,
+    pictured_region: str,
     init: str | None,
     resume: str | None,
     name: str | None,
@@ -101,6 +102,7 @@ def train(
         resumed=resume is not None,
     )
     faces, named = inputs.faces, inputs.layout
+    ranges = named.pick_ranges(pictured_region)
 
     network = build(
         model,
@@ -164,14 +166,7 @@ def train(
         save_checkpoint(run / "last.pt", {**content, "training": training.state_dict()})
         if is_epoch:
             runlog.write(training.history)
-            draw_validation()
-
-    def draw_validation() -> None:
-        for batch, predicted, _ in predict(training.judged, inputs.pictured, precision):
-            images = [read_image(faces.path(row)) for row in batch.rows.tolist()]
-            there = [i for i, image in enumerate(images) if image is not None]
-            truth = faces.points[batch.rows[there].numpy()]
-            runlog.draw([images[i] for i in there], truth, predicted.cpu().numpy()[there])
+            draw_validation(training.judged, inputs, ranges, precision, runlog)
 
     shortage = explain_shortage(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -124,6 +125,21 @@ def test_wrong_input_is_one_sentence(made, overrides, sentence, capsys):
     error = capsys.readouterr().err
     assert sentence in error and "Traceback" not in error
     assert not out.exists()
+
+
+def test_heatmaps_of_a_model_that_has_none_are_refused(made, capsys):
+    out = predict("heatmaps=true", code=1)
+    assert "resnet18, which has no heatmaps" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_heatmaps_of_the_pictured_faces(made):
+    unet = ("model=unet_resnet18", "model.weights=none", "model.fuse=false", "run_dir=runs/unet")
+    assert cli.main(["train", f"data.root={made.root}", *TINY, *unet]) == 0
+    out = predict("heatmaps=true", "checkpoint=runs/unet")
+    picture = cv2.imread(str(out / "heatmaps.png"))
+    assert picture.shape == (2 * 320, 4 * 320, 3)  # five faces: nothing but the prediction
+    assert not (predict("checkpoint=runs/unet", out="plain") / "heatmaps.png").exists()
 
 
 def test_asked_for_points_the_model_does_not_have(made, capsys):

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -67,6 +68,21 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
     assert content["config"]["model"]["backbone"] == "resnet18"
     json.dumps({k: v for k, v in content.items() if k != "weights"})  # plain data
     assert "training" not in content
+
+
+def test_heatmaps_are_pictured(train):
+    unet = ("model=unet_resnet18", "model.weights=none", "model.fuse=false", "epochs=1")
+    train(*unet, "tensorboard=true", "run_dir=a")
+    picture = cv2.imread("a/heatmaps.png")
+    assert picture.shape == (4 * 320, 2 * 320, 3)  # faces; target and prediction of all points
+    events = b"".join(path.read_bytes() for path in Path("a").glob("events.out.*"))
+    assert b"heatmaps" in events
+
+
+def test_an_unknown_region_is_refused(train, tmp_path, capsys):
+    train("pictured_region=jaw", code=1)
+    assert "pictured_region=jaw is no region of layout none" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_a_name_never_becomes_a_path(train, tmp_path):

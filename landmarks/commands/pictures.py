@@ -1,0 +1,79 @@
+"""What a model makes of some faces, in pictures: points over photos, heatmaps over inputs."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landmarks.commands.inputs import Inputs
+from landmarks.data.images import read_image
+from landmarks.engine import predict
+from landmarks.models.landmarker import Landmarker
+from landmarks.plotting import draw_heatmaps
+from landmarks.precision import Precision
+from landmarks.runlog import RunLog
+
+HEATMAPS = 4  # faces in a run's heatmaps.png
+
+
+def has_heatmaps(model: Landmarker) -> bool:
+    """Say whether `show_heatmaps` can show something of this model."""
+    return hasattr(model.head, "maxima")
+
+
+def draw_validation(
+    model: Landmarker,
+    inputs: Inputs,
+    ranges: dict[str, range],
+    precision: Precision,
+    runlog: RunLog,
+) -> None:
+    """Draw the pictured validation faces: their points, and heatmaps where the model has them.
+
+    Args:
+        ranges: see `show_heatmaps`.
+    """
+    for batch, predicted, _ in predict(model, inputs.pictured, precision):
+        images = [read_image(inputs.faces.path(row)) for row in batch.rows.tolist()]
+        there = [i for i, image in enumerate(images) if image is not None]
+        if not there:
+            continue
+        truth = inputs.faces.points[batch.rows[there].numpy()]
+        runlog.draw([images[i] for i in there], truth, predicted.cpu().numpy()[there])
+        if has_heatmaps(model):
+            some = there[:HEATMAPS]
+            images, points = batch.images[some], batch.points[some]
+            runlog.draw_heatmaps(show_heatmaps(model, images, ranges, precision, points))
+
+
+@torch.inference_mode()
+def show_heatmaps(
+    model: Landmarker,
+    images: Tensor,
+    ranges: dict[str, range],
+    precision: Precision,
+    points: Tensor | None = None,
+) -> list[np.ndarray]:
+    """Return a strip for each face, see `draw_heatmaps`: for each range of points, the maximum.
+
+    Args:
+        model: one that `has_heatmaps`.
+        images: (B, 3, S, S) uint8 RGB.
+        ranges: heading -> points.
+        points: (B, K, 2) in input pixels: their targets are shown beside the predictions.
+    """
+    model.eval()
+    device = precision.device
+    if points is not None:
+        points = points.to(device)
+    with precision.autocast():
+        features = model.extract(images.to(device))
+    predicted, targets = model.head.maxima(features, list(ranges.values()), points)
+    kinds = {"target": targets, "predicted": predicted}
+    shown = {kind: maps.cpu().numpy() for kind, maps in kinds.items() if maps is not None}
+    strips = []
+    for i, pixels in enumerate(images.permute(0, 2, 3, 1).numpy()):
+        maps = {
+            f"{name}, {kind}": shown[kind][i, r] for r, name in enumerate(ranges) for kind in shown
+        }
+        strips.append(draw_heatmaps(pixels[:, :, ::-1], maps))
+    return strips
