@@ -1,5 +1,6 @@
 """fit, validate, predict: the only loops. They are handed objects and know no settings."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -65,6 +66,7 @@ def fit(
             return False
         counted = training.batch - first
         errors = validate(training.judged, validation, training.precision, eyes)
+        sure = errors["confidence"]
         row = {
             "epoch": training.epoch + 1,
             "step": training.step,
@@ -72,6 +74,7 @@ def fit(
             "train_loss": float(training.loss_sum) / max(1, training.batch),
             "val_mse": errors["mse"],
             f"val_nme_{nme_name}": errors["nme"],
+            **({} if math.isnan(sure) else {"val_confidence": sure}),
             "seconds": round(time.perf_counter() - started, 2),
             "images_per_s": round(counted * batches.order.batch_size / trained, 1),
             "data_wait": round(display.wait_share, 3),
@@ -191,20 +194,25 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
 
 @torch.inference_mode()
 def validate(model: nn.Module, batches, precision: Precision, eyes: list | None) -> dict:
-    """Return {"mse", "nme"}: means over faces, in original pixels and as a share.
+    """Return {"mse", "nme", "confidence"}: means over faces, in original pixels and as shares.
+
+    The confidence is that of labelled points, NaN for a model that does not know it.
 
     Args:
         model: predicts points from images.
         batches: in order, with labels.
         eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
     """
-    squared, normalized = [], []
-    for batch, predicted, _ in predict(model, batches, precision):
+    squared, normalized, sure = [], [], []
+    for batch, predicted, confidence in predict(model, batches, precision):
         to_image = batch.to_image.to(precision.device, non_blocking=True)
         truth = transform(to_image, batch.points.to(precision.device, non_blocking=True))
         squared.append(squared_error(predicted, truth))
         normalized.append(normalized_error(predicted, truth, eyes))
+        labelled = truth.isfinite().all(2)
+        sure.append(torch.where(labelled, confidence.float(), torch.nan).nanmean(1))
     return {
         "mse": float(torch.cat(squared).nanmean()),
         "nme": float(torch.cat(normalized).nanmean()),
+        "confidence": float(torch.cat(sure).nanmean()),
     }

@@ -1,5 +1,6 @@
-"""What a run leaves for people: metrics.csv, pictures, TensorBoard."""
+"""What a run leaves for people: metrics.csv, pictures, TensorBoard, a warning of empty maps."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pandas as pd
 
 from landmarks.errors import UserError
 from landmarks.plotting import draw_face, save_curves, save_faces
+
+log = logging.getLogger(__name__)
+EMPTY = 0.1  # mean confidence below which maps are called empty ...
+SETTLED = 0.1  # ... after this share of training: all maps start near zero
 
 
 class RunLog:
@@ -23,6 +28,7 @@ class RunLog:
 
     def __init__(self, run_dir: Path, tensorboard: bool = False):
         self.run_dir = run_dir
+        self.warned = False
         self.writer = None
         if tensorboard:
             try:
@@ -65,3 +71,22 @@ class RunLog:
         if self.writer is not None:
             grid = np.vstack(strips)[:, :, ::-1].copy()
             self.writer.add_image("heatmaps", grid, dataformats="HWC")
+
+    def warn_of_empty_maps(self, row: dict, progress: float) -> None:
+        """Say once that the heatmaps of a row of the history have collapsed to zero.
+
+        Nearly all cells of all targets are zero, so that a network may learn to say it everywhere.
+
+        Args:
+            row: has "val_confidence" if the model has heatmaps.
+            progress: share of training that is done, 0 to 1.
+        """
+        if self.warned or progress < SETTLED or not row.get("val_confidence", 1.0) < EMPTY:
+            return
+        self.warned = True
+        log.warning(
+            "The heatmaps have collapsed to zero: after %.0f %% of training the maxima of labelled "
+            "points' maps are %.3f in the mean, not near 1; if it stays so, start anew with a "
+            "higher model.sigma or model.weight, a lower optimizer.lr, or loss=adaptive_wing.",
+            *(100 * progress, row["val_confidence"]),
+        )

@@ -167,6 +167,8 @@ def train(
         if is_epoch:
             runlog.write(training.history)
             draw_validation(training.judged, inputs, ranges, precision, runlog)
+            progress = training.step / training.total_steps
+            runlog.warn_of_empty_maps(training.history[-1], progress)
 
     shortage = explain_shortage(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings

@@ -70,13 +70,16 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
     assert "training" not in content
 
 
-def test_heatmaps_are_pictured(train):
+def test_heatmaps_are_pictured_and_their_confidence_kept(train):
     unet = ("model=unet_resnet18", "model.weights=none", "model.fuse=false", "epochs=1")
     train(*unet, "tensorboard=true", "run_dir=a")
     picture = cv2.imread("a/heatmaps.png")
     assert picture.shape == (4 * 320, 2 * 320, 3)  # faces; target and prediction of all points
+    with Path("a/metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert 0 <= float(row["val_confidence"]) <= 1
     events = b"".join(path.read_bytes() for path in Path("a").glob("events.out.*"))
-    assert b"heatmaps" in events
+    assert b"heatmaps" in events and b"val_confidence" in events
 
 
 def test_an_unknown_region_is_refused(train, tmp_path, capsys):
