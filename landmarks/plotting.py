@@ -46,7 +46,7 @@ def draw_heatmaps(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
         maps: heading -> (H, W), clipped to 0..1; NaN is taken as 0.
     """
     side = len(image) * max(1, round(TILE / len(image)))
-    ground = 0.4 * cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    ground = 0.5 * cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     tiles = []
     for heading, values in maps.items():
         values = np.nan_to_num(values.astype(np.float32), nan=0.0).clip(0, 1)

@@ -77,7 +77,7 @@ def test_the_face_shows_where_maps_are_empty_in_its_own_colours():
     images = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)
     images[:, 2] = 200  # blue, which the maps do not see
     (strip,) = show_heatmaps(make(), images, RANGES, PRECISION)
-    assert split(strip)[0][200, 200].tolist() == [80, 0, 0]
+    assert split(strip)[0][200, 200].tolist() == [100, 0, 0]
 
 
 def test_regression_has_no_heatmaps():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from landmarks.models.heatmap_head import HeatmapHead
 
@@ -65,3 +66,12 @@ def test_points_without_label_or_outside_have_no_target():
     _, targets = head.maxima(features, RANGES, points)
     assert (targets[:2, 1] == 0).all() and targets[2, 1].max() > 0.9
     assert targets.isfinite().all() and (targets[:, 0].amax((1, 2)) > 0.9).all()
+
+
+def test_maxima_stay_on_the_device():
+    """Mixed devices and host reads of device values raise there, with no GPU in the machine."""
+    with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+        head, features = make(chunk=4)
+        predicted, targets = head.maxima(features, RANGES, torch.zeros(B, K, 2))
+        assert predicted.device.type == targets.device.type == "cuda"
+        assert predicted.shape == targets.shape == (B, len(RANGES), CELLS, CELLS)
