@@ -58,13 +58,24 @@ def describe_model(node: dict) -> str:
     return node["backbone"] if name == "regressor" else f"{name} of {node['backbone']}"
 
 
-def rebuild_model(content: dict) -> Landmarker:
+def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
     """Return the model of a checkpoint, with its weights, ready to predict.
 
+    Args:
+        changes: settings of the model in place of those it was trained with.
+
     Raises:
-        UserError: if the checkpoint names code outside this package, or does not fit its weights.
+        UserError: if the checkpoint names code outside this package, does not fit its weights, or
+            has no setting that is to be changed.
     """
     node = content["config"]["model"]
+    for key, value in (changes or {}).items():
+        if key not in node:
+            raise UserError(
+                f"{key}={value} is not a setting of this checkpoint's model, a "
+                f"{describe_model(node)}: leave it out."
+            )
+        node = {**node, key: value}
     builder = trusted(node, "landmarks.models")
     arguments = check_arguments(builder, node, "model")
     if "weights" in arguments:

@@ -18,6 +18,7 @@ from landmarks.data.loader import Batches, choose_workers
 from landmarks.engine import predict as predict_batches
 from landmarks.errors import UserError
 from landmarks.layout import Layout
+from landmarks.models.heatmap_head import DecoderName
 from landmarks.plotting import draw_face, save_faces
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
@@ -36,6 +37,7 @@ def predict(
     input: str | None,
     round: bool,
     npz: bool,
+    decoder: DecoderName | None,
     heatmaps: bool,
     batch_size: PositiveInt,
     device: DeviceName,
@@ -48,7 +50,7 @@ def predict(
     out = Path(run_dir)
     path = find_checkpoint(Path(checkpoint) if checkpoint else None)
     content = load_checkpoint(path)
-    model = rebuild_model(content)
+    model = rebuild_model(content, {"decoder": decoder} if decoder else {})
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
     if heatmaps and not has_heatmaps(model):
         raise UserError(
