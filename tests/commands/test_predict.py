@@ -139,7 +139,16 @@ def test_heatmaps_of_the_pictured_faces(made):
     out = predict("heatmaps=true", "checkpoint=runs/unet")
     picture = cv2.imread(str(out / "heatmaps.png"))
     assert picture.shape == (2 * 320, 4 * 320, 3)  # five faces: nothing but the prediction
-    assert not (predict("checkpoint=runs/unet", out="plain") / "heatmaps.png").exists()
+    plain = predict("checkpoint=runs/unet", out="plain")
+    assert not (plain / "heatmaps.png").exists()
+    other = predict("checkpoint=runs/unet", "decoder=argmax", out="other")
+    found = [(folder / "predictions.csv").read_text() for folder in (plain, out, other)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_decoder_for_a_model_without_heatmaps_is_refused(made, capsys):
+    predict("decoder=dark", code=1)
+    assert "decoder=dark is not a setting" in capsys.readouterr().err
 
 
 def test_asked_for_points_the_model_does_not_have(made, capsys):

@@ -85,4 +85,3 @@ def test_loss_at_the_target_is_least():
     model.head.weight.data, model.head.bias.data = torch.eye(7), torch.zeros(7)
     assert model.head.loss([maps], points) < 1e-6
     assert model.head.loss([maps], points + 2) > 0.01
-
