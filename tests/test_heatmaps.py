@@ -16,6 +16,7 @@ from landmarks.heatmaps import (
     to_cells,
     to_pixels,
 )
+from landmarks.models.heatmap_head import HeatmapHead
 
 LOSSES = [losses.mse, losses.l1, losses.wing, losses.smooth_l1, losses.adaptive_wing]
 B, C, K, H, W = 3, 8, 13, 12, 16
@@ -169,3 +170,45 @@ def test_runs_on_a_fake_cuda_device_without_synchronisation():
         with torch.autocast("cuda", torch.float16):
             loss = heatmap_loss(features, weight, bias, centres, sigma, function)
         assert loss.device.type == "cuda" and loss.dtype == torch.float32
+
+
+def test_accumulated_batches_add_up_to_the_whole():
+    features, weight, bias, centres = example(batch=4)
+    function = pointwise(losses.adaptive_wing, 10.0)
+    whole = gradients(heatmap_loss(features, weight, bias, centres, SIGMA, function), weight)[0]
+    halves = [
+        heatmap_loss(features[some], weight, bias, centres[some], SIGMA, function) / 2
+        for some in (slice(0, 2), slice(2, 4))
+    ]
+    added = sum(gradients(half, weight)[0] for half in halves)
+    torch.testing.assert_close(added, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_trains_under_distributed_data_parallel():
+    """One process is enough to see that the hooks on gradients fire."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        head = HeatmapHead(C, K, 4 * W, losses.adaptive_wing, fuse=False)
+        plain = [p.detach().clone() for p in head.parameters()]
+        features, _, _, centres = example()
+        features = features[..., :H].detach()
+        wrapped = torch.nn.parallel.DistributedDataParallel(Loss(head))
+        wrapped(features, centres).backward()
+        grads = [p.grad for p in head.parameters()]
+        assert all(g is not None and g.abs().sum() > 0 for g in grads)
+        assert all(torch.equal(a, b) for a, b in zip(plain, head.parameters(), strict=True))
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+class Loss(torch.nn.Module):
+    """A head's loss as a module's forward, which is what gets wrapped."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, features, points):
+        return self.head.loss([features], points)

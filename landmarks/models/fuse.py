@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 
 log = logging.getLogger(__name__)
+# It warns of a CUDA that is not there wherever a loss is compiled for the CPU.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
@@ -32,6 +34,8 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
 
     def timed(*arguments):
         nonlocal is_first
+        if type(arguments[0]) is not torch.Tensor:
+            return function(*arguments)  # a fake one, by which memory is counted before the start
         started = time.perf_counter()
         found = compiled(*arguments)
         if is_first:
