@@ -11,7 +11,7 @@ from torch import nn
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
 from landmarks.errors import UserError
-from landmarks.models.landmarker import Landmarker, regressor
+from landmarks.models.landmarker import Landmarker, regressor, unet
 from landmarks.models.warmstart import find_moved, take_weights
 
 
@@ -148,21 +148,28 @@ def test_a_backbone_inside_a_unet_is_found(back, caplog):
     assert all(part in caplog.text for part in said)
 
 
-def test_the_resnet_of_a_regression_starts_a_unet():
-    class Unet(nn.Module):
-        def __init__(self, encoder):
-            super().__init__()
-            self.encoder = encoder
-            self.decoder = nn.ModuleList(nn.ModuleDict({"conv1": nn.Conv2d(64, 64, 3, bias=False)})
-                                         for _ in range(6))  # fmt: skip
+def test_regression_and_heatmaps_share_their_encoder():
+    maps = unet(backbone="resnet18", weights="none", num_points=5, size=32)
+    plain = resnet(seed=1)
+    assert {name.split(".")[1] for name in changed(maps, content_of(plain), 32, "a.pt")} == {
+        "encoder"
+    }
+    assert torch.equal(
+        maps.backbone.encoder.stages.conv1.weight, plain.backbone.stages.conv1.weight
+    )
+    other = resnet(seed=2)
+    assert changed(other, content_of(maps), 32, "a.pt")
+    assert torch.equal(other.backbone.stages.conv1.weight, plain.backbone.stages.conv1.weight)
 
-    old, other = resnet(), resnet(seed=1)
-    new = Landmarker(Unet(other.backbone), Head(5, 1.5))
-    decoder = {name: value.clone() for name, value in new.backbone.decoder.state_dict().items()}
-    take_weights(new, content_of(old), 32, "old.pt")
-    taken = new.backbone.encoder.state_dict()
-    assert all(torch.equal(taken[n], v) for n, v in old.backbone.state_dict().items())
-    assert all(torch.equal(decoder[n], v) for n, v in new.backbone.decoder.state_dict().items())
+
+def test_heatmaps_of_another_sigma_keep_their_maps():
+    wide, narrow = (
+        unet(backbone="resnet18", weights="none", num_points=5, size=32, sigma=sigma)
+        for sigma in (7, 3)
+    )
+    changed(narrow, content_of(wide), 32, "a.pt")
+    assert torch.equal(narrow.head.weight, wide.head.weight)
+    assert narrow.head.sigma == 3
 
 
 def test_a_deeper_backbone_takes_the_blocks_it_shares(caplog):
