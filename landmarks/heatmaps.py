@@ -137,7 +137,8 @@ class ChunkedLoss(torch.autograd.Function):
             rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
             offsets = functional.pad(bias, (0, more)).float()
             loss = features.new_zeros((), dtype=torch.float32)
-            to_features = torch.zeros_like(flat, dtype=torch.float32) if wanted else None
+            # Contiguous, which zeros_like of a view need not be: it is written through views.
+            to_features = flat.new_zeros(flat.shape, dtype=torch.float32) if wanted else None
             to_rows = torch.zeros_like(rows, dtype=torch.float32) if wanted else None
             to_offsets = torch.zeros_like(offsets)
             for k in range(0, padded, chunk):

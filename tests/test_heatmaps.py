@@ -69,6 +69,19 @@ def test_equals_plain_autograd(elementwise, chunk):
         assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
+def test_features_in_any_memory_format_get_their_gradient():
+    features, weight, bias, centres = example()
+    plane = features.detach().contiguous().requires_grad_()
+    found = [
+        gradients(
+            heatmap_loss(each, weight, bias, centres, SIGMA, pointwise(losses.mse, 1.0)), each
+        )
+        for each in (features, plane)
+    ]
+    torch.testing.assert_close(found[0], found[1])
+    assert found[1][0].abs().max() > 0
+
+
 def test_gradient_is_scaled_by_what_comes_after():
     features, weight, bias, centres = example()
     function = pointwise(losses.mse, 0.0)
