@@ -55,6 +55,7 @@ Count = Annotated[int, Rule(lambda v: v >= 0, "a whole number of at least 0")]
 Positive = Annotated[float, Rule(lambda v: v > 0, "a number above 0")]
 NonNegative = Annotated[float, Rule(lambda v: v >= 0, "a number of at least 0")]
 Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1")]
+Factor = Annotated[float, Rule(lambda v: 0 < v <= 1, "a number above 0 and at most 1")]
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
 Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
 Workers = Literal["auto"] | Count

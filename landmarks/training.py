@@ -66,7 +66,7 @@ class Training:
     def advance(self) -> float:
         """Set rates and the model's own schedules for the coming step; return the first rate."""
         progress = self.step / max(1, self.total_steps)
-        self.model.advance(progress)
+        self.model.advance(progress, self.epoch)
         factor = self.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor

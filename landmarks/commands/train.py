@@ -21,6 +21,7 @@ from landmarks.engine import fit
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
+from landmarks.models.tuning import refuse_untrained
 from landmarks.models.warmstart import take_weights
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
@@ -89,6 +90,8 @@ def train(
         if model.get("weights", "none") != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", model["weights"])
         model = {key: "none" if key == "weights" else model[key] for key in model}
+    elif model.get("weights") == "none":
+        refuse_untrained(model)
     torch.manual_seed(seed)
     compiled = cache_root("compiled", data.get("cache_dir"))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it

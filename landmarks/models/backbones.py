@@ -1,5 +1,6 @@
 """torchvision classification networks as feature extractors that publish channels and strides."""
 
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,28 @@ class Backbone(nn.Module):
         """Return the feature maps (B, C, h, w); h is H / stride, rounded up or (VGG) down."""
         *finer, last = self.stages(images).values()
         return [*finer, self.classifier(last)]
+
+    def parameters_by_stage(self) -> list[list[nn.Parameter]]:
+        """Return for each feature map the parameters on the way to it from the one before.
+
+        A map that is only pooled from the one before is no stage of its own.
+        """
+        nodes = list(self.stages.graph.nodes)
+        ends = list(nodes[-1].args[0].values())
+        stage, stage_of = 0, {}
+        for node in nodes:
+            if node.op in ("call_module", "get_attr"):
+                used = attrgetter(node.target)(self.stages)
+                for parameter in used.parameters() if isinstance(used, nn.Module) else [used]:
+                    stage_of.setdefault(id(parameter), stage)
+            if stage < len(ends) and node is ends[stage]:
+                stage += 1
+        last = len(ends) - 1  # of the norm that follows the graph, too
+        stages = [
+            [p for p in self.parameters() if stage_of.get(id(p), last) == stage]
+            for stage in range(len(ends))
+        ]
+        return [stage for stage in stages if stage]
 
 
 def build_backbone(name: BackboneName, weights: str | Path, partial: bool = False) -> Backbone:

@@ -1,5 +1,6 @@
 """A model: normalises images, runs the backbone, hands its features to the head."""
 
+import math
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
+from landmarks.models.tuning import Freeze, Norm, change_norms, find_encoder
 from landmarks.models.unet import ClassicUnet, Unet
 from landmarks.settings import NonNegative, Positive, PositiveInt, Range
 
@@ -23,11 +25,18 @@ class Landmarker(nn.Module):
             `std` (R, G, B in 0..1) that it is used to.
         head: has `loss(features, points)` and `decode(features)`; one with heatmaps has `maxima`
             besides, to picture them.
+        freeze: "none", "backbone", or for how many first epochs the backbone (of a U-Net its
+            encoder) is frozen: it has no gradient and runs as in prediction, so that neither its
+            weights nor its batch statistics move.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module):
+    def __init__(self, backbone: nn.Module, head: nn.Module, freeze: Freeze = "none"):
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.frozen_epochs = {"none": 0, "backbone": math.inf}.get(freeze, freeze)
+        self.is_frozen = False
+        if freeze == "backbone":  # an optimiser need not know of it
+            self._freeze(True)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (backbone.mean, backbone.std))
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
@@ -48,10 +57,34 @@ class Landmarker(nn.Module):
         """Return the backbone's feature maps of images as in `forward`."""
         return self.backbone((images.float() - self.mean) / self.std)
 
-    def advance(self, progress: float) -> None:
-        """Set what changes with the share of training that is done, 0 to 1."""
+    def advance(self, progress: float, epoch: int) -> None:
+        """Set what changes with the share of training that is done, 0 to 1, and epochs done."""
         if hasattr(self.head, "advance"):
             self.head.advance(progress)
+        if self.is_frozen != (epoch < self.frozen_epochs):
+            self._freeze(not self.is_frozen)
+
+    def train(self, mode: bool = True) -> "Landmarker":
+        """Set the mode; what is frozen stays as in prediction."""
+        if not self.is_frozen:
+            return super().train(mode)
+        # To and fro would be a new graph every epoch, and a compiled model compiled every epoch.
+        still = set(find_encoder(self.backbone).eval().modules())
+        for module in set(self.modules()) - still:
+            module.training = mode
+        return self
+
+    def parameters_by_stage(self) -> list[list[nn.Parameter]]:
+        """Return the backbone's (of a U-Net the encoder's) parameters, first stage first."""
+        encoder = find_encoder(self.backbone)
+        if hasattr(encoder, "parameters_by_stage"):
+            return encoder.parameters_by_stage()
+        return [list(encoder.parameters())]
+
+    def _freeze(self, frozen: bool) -> None:
+        self.is_frozen = frozen
+        find_encoder(self.backbone).requires_grad_(not frozen)
+        self.train(self.training)
 
 
 def regressor(
@@ -59,6 +92,8 @@ def regressor(
     backbone: BackboneName,
     weights: str = "imagenet",
     partial: bool = False,
+    freeze: Freeze = "none",
+    norm: Norm = "batch",
     init_output: Literal["mean", "center"] = "mean",
     num_points: int,
     size: int,
@@ -71,18 +106,21 @@ def regressor(
         backbone: torchvision's name of it.
         weights: "imagenet", "none" or a file.
         partial: take from a file what fits, even if it is less than half.
+        freeze: see `Landmarker`.
+        norm: see `landmarks.models.tuning.change_norms`.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
         num_points, size, elementwise: see `RegressionHead`.
         mean_points: (K, 2) input pixels, for init_output="mean".
 
     Raises:
-        UserError: see `build_backbone`.
+        UserError: see `build_backbone` and `change_norms`.
     """
     body = build_backbone(backbone, weights, partial)
+    change_norms(body, norm)
     start = mean_points if init_output == "mean" else None
     head = RegressionHead(body.channels[-1], num_points, size, elementwise, start)
-    return Landmarker(body, head)
+    return Landmarker(body, head, freeze)
 
 
 def unet(
@@ -90,6 +128,8 @@ def unet(
     backbone: BackboneName,
     weights: str = "imagenet",
     partial: bool = False,
+    freeze: Freeze = "none",
+    norm: Norm = "batch",
     width: PositiveInt = 96,
     stride: Stride = 4,
     num_points: int,
@@ -107,22 +147,26 @@ def unet(
     Args:
         backbone: torchvision's name of the encoder.
         weights, partial: of the encoder, see `build_backbone`.
+        freeze: of the encoder, see `Landmarker`.
+        norm: see `landmarks.models.tuning.change_norms`.
         width: channels the maps are made from.
         stride: input pixels a cell of the heatmaps.
         mean_points: not used; maps start near zero.
         num_points, size, elementwise, sigma, decoder, weight, chunk, fuse: see `HeatmapHead`.
 
     Raises:
-        UserError: see `build_backbone`.
+        UserError: see `build_backbone` and `change_norms`.
     """
     body = Unet(build_backbone(backbone, weights, partial), stride, width)
+    change_norms(body, norm)
     head = HeatmapHead(*(width, num_points, size, elementwise, sigma, decoder, weight, chunk, fuse))
-    return Landmarker(body, head)
+    return Landmarker(body, head, freeze)
 
 
 def classic_unet(
     *,
     stride: Stride = 1,
+    norm: Literal["batch", "group"] = "batch",
     num_points: int,
     size: int,
     elementwise: Elementwise | None = None,
@@ -135,6 +179,7 @@ def classic_unet(
 ) -> Landmarker:
     """Return the U-Net of 2015, from scratch; arguments as in `unet`."""
     body = ClassicUnet(stride)
+    change_norms(body, norm)
     head = HeatmapHead(
         *(body.channels[-1], num_points, size, elementwise, sigma, decoder, weight, chunk, fuse)
     )

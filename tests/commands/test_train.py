@@ -13,6 +13,7 @@ import torch
 
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
+from landmarks.models.backbones import Backbone
 from landmarks.progress import Display
 from landmarks.training import Training
 
@@ -137,6 +138,31 @@ def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeyp
     assert Path("runs/parts/finished.json").exists()
 
 
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
+    train, stop_at, monkeypatch
+):
+    """Three batches an epoch, two a step; the backbone is frozen in the first of two epochs."""
+    torch.save(Backbone("resnet18").state_dict(), "weights.pth")
+    extra = ["model.weights=weights.pth", "model.freeze=1", "model.norm=group", "accumulate=2"]
+    extra += ["optimizer.backbone_lr_scale=0.1", "optimizer.layer_decay=0.5"]
+    train("run_dir=whole", *extra)
+    monkeypatch.setattr(Training, "advance", StopAt(stop_at))
+    train("run_dir=runs/parts", *extra, code=143)
+    monkeypatch.undo_once()
+    assert cli.main(["train", "resume=auto"]) == 0
+    assert_equal(weights_of("whole/last.pt"), weights_of("runs/parts/last.pt"))
+    first, second = (
+        load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
+    )
+    assert str(first["optimizer"]) == str(second["optimizer"])
+
+
+def test_freezing_random_weights_is_refused(train, capsys):
+    train("model.freeze=backbone", code=1)
+    assert "it has learnt nothing" in capsys.readouterr().err
+
+
 class StopAt:
     """Sends SIGTERM to this process when the step `at` begins."""
 
@@ -234,14 +260,14 @@ def test_more_than_fits_is_refused_before_the_first_step(train, monkeypatch, cap
 
 
 def test_memory_that_runs_out_ends_the_run_and_keeps_its_epochs(train, monkeypatch, capsys):
-    step = Training.set_learning_rate
+    step = Training.advance
 
     def fail(training):
         if training.step == 4:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return step(training)
 
-    monkeypatch.setattr(Training, "set_learning_rate", fail)
+    monkeypatch.setattr(Training, "advance", fail)
     train("run_dir=runs/a", code=1)
     error = capsys.readouterr().err
     assert "Memory ran out in epoch 2" in error and "batch_size=2 accumulate=2" in error

@@ -1,0 +1,106 @@
+"""What of a pretrained backbone stays as it is while the rest is trained, and its norms."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from landmarks.errors import UserError
+from landmarks.settings import PositiveInt
+
+Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs
+Norm = Literal["batch", "frozen", "group"]
+GROUPS = (32, 16, 8, 4, 2, 1)  # of a group norm
+
+
+class FixedNorm(nn.Module):
+    """A batch norm that keeps its running statistics and does not look at the batch.
+
+    Weight and bias go on being trained.
+
+    Args:
+        norm: whose parameters and statistics are taken over.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d):
+        super().__init__()
+        self.eps, self.weight, self.bias = norm.eps, norm.weight, norm.bias
+        self.register_buffer("running_mean", norm.running_mean)
+        self.register_buffer("running_var", norm.running_var)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features (B, C, H, W), normalised channel by channel."""
+        statistics = self.running_mean, self.running_var
+        return functional.batch_norm(features, *statistics, self.weight, self.bias, eps=self.eps)
+
+
+def group_norm(norm: nn.BatchNorm2d) -> nn.GroupNorm:
+    """Return a group norm with a batch norm's weight and bias, trained for any batch size.
+
+    32 groups as published, or fewer, so that they are equal and of two channels at least: a
+    channel normalised alone no longer says how strong it is.
+
+    Source: Wu and He, Group Normalization, ECCV 2018.
+    """
+    channels = norm.num_features
+    groups = next(n for n in GROUPS if channels % n == 0 and (channels >= 2 * n or n == 1))
+    made = nn.GroupNorm(groups, channels, norm.eps)
+    made.weight, made.bias = norm.weight, norm.bias
+    return made
+
+
+def find_encoder(backbone: nn.Module) -> nn.Module:
+    """Return the part that pretrained weights fill: of a U-Net its encoder, else all of it."""
+    return getattr(backbone, "encoder", backbone)
+
+
+def change_norms(backbone: nn.Module, norm: Norm) -> None:
+    """Replace the batch norms of a backbone, whose weights are loaded: they are kept.
+
+    Args:
+        backbone: changed in place.
+        norm: "batch" leaves all; "frozen" fixes the statistics of the encoder, see `FixedNorm`:
+            norms without pretrained statistics have none worth keeping; "group" replaces all.
+
+    Raises:
+        UserError: if there is no batch norm to replace.
+    """
+    if norm == "batch":
+        return
+    if norm == "group":
+        count = _replace(backbone, group_norm)
+    else:
+        count = _replace(find_encoder(backbone), FixedNorm)
+    if count == 0:
+        raise UserError(
+            f"model.norm={norm} replaces batch norms, and this backbone has none (ConvNeXt and "
+            f"Swin have layer norms, which do not look at the batch): use model.norm=batch."
+        )
+
+
+def _replace(network: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> int:
+    count = 0
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, make(child))
+                count += 1
+    return count
+
+
+def refuse_untrained(node: dict) -> None:
+    """Refuse to keep what a backbone has learnt where it has learnt nothing.
+
+    Args:
+        node: of a model whose weights are random.
+
+    Raises:
+        UserError: if it freezes its backbone or the statistics of its norms.
+    """
+    for name, moving in (("freeze", ("none",)), ("norm", ("batch", "group"))):
+        if node.get(name, moving[0]) not in moving:
+            raise UserError(
+                f"model.{name}={node[name]} keeps what a backbone has learnt, and with "
+                f"model.weights=none it has learnt nothing: name weights, or a run with init=."
+            )
