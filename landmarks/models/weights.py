@@ -20,37 +20,43 @@ PREFIXES = (
 )
 WRAPPERS = ("weights", "state_dict", "training", "model", "model_state_dict")
 CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
-# torchvision's own published DenseNet files are older than its code.
+# torchvision's own published DenseNet and detector files are older than its code.
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+OLD_DETECTOR = re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d|rpn\.head\.conv)\.(weight|bias)$")
+PUBLISHED = ("imagenet", "coco")
 PATIENCE = 4  # seconds to wait for the download server's first answer
 
 
-def load_weights(backbone: nn.Module, name: str, weights: str | Path, partial: bool) -> None:
-    """Fill a backbone and log which file its weights came from, and what of it fitted.
+def load_weights(
+    backbone: nn.Module, name: str, weights: str | Path, partial: bool, whole: bool = False
+) -> None:
+    """Fill a backbone or detector and log which file its weights came from, and what of it fitted.
 
     A file holds tensors by torchvision's names, bare or as a checkpoint of ours or of others wraps
     them: what torch.save wrote (no code in it is run), or safetensors.
 
     Args:
         backbone: of torchvision's network `name`.
-        weights: "imagenet", "none", a file, or the folder of a run of ours.
+        weights: "imagenet" or "coco" (what torchvision publishes), "none", a file, or the folder
+            of a run of ours.
         partial: take what fits, even if it is less than half.
+        whole: of a detector's file take all of it, not the backbone alone.
 
     Raises:
         UserError: if the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "none":
         return  # a random start, or a checkpoint fills them: the caller says which
-    if weights == "imagenet":
+    if weights in PUBLISHED:
         path, least = _published(name), 1.0
     else:
         path, least = Path(weights), 0.0 if partial else 0.5
         path = path / "best.pt" if path.is_dir() else path
-    _fill(backbone, name, path, least)
+    _fill(backbone, name, path, least, whole)
 
 
 def _published(name: str) -> Path:
-    """Return torchvision's file of ImageNet weights, downloading it if it is not there yet."""
+    """Return torchvision's file of published weights, downloading it if it is not there yet."""
     url = get_model_weights(name).DEFAULT.url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / url.rpartition("/")[2]
@@ -61,14 +67,14 @@ def _published(name: str) -> Path:
         f"model.weights=FILE, or start from random weights with model.weights=none"
     )
     if not _answers(url):
-        raise UserError(f"ImageNet weights of {name} cannot be downloaded here: {advice}.")
+        raise UserError(f"Published weights of {name} cannot be downloaded here: {advice}.")
     log.info("Downloading %s to %s", url, path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"Downloading ImageNet weights of {name} failed ({error}): {advice}."
+            f"Downloading published weights of {name} failed ({error}): {advice}."
         ) from error
     return path
 
@@ -90,9 +96,9 @@ def _answers(url: str) -> bool:
     return heard.is_set()
 
 
-def _fill(backbone: nn.Module, name: str, path: Path, least: float) -> None:
+def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool) -> None:
     """Load what fits by name and shape; refuse if less than the share `least` of tensors does."""
-    found = _read(path)
+    found = _read(path, whole)
     own = {_strip(key): (key, value.shape) for key, value in backbone.state_dict().items()}
     fits = {key: own[key][0] for key in own if key in found and found[key].shape == own[key][1]}
     # num_batches_tracked is absent from old files and matters to nobody.
@@ -118,7 +124,7 @@ def _count(keys: list[str]) -> str:
     return f"{len(keys)} ({', '.join([*keys[:3], *['...'] * (len(keys) > 3)])})"
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, whole: bool) -> dict[str, Tensor]:
     """Return the tensors of a file by torchvision's names, as far as they can be told.
 
     Raises:
@@ -144,6 +150,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no dictionary of weights.")
     tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    if whole:  # in a model of ours, all but the backbone stands in the head
+        return {_strip(key.removeprefix("head.")): value for key, value in tensors.items()}
     # Of a whole model of ours (or a detector) only its backbone is asked for.
     inside = {key: tensors[key] for key in tensors if re.search(r"(^|\.)backbone\.", key)}
     return {_strip(key): value for key, value in (inside or tensors).items()}
@@ -167,4 +175,5 @@ def _strip(key: str) -> str:
         for prefix in PREFIXES:
             if key.startswith(prefix):
                 key, stripped = key[len(prefix) :], True
-    return OLD_DENSENET.sub(r"\1\2", key)
+    layer = "0.0" if key.startswith("rpn") else "0"
+    return OLD_DETECTOR.sub(rf"\g<1>.{layer}.\2", OLD_DENSENET.sub(r"\1\2", key))
