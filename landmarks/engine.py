@@ -190,6 +190,8 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
             points, confidence = model(batch.images.to(device, non_blocking=True))
         to_image = batch.to_image.to(device, non_blocking=True)
         yield batch, transform(to_image, points.float()), confidence
+    if hasattr(model, "report"):
+        model.report()
 
 
 @torch.inference_mode()

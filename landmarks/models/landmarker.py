@@ -86,6 +86,11 @@ class Landmarker(nn.Module):
         find_encoder(self.backbone).requires_grad_(not frozen)
         self.train(self.training)
 
+    def report(self) -> None:
+        """Log what the predictions since the last report were like, if the head has noticed."""
+        if hasattr(self.head, "report"):
+            self.head.report()
+
 
 def regressor(
     *,
