@@ -1,0 +1,202 @@
+"""The head of Keypoint R-CNN: proposals, the face's box, and the landmarks in that box."""
+
+import logging
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import KeypointRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+
+from landmarks.decoders import DECODERS
+from landmarks.models import keypoint_maps
+from landmarks.models.heatmap_head import DecoderName
+
+log = logging.getLogger(__name__)
+LEAST_SCORE = 0.05  # of a face that counts as found, as in torchvision
+LEAST_SIDE = 2.0  # input pixels of a box
+JITTER = 0.1  # of a side: moves the edges of boxes made up where too few are proposed
+LEAST_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
+
+
+class RcnnHead(nn.Module):
+    """Feature maps -> the sum of all losses, or the points in the best box of every image.
+
+    The box that is learned is that of the labelled points, or the whole image where they have none.
+    A point is masked from the map of a box that it lies outside of. To predict, the one box that is
+    most surely a face is taken, and where none is one, the whole image: `report` says how often.
+
+    torchvision's choice of boxes waits for the device: their number differs between images.
+
+    Args:
+        network: its proposals and heads are used; it is not of use itself afterwards.
+        size: side of the input, in pixels.
+        margin: share of the labelled points' extent added on every side to make the face's box.
+        boxes: of each image, whose landmarks are learned.
+        sigma: of the targets, see `keypoint_maps.encode`.
+        decoder: a name in `landmarks.decoders`.
+        chunk: landmarks held at once; None: what suits the device.
+
+    Source: He et al., Mask R-CNN, ICCV 2017, section 5.
+    """
+
+    def __init__(
+        self,
+        network: KeypointRCNN,
+        size: int,
+        margin: float,
+        boxes: int,
+        sigma: float,
+        decoder: DecoderName,
+        chunk: int | None = None,
+    ):
+        super().__init__()
+        self.rpn, self.roi_heads = network.rpn, network.roi_heads
+        self.predictor = self.roi_heads.keypoint_predictor.kps_score_lowres
+        self.roi_heads.keypoint_predictor = None  # it would hold all maps at once
+        self.size, self.margin, self.boxes = size, margin, boxes
+        self.sigma, self.decoder, self.chunk = sigma, DECODERS[decoder], chunk
+        self.seen = 0
+        self.register_buffer("missed", torch.zeros((), dtype=torch.long), persistent=False)
+
+    # A compiled network cannot follow numbers of boxes that differ.
+    @torch.compiler.disable
+    def loss(self, features: list[Tensor], points: Tensor) -> Tensor:
+        """Return the sum of the losses; `points` (B, K, 2) in input pixels, NaN unlabelled."""
+        heads = self.roi_heads
+        with torch.autocast(points.device.type, enabled=False):  # pixels need more than 8 bits
+            images, maps = self._describe(features)
+            faces = frame_points(points, self.size, self.margin)
+            label = torch.ones(1, dtype=torch.long, device=points.device)
+            targets = [{"boxes": face[None], "labels": label} for face in faces]
+            proposals, losses = self.rpn(images, maps, targets)
+            proposals, _, labels, offsets = heads.select_training_samples(proposals, targets)
+            judged = self._judge(maps, proposals)
+            losses = [*losses.values(), *fastrcnn_loss(*judged, labels, offsets)]
+            boxes = pick_boxes(proposals, labels, faces, self.boxes, self.size)
+        values = self._look(maps, boxes)
+        centres = keypoint_maps.to_box(points.repeat_interleave(self.boxes, 0), boxes.flatten(0, 1))
+        weight, bias = self.predictor.weight, self.predictor.bias
+        return sum(losses) + keypoint_maps.keypoint_loss(
+            values, weight, bias, centres, self.sigma, self.chunk
+        )
+
+    @torch.compiler.disable
+    def decode(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return points (B, K, 2) in input pixels and their confidence (B, K), 0 to 1."""
+        device = features[0].device.type
+        with torch.autocast(device, enabled=False):
+            images, maps = self._describe(features)
+            whole = frame_image(maps["0"], self.size)
+            candidates = [torch.cat([boxes, whole[None]]) for boxes in self.rpn(images, maps)[0]]
+            boxes, is_found = self._choose(candidates, *self._judge(maps, candidates))
+            boxes = torch.where(is_found[:, None], boxes, whole)
+            self.seen += len(boxes)
+            self.missed += (~is_found).sum()
+        values = self._look(maps, boxes[:, None])
+        weight, bias = self.predictor.weight.to(values.dtype), self.predictor.bias
+        cells = boxes.new_empty(len(boxes), len(bias), 2)
+        confidence = boxes.new_empty(len(boxes), len(bias))
+        sigma = max(self.sigma, LEAST_SIGMA)
+        with torch.autocast(device, enabled=False):
+            for some in keypoint_maps.split_landmarks(*confidence.shape, self.chunk, device):
+                logits = keypoint_maps.enlarge_logits(values, weight[:, some], bias[some])
+                shares = logits.flatten(2).softmax(2).view_as(logits)
+                # The decoders know Gaussians with the peak 1; these have the sum 1.
+                maps = shares * (2 * torch.pi * sigma**2)
+                cells[:, some], confidence[:, some] = self.decoder(maps, sigma)
+        return keypoint_maps.from_box(cells, boxes), confidence
+
+    def report(self) -> None:
+        """Log in how many of the images since the last report no face was found."""
+        missed = int(self.missed)
+        if missed:
+            log.warning(
+                "No face was found in %d of %d images: their points are those found in the whole "
+                "image.",
+                *(missed, self.seen),
+            )
+        self.seen = 0
+        self.missed.zero_()
+
+    def _describe(self, features: list[Tensor]) -> tuple[ImageList, dict[str, Tensor]]:
+        """Return what torchvision asks of images, which is their size, and its named maps."""
+        side = 4 * features[0].shape[-1]  # of the images as the backbone has padded them
+        batch = features[0].new_empty(1).expand(len(features[0]), 3, side, side)
+        maps = {str(i): features[i].float() for i in range(len(features))}
+        return ImageList(batch, [(self.size, self.size)] * len(batch)), maps
+
+    def _judge(self, maps: dict[str, Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return logits (N, 2), the second a face's, and corrections (N, 8) of all the boxes."""
+        heads, sizes = self.roi_heads, [(self.size, self.size)] * len(boxes)
+        return heads.box_predictor(heads.box_head(heads.box_roi_pool(maps, boxes, sizes)))
+
+    def _look(self, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
+        """Return features (B * P, C, 14, 14) of boxes (B, P, 4), to see landmarks in."""
+        heads, sizes = self.roi_heads, [(self.size, self.size)] * len(boxes)
+        with torch.autocast(boxes.device.type, enabled=False):
+            # torchvision's pooling takes feature j to lie at stride * j. In a ResNet this is the
+            # centre of a pixel; an edge lies half a pixel before.
+            pooled = heads.keypoint_roi_pool(maps, list(boxes - 0.5), sizes)
+        return heads.keypoint_head(pooled)
+
+    def _choose(self, candidates: list[Tensor], logits: Tensor, corrections: Tensor):
+        """Return the corrected box (B, 4) that is most surely a face, and whether it is (B,)."""
+        corrected = self.roi_heads.box_coder.decode(corrections, candidates)[:, 1]
+        scores = logits.softmax(1)[:, 1]
+        counts = [len(boxes) for boxes in candidates]
+        best = [part.argmax(0, keepdim=True) for part in scores.split(counts)]
+        pairs = zip(best, corrected.split(counts), scores.split(counts), strict=True)
+        chosen = [(boxes[i], score[i]) for i, boxes, score in pairs]
+        boxes = torch.cat([box for box, _ in chosen]).clamp(0, self.size)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        scores = torch.cat([score for _, score in chosen])
+        return boxes, (scores >= LEAST_SCORE) & (sides >= LEAST_SIDE).all(1)
+
+
+def frame_image(like: Tensor, size: int) -> Tensor:
+    """Return the box (4,) of an image of this side, on the device of `like`."""
+    edges = torch.zeros(4, device=like.device)
+    edges[2:] = size
+    return edges
+
+
+def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
+    """Return the boxes (B, 4) of the labelled of points (B, K, 2), inside the image.
+
+    Args:
+        points: in input pixels, NaN where unlabelled.
+        size: side of the image, in pixels; all of it is the box of points that have no extent.
+        margin: share of their extent added on every side.
+    """
+    labelled = points.isfinite()
+    low = torch.where(labelled, points, torch.inf).amin(1) + 0.5
+    high = torch.where(labelled, points, -torch.inf).amax(1) + 0.5
+    grown = margin * (high - low)
+    boxes = torch.cat([low - grown, high + grown], 1).clamp(0, size)
+    has_extent = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1, keepdim=True)
+    return torch.where(has_extent, boxes, frame_image(points, size))
+
+
+def pick_boxes(
+    proposals: list[Tensor], labels: list[Tensor], faces: Tensor, count: int, size: int
+) -> Tensor:
+    """Return boxes (B, count, 4): proposals that are the face, by chance, as far as there are any.
+
+    The rest are made up: the face's own box with its edges moved.
+
+    Args:
+        proposals, labels: of each image, (n, 4) and (n,): 1 where it is the face.
+        faces: (B, 4), their boxes.
+        count: of each image.
+        size: side of the image, in pixels.
+    """
+    sides = (faces[:, 2:] - faces[:, :2]).repeat(1, 2)[:, None]
+    moves = JITTER * (2 * torch.rand(len(faces), count, 4, device=faces.device) - 1)
+    made_up = (faces[:, None] + moves * sides).clamp(0, size)
+    picked = []
+    for boxes, label, others in zip(proposals, labels, made_up, strict=True):
+        chance = torch.rand(len(boxes), device=boxes.device)
+        order = torch.cat([torch.where(label > 0, 1 + chance, -1), torch.zeros_like(others[:, 0])])
+        picked.append(torch.cat([boxes, others])[order.topk(count).indices])
+    return torch.stack(picked)
