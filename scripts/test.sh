@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 install_package dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n auto "$@"  # a process a core; each has one thread

@@ -44,7 +44,7 @@ def test_sigma_goes_from_first_to_last_over_training():
     model = unet(backbone="resnet18", weights="none", sigma=[8, 2], **SETTLED)
     seen = []
     for progress in (0.0, 0.5, 1.0, 1.2):
-        model.advance(progress)
+        model.advance(progress, 0)
         seen.append(model.head.sigma.item())
     assert seen == pytest.approx([8, 4, 2, 2])
     assert model.state_dict()["head.sigma"] == 2  # decoders need it after training
@@ -52,7 +52,7 @@ def test_sigma_goes_from_first_to_last_over_training():
 
 def test_sigma_stays_where_it_is_one_number():
     model = classic_unet(stride=4, sigma=3, **SETTLED)
-    model.advance(0.7)
+    model.advance(0.7, 0)
     assert model.head.sigma.item() == 3
 
 

@@ -18,6 +18,8 @@ from landmarks.models.warmstart import find_moved, take_weights
 class Blocks(nn.Module):
     """A made-up backbone: three blocks of the same inner names, as torchvision's are."""
 
+    mean, std = (0.5,) * 3, (0.25,) * 3
+
     def __init__(self, width=4, names=("stem", "layer1", "layer2")):
         super().__init__()
         for name in names:
@@ -27,6 +29,8 @@ class Blocks(nn.Module):
 
 class Wrapped(nn.Module):
     """A made-up U-Net: an encoder, and a decoder whose inner names are the encoder's."""
+
+    mean, std = (0.5,) * 3, (0.25,) * 3
 
     def __init__(self, width=4):
         super().__init__()
