@@ -108,12 +108,7 @@ class Augment:
         sigma = blurred * draw.uniform(0, self.blur)
         colour, contrast, gamma = self._draw_light(draw)
         images = warp(images, matrices, self.size, sigma**2)
-        if self.moves:
-            points = transform(to(matrices, points), points)
-        if self.flip:
-            self.permutation = self.permutation.to(points.device)
-            mirrored = to(flipped, points).view(-1, 1, 1) > 0
-            points = torch.where(mirrored, points[:, self.permutation], points)
+        points = self._move(points, matrices, flipped)
         images = self._light(images, colour, contrast, gamma)
         if self.tile is not None and noisy.any():
             self.tile = self.tile.to(images.device)
@@ -127,6 +122,19 @@ class Augment:
             boxes, colours = draw.rectangles(self.erase, self.erase_size, self.size)
             images = erase(images, to(boxes, images), to(colours, images))
         return images.clamp_(0, 255), points
+
+    def move(self, points: Tensor, step: int) -> Tensor:
+        """Return the points (B, K, 2) that a batch would have at this step, without its images."""
+        return self._move(points, *self._draw_matrices(Draw(len(points), self.seed, step)))
+
+    def _move(self, points: Tensor, matrices: np.ndarray, flipped: np.ndarray) -> Tensor:
+        if self.moves:
+            points = transform(to(matrices, points), points)
+        if self.flip:
+            self.permutation = self.permutation.to(points.device)
+            mirrored = to(flipped, points).view(-1, 1, 1) > 0
+            points = torch.where(mirrored, points[:, self.permutation], points)
+        return points
 
     def _draw_matrices(self, draw: "Draw") -> tuple[np.ndarray, np.ndarray]:
         """Return (B, 2, 3), input pixels to input pixels, and (B,), 1 where mirrored."""

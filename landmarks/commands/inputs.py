@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from landmarks.augment import Augment
 from landmarks.commands.build import build, choose_layout
+from landmarks.data.basis import shape_basis
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
@@ -98,6 +99,15 @@ def open_inputs(
         change,
         f"{workers} reading processes" if canvas is None else "images from the cache",
     )
+
+
+def find_basis(model: dict, inputs: Inputs) -> dict:
+    """Return the basis of shapes that a model's node asks for, as the argument `shapes`."""
+    if model.get("basis", "none") == "none":
+        return {}
+    training, change = inputs.training, inputs.augment
+    move = None if change is None else change.move
+    return {"shapes": shape_basis(training.source, training.order.rows, model["components"], move)}
 
 
 def choose_augment(

@@ -12,7 +12,7 @@ import torch
 from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
-from landmarks.commands.inputs import draw_augmented, open_inputs
+from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
 from landmarks.commands.pictures import draw_validation
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
@@ -113,6 +113,7 @@ def train(
         size=input_size,
         elementwise=build(loss),
         mean_points=inputs.mean,
+        **find_basis(model, inputs),
     ).to(where, memory_format=torch.channels_last)
     if origin:  # before the averaged model is copied from it
         take_weights(network, load_checkpoint(origin), input_size, str(origin))

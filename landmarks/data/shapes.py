@@ -106,13 +106,28 @@ def shape_model(shapes: Shapes) -> Model:
     mean = shapes.faces.mean(0)
     flat = _flat(shapes.faces - mean)
     count = max(1, min(MODES, shapes.faces.shape[1] // 2, len(flat) // 5))
+    return Model(mean, *principal_components(flat, count))
+
+
+def principal_components(flat: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions in which rows vary most, and their standard deviations along each.
+
+    By subspace iteration: Halko et al., Finding structure with randomness, SIAM Review 2011.
+
+    Args:
+        flat: (n, d) float32, of mean zero.
+        count: how many; at most n and d.
+
+    Returns:
+        (d, count) orthonormal columns, and (count,), the largest first.
+    """
     # The seed is part of the method: the same faces give the same modes.
     guess = np.random.default_rng(0).standard_normal((flat.shape[1], count + 8))
     basis = guess[:, : min(flat.shape)].astype(np.float32)
     for _ in range(POWER_ROUNDS):
         basis = np.linalg.qr(flat.T @ (flat @ basis))[0]
     _, values, turn = np.linalg.svd(flat @ basis, full_matrices=False)
-    return Model(mean, (basis @ turn.T)[:, :count], values[:count] / np.sqrt(len(flat)))
+    return (basis @ turn.T)[:, :count], values[:count] / np.sqrt(len(flat))
 
 
 def _mean(faces: np.ndarray, seen: np.ndarray) -> np.ndarray:

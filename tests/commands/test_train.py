@@ -13,6 +13,7 @@ import torch
 
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
+from landmarks.commands.build import rebuild_model
 from landmarks.models.backbones import Backbone
 from landmarks.progress import Display
 from landmarks.training import Training
@@ -156,6 +157,19 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
         load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
     )
     assert str(first["optimizer"]) == str(second["optimizer"])
+
+
+def test_a_basis_of_shapes_is_trained_resumed_and_predicts_alone(train, capsys):
+    extra = ("model.basis=pca", "augment=strong")
+    train("run_dir=runs/a", "epochs=1", *extra, "model.components=40", code=1)
+    assert "model.components=10 or less" in capsys.readouterr().err  # 5 points
+    train("run_dir=runs/a", "epochs=1", *extra, "model.components=3")
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+    content = load_checkpoint(Path("runs/a/last.pt"))
+    modes = content["weights"]["head.offsets.modes"]
+    assert modes.shape == (3, 10) and modes.any(1).all()
+    rebuilt = rebuild_model(content).state_dict()
+    assert_equal(rebuilt, content["weights"])
 
 
 def test_freezing_random_weights_is_refused(train, capsys):
