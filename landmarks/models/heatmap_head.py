@@ -50,7 +50,7 @@ class HeatmapHead(nn.Module):
         size: int,
         elementwise: Elementwise | None = None,
         sigma: float | list[float] = 1.5,
-        decoder: DecoderName = "local",
+        decoder: DecoderName = "dark",
         weight: float = 10.0,
         chunk: int | Literal["auto"] = "auto",
         fuse: bool | Literal["auto"] = "auto",
