@@ -33,14 +33,28 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
     is_first = True
 
     def timed(*arguments):
-        nonlocal is_first
+        nonlocal is_first, compiled
         if type(arguments[0]) is not torch.Tensor:
             return function(*arguments)  # a fake one, by which memory is counted before the start
-        started = time.perf_counter()
-        found = compiled(*arguments)
-        if is_first:
-            is_first = False
-            log.info("The loss was compiled in %.0f s.", time.perf_counter() - started)
+        if not is_first:
+            return compiled(*arguments)
+        is_first, started = False, time.perf_counter()
+        try:
+            found = compiled(*arguments)
+        except Exception as error:
+            # A compiler that is there and does not work fails in as many ways as there are
+            # machines; what has nothing to do with it fails again below.
+            if fuse != "auto":
+                raise
+            compiled = function
+            found = function(*arguments)
+            log.warning(
+                "The loss cannot be compiled here and is slower as it is (%s); model.fuse=true "
+                "shows why.",
+                type(error).__name__,
+            )
+            return found
+        log.info("The loss was compiled in %.0f s.", time.perf_counter() - started)
         return found
 
     return timed
