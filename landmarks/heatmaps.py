@@ -7,11 +7,13 @@ profiles are read in the order of memory.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landmarks.foundgradient import with_gradient
 from landmarks.losses import Elementwise
 
 # torch.func.jvp loads a part of torch that uses what torch itself has deprecated.
@@ -106,69 +108,50 @@ def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, devic
     return images, chunk, -(-landmarks // chunk) * chunk
 
 
-class ChunkedLoss(torch.autograd.Function):
-    """The mean loss of heatmaps that are never held together.
+def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, function, chunk):
+    """Return what `landmarks.foundgradient.with_gradient` asks for; see `heatmap_loss`.
 
     For each tile of some images and landmarks: maps, targets, loss and gradient, of which only
     the sums are kept. Cost: three matrix products, as plain autograd has, and memory for one tile.
     """
-
-    @staticmethod
-    def forward(ctx, features, weight, bias, centres, sigma, function, chunk):
-        """Return the loss, a float32 scalar; see `heatmap_loss`."""
-        device = features.device.type
-        dtype = features.dtype
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-        batch, channels, height, width = features.shape
-        landmarks, cells = len(weight), height * width
-        images, chunk, padded = choose_tile(batch, cells, landmarks, chunk, device)
-        wanted = any(ctx.needs_input_grad)
-        with torch.autocast(device, enabled=False):
-            flat = features.permute(0, 2, 3, 1).reshape(batch, cells, channels).to(dtype)
-            counts = is_on_map(centres, height, width)
-            centres = torch.where(counts[..., None], centres, 0.0).float()
-            # Sums over many cells must fit float16; the mean is taken at the end, in float32.
-            shrink = 1 / (8 * batch)
-            x, y = profile(centres[..., 0], width, sigma), profile(centres[..., 1], height, sigma)
-            more = padded - landmarks
-            parts = [functional.pad(part, (0, more))
-                     for part in (x, y, dilate(x), dilate(y), shrink * counts)]  # fmt: skip
-            rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
-            offsets = functional.pad(bias, (0, more)).float()
-            loss = features.new_zeros((), dtype=torch.float32)
-            # Contiguous, which zeros_like of a view need not be: it is written through views.
-            to_features = flat.new_zeros(flat.shape, dtype=torch.float32) if wanted else None
-            to_rows = torch.zeros_like(rows, dtype=torch.float32) if wanted else None
-            to_offsets = torch.zeros_like(offsets)
-            for k in range(0, padded, chunk):
-                some = slice(k, k + chunk)
-                for first in range(0, batch, images):
-                    part = slice(first, first + images)
-                    values = flat[part].flatten(0, 1)
-                    maps = (values @ rows[some].T).unflatten(0, (-1, height, width))
-                    pieces = (values_of[part, ..., some].contiguous() for values_of in parts)
-                    added, gradient = function(maps, offsets[some], *pieces)
-                    loss += added
-                    if wanted:
-                        gradient = gradient.flatten(0, 2)
-                        accumulate(to_features[part].flatten(0, 1), gradient, rows[some])
-                        accumulate(to_rows[some], gradient.T, values)
-                        to_offsets[some] += gradient.sum(0, dtype=torch.float32)
-            mean = 1 / (shrink * cells * counts.sum().clamp(min=1))
+    batch, channels, height, width = features.shape
+    landmarks, cells = len(weight), height * width
+    images, chunk, padded = choose_tile(batch, cells, landmarks, chunk, features.device.type)
+    flat = features.permute(0, 2, 3, 1).reshape(batch, cells, channels).to(dtype)
+    counts = is_on_map(centres, height, width)
+    centres = torch.where(counts[..., None], centres, 0.0).float()
+    # Sums over many cells must fit float16; the mean is taken at the end, in float32.
+    shrink = 1 / (8 * batch)
+    x, y = profile(centres[..., 0], width, sigma), profile(centres[..., 1], height, sigma)
+    more = padded - landmarks
+    parts = [functional.pad(part, (0, more))
+             for part in (x, y, dilate(x), dilate(y), shrink * counts)]  # fmt: skip
+    rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
+    offsets = functional.pad(bias, (0, more)).float()
+    loss = features.new_zeros((), dtype=torch.float32)
+    # Contiguous, which zeros_like of a view need not be: it is written through views.
+    to_features = flat.new_zeros(flat.shape, dtype=torch.float32) if wanted else None
+    to_rows = torch.zeros_like(rows, dtype=torch.float32) if wanted else None
+    to_offsets = torch.zeros_like(offsets)
+    for k in range(0, padded, chunk):
+        some = slice(k, k + chunk)
+        for first in range(0, batch, images):
+            part = slice(first, first + images)
+            values = flat[part].flatten(0, 1)
+            maps = (values @ rows[some].T).unflatten(0, (-1, height, width))
+            pieces = (values_of[part, ..., some].contiguous() for values_of in parts)
+            added, gradient = function(maps, offsets[some], *pieces)
+            loss += added
             if wanted:
-                to_features = to_features.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-                ctx.save_for_backward(to_features, to_rows[:landmarks], to_offsets[:landmarks])
-                ctx.mean, ctx.dtypes = mean, (features.dtype, weight.dtype, bias.dtype)
-            return loss * mean
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
-        """Scale what the forward pass found."""
-        scale = gradient * ctx.mean
-        found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return *((scale * value).to(dtype) for value, dtype in found), None, None, None, None
+                gradient = gradient.flatten(0, 2)
+                accumulate(to_features[part].flatten(0, 1), gradient, rows[some])
+                accumulate(to_rows[some], gradient.T, values)
+                to_offsets[some] += gradient.sum(0, dtype=torch.float32)
+    mean = 1 / (shrink * cells * counts.sum().clamp(min=1))
+    if not wanted:
+        return loss, mean, None
+    to_features = to_features.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return loss, mean, (to_features, to_rows[:landmarks], to_offsets[:landmarks])
 
 
 def accumulate(sums: Tensor, left: Tensor, right: Tensor) -> None:
@@ -200,4 +183,5 @@ def heatmap_loss(
         function: of `pointwise`, as it is or compiled.
         chunk: landmarks held at once; None: what suits the device.
     """
-    return ChunkedLoss.apply(features, weight, bias, centres, sigma, function, chunk)
+    compute = partial(sum_over_tiles, centres=centres, sigma=sigma, function=function, chunk=chunk)
+    return with_gradient(compute, features, weight, bias)

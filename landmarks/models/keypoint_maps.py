@@ -5,10 +5,13 @@ i + 1, so that a point, whose coordinates are those of pixel centres, lies half 
 Its map has CELLS x CELLS cells. Maps of all landmarks are never held together.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landmarks.foundgradient import with_gradient
 from landmarks.heatmaps import profile, to_cells, to_pixels
 
 CELLS = 56  # a side: 14 pooled features, twice as many by the predictor, and twice again
@@ -80,49 +83,33 @@ def split_landmarks(count: int, landmarks: int, chunk: int | None, device: str) 
     return [slice(k, k + chunk) for k in range(0, landmarks, chunk)]
 
 
-class ChunkedCrossEntropy(torch.autograd.Function):
-    """The mean cross entropy of maps that are never held together.
+def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, chunk):
+    """Return what `landmarks.foundgradient.with_gradient` asks for; see `keypoint_loss`.
 
-    For each chunk of landmarks the gradient is taken with the loss, and only sums are kept.
+    Args:
+        features, weight, bias, dtype, wanted: of `with_gradient`.
+        targets: of `encode`.
+        chunk: of `split_landmarks`.
     """
-
-    @staticmethod
-    def forward(ctx, features, weight, bias, along_x, along_y, counts, chunk):
-        """Return the loss, a float32 scalar; see `keypoint_loss`."""
-        device = features.device.type
-        dtype = features.dtype
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-        wanted = any(ctx.needs_input_grad)
-        to_features = torch.zeros_like(features, dtype=torch.float32) if wanted else None
-        to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        loss = features.new_zeros((), dtype=torch.float32)
-        with torch.autocast(device, enabled=False), torch.set_grad_enabled(wanted):
-            values = features.detach().to(dtype).requires_grad_(wanted)
-            for some in split_landmarks(len(features), weight.shape[1], chunk, device):
-                rows = weight[:, some].detach().to(dtype).requires_grad_(wanted)
-                offsets = bias[some].detach().requires_grad_(wanted)
-                logits = enlarge_logits(values, rows, offsets)
-                losses = cross_entropy(logits, along_x[:, some], along_y[:, some])
-                part = (losses * counts[:, some]).sum() * SHRINK
-                if wanted:
-                    found = torch.autograd.grad(part, (values, rows, offsets))
-                    to_features += found[0]
-                    to_weight[:, some], to_bias[some] = found[1], found[2]
-                loss += part.detach()
-        mean = 1 / (SHRINK * counts.sum().clamp(min=1))
-        if wanted:
-            ctx.save_for_backward(to_features, to_weight, to_bias)
-            ctx.mean, ctx.dtypes = mean, (features.dtype, weight.dtype, bias.dtype)
-        return loss * mean
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
-        """Scale what the forward pass found."""
-        scale = gradient * ctx.mean
-        found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return *((scale * value).to(dtype) for value, dtype in found), None, None, None, None
+    along_x, along_y, counts = targets
+    to_features = torch.zeros_like(features, dtype=torch.float32) if wanted else None
+    to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+    loss = features.new_zeros((), dtype=torch.float32)
+    with torch.set_grad_enabled(wanted):
+        values = features.detach().to(dtype).requires_grad_(wanted)
+        for some in split_landmarks(len(features), weight.shape[1], chunk, features.device.type):
+            rows = weight[:, some].detach().to(dtype).requires_grad_(wanted)
+            offsets = bias[some].detach().requires_grad_(wanted)
+            logits = enlarge_logits(values, rows, offsets)
+            losses = cross_entropy(logits, along_x[:, some], along_y[:, some])
+            part = (losses * counts[:, some]).sum() * SHRINK
+            if wanted:
+                found = torch.autograd.grad(part, (values, rows, offsets))
+                to_features += found[0]
+                to_weight[:, some], to_bias[some] = found[1], found[2]
+            loss += part.detach()
+    mean = 1 / (SHRINK * counts.sum().clamp(min=1))
+    return loss, mean, (to_features, to_weight, to_bias) if wanted else None
 
 
 def keypoint_loss(
@@ -140,5 +127,5 @@ def keypoint_loss(
         centres, sigma: of `encode`.
         chunk: of `split_landmarks`.
     """
-    along_x, along_y, counts = encode(centres, sigma)
-    return ChunkedCrossEntropy.apply(features, weight, bias, along_x, along_y, counts, chunk)
+    compute = partial(sum_over_chunks, targets=encode(centres, sigma), chunk=chunk)
+    return with_gradient(compute, features, weight, bias)
