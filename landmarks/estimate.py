@@ -66,7 +66,8 @@ def estimate_step(
     """Return what a training of batches of this shape needs; `training` is left as it is.
 
     Args:
-        training: model, optimiser and precision.
+        training: model, optimiser and precision. A model whose shapes depend on values has a
+            `rehearse`, called instead of it, that takes the same without asking for any.
         images: shape (B, 3, S, S) of what the model is given, of type `dtype`.
         points: shape (B, K, 2).
         accumulate: batches an optimiser step; gradients outlive a batch if more than one.
@@ -97,7 +98,7 @@ def estimate_step(
             batch = batch.contiguous(memory_format=torch.channels_last)
             truth = torch.empty(points, device=device)
             with training.precision.autocast():
-                loss = model(batch, truth)
+                loss = getattr(model, "rehearse", model)(batch, truth)
             loss.backward()
     finally:
         torch_log.disabled = False

@@ -54,6 +54,13 @@ class Landmarker(nn.Module):
             return self.head.decode(features)
         return self.head.loss(features, points)
 
+    def rehearse(self, images: Tensor, points: Tensor) -> Tensor:
+        """Return a loss that takes what `forward`'s takes, at most, and asks for no value.
+
+        Memory is counted by it before the first step; see `landmarks.estimate`.
+        """
+        return getattr(self.head, "rehearse", self.head.loss)(self.extract(images), points)
+
     def extract(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's feature maps of images as in `forward`."""
         return self.backbone((images.float() - self.mean) / self.std)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import KeypointRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from landmarks.decoders import DECODERS
 from landmarks.models import keypoint_maps
@@ -74,12 +75,27 @@ class RcnnHead(nn.Module):
             judged = self._judge(maps, proposals)
             losses = [*losses.values(), *fastrcnn_loss(*judged, labels, offsets)]
             boxes = pick_boxes(proposals, labels, faces, self.boxes, self.size)
-        values = self._look(maps, boxes)
-        centres = keypoint_maps.to_box(points.repeat_interleave(self.boxes, 0), boxes.flatten(0, 1))
-        weight, bias = self.predictor.weight, self.predictor.bias
-        return sum(losses) + keypoint_maps.keypoint_loss(
-            values, weight, bias, centres, self.sigma, self.chunk
-        )
+        return sum(losses) + self._locate(self._look(maps, boxes), boxes, points)
+
+    def rehearse(self, features: list[Tensor], points: Tensor) -> Tensor:
+        """Take as much memory and arithmetic as `loss`, at most, and ask for no value.
+
+        Boxes, whose choice and number depend on values, are all the whole image here.
+        """
+        heads, batch = self.roi_heads, len(points)
+        with torch.autocast(points.device.type, enabled=False):
+            _, maps = self._describe(features)
+            proposed = [
+                part.sum() for parts in self.rpn.head(list(maps.values())) for part in parts
+            ]
+            box = frame_image(points, self.size)
+            judged = box.expand(batch, heads.fg_bg_sampler.batch_size_per_image, 4)
+            pooled = pool_finest(heads.box_roi_pool, maps, judged)
+            losses = [part.sum() for part in heads.box_predictor(heads.box_head(pooled))]
+            boxes = box.expand(batch, self.boxes, 4)
+            pooled = pool_finest(heads.keypoint_roi_pool, maps, boxes)
+        values = heads.keypoint_head(pooled)
+        return sum(proposed) + sum(losses) + self._locate(values, boxes, points)
 
     @torch.compiler.disable
     def decode(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -140,6 +156,12 @@ class RcnnHead(nn.Module):
             pooled = heads.keypoint_roi_pool(maps, list(boxes - 0.5), sizes)
         return heads.keypoint_head(pooled)
 
+    def _locate(self, values: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
+        """Return the landmarks' loss in boxes (B, P, 4) from what `_look` saw there."""
+        centres = keypoint_maps.to_box(points.repeat_interleave(self.boxes, 0), boxes.flatten(0, 1))
+        weight, bias = self.predictor.weight, self.predictor.bias
+        return keypoint_maps.keypoint_loss(values, weight, bias, centres, self.sigma, self.chunk)
+
     def _choose(self, candidates: list[Tensor], logits: Tensor, corrections: Tensor):
         """Return the corrected box (B, 4) that is most surely a face, and whether it is (B,)."""
         corrected = self.roi_heads.box_coder.decode(corrections, candidates)[:, 1]
@@ -152,6 +174,11 @@ class RcnnHead(nn.Module):
         sides = boxes[:, 2:] - boxes[:, :2]
         scores = torch.cat([score for _, score in chosen])
         return boxes, (scores >= LEAST_SCORE) & (sides >= LEAST_SIDE).all(1)
+
+
+def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
+    """Return what `pool` would, of boxes (B, P, 4), but all from the finest map: maps[0]."""
+    return roi_align(maps["0"], list(boxes), pool.output_size, 1.0, pool.sampling_ratio)
 
 
 def frame_image(like: Tensor, size: int) -> Tensor:

@@ -11,13 +11,18 @@ from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
 from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
+from landmarks.estimate import Ledger, estimate_step
 from landmarks.losses import l1, wing
 from landmarks.models import keypoint_maps, weights
 from landmarks.models.keypoint_maps import CELLS
 from landmarks.models.keypoint_rcnn import keypoint_rcnn
 from landmarks.models.rcnn_head import frame_points, pick_boxes
+from landmarks.optimizers import adamw
+from landmarks.precision import Precision
+from landmarks.training import Training
 
 SIZE, K = 64, 5
+CPU = torch.device("cpu")
 FEW = {"proposals": 16, "boxes": 1, "num_points": K, "size": SIZE}
 
 
@@ -211,3 +216,14 @@ def test_without_a_network_it_says_where_the_file_belongs(tmp_path, monkeypatch)
 def test_another_loss_is_refused():
     with pytest.raises(UserError, match="leave loss= out"):
         keypoint_rcnn(weights="none", elementwise=functools.partial(wing, w=5.0), **FEW)
+
+
+def test_a_step_takes_no_more_than_is_said_before_it(built):
+    images, points = faces()
+    training = Training(built, adamw(built, lr=1e-3), lambda progress: 1.0, Precision("off", CPU))
+    needed = estimate_step(training, images.shape, points.shape, dtype=images.dtype)
+    built.zero_grad()
+    with Ledger([*built.parameters(), *built.buffers()]) as seen:
+        built.train()(images, points).backward()
+    assert 0.7 * needed.step < seen.peak < 1.05 * needed.step
+    assert 0.7 * needed.flops < seen.flops / len(images) < 1.05 * needed.flops
