@@ -72,6 +72,14 @@ class Training:
             group["lr"] = group["initial_lr"] * factor
         return self.optimizer.param_groups[0]["lr"]
 
+    def change_batch_size(self, before: int, size: int, steps_per_epoch: int) -> None:
+        """Count what was done in batches of `before` faces in those of `size`, so many an epoch."""
+        share = before / size
+        self.batch = min(round(self.batch * share), steps_per_epoch)
+        self.step = self.epoch * steps_per_epoch + self.batch
+        self.total_steps = round(self.total_steps * share)
+        self.loss_sum *= share
+
     def state_dict(self) -> dict:
         """Return everything as tensors and plain data."""
         state = {name: getattr(self, name) for name in PLAIN}

@@ -16,6 +16,7 @@ from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
 from landmarks.commands.pictures import draw_validation
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
+from landmarks.data.loader import Batches
 from landmarks.ema import Ema
 from landmarks.engine import fit
 from landmarks.errors import UserError
@@ -144,7 +145,7 @@ def train(
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
     if resume:
-        _restore(training, Path(resume))
+        _restore(training, Path(resume), inputs.training)
         if limit is None:
             training.total_steps = budget.first_guess
     log.info(
@@ -208,7 +209,7 @@ def train(
     return 0
 
 
-def _restore(training: Training, path: Path) -> None:
+def _restore(training: Training, path: Path, batches: Batches) -> None:
     content = load_checkpoint(path)
     if "training" not in content:
         raise UserError(f"{path} holds a model and no training to go on with: resume from last.pt.")
@@ -219,4 +220,8 @@ def _restore(training: Training, path: Path) -> None:
             f"{path} is of another model or optimizer than these settings make; resume with the "
             f"run's own settings ({str(error).splitlines()[0][:200]})."
         ) from error
+    size = batches.order.batch_size
+    before = min(content["config"]["batch_size"], len(batches.order.rows))
+    if size != before:
+        training.change_batch_size(before, size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)

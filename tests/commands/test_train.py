@@ -212,6 +212,15 @@ def test_resume_with_more_epochs_goes_on(train):
     assert [row["epoch"] for row in metrics("runs/a")] == ["1", "2"]
 
 
+def test_resume_with_another_batch_size_counts_in_the_new_one(train, monkeypatch, capsys):
+    monkeypatch.setattr(Training, "advance", StopAt(0))
+    train("run_dir=runs/a", "batch_size=8", code=143)
+    monkeypatch.undo_once()
+    assert cli.main(["train", "resume=runs/a", "batch_size=4"]) == 0
+    assert "epoch 1, batch 3." in capsys.readouterr().out  # a batch of 8 faces is two of 4
+    assert [row["step"] for row in metrics("runs/a")] == ["3", "6"]
+
+
 def test_resume_auto_without_an_unfinished_run_starts_anew(train, tmp_path):
     train("epochs=1")
     train("epochs=1", "resume=auto")
