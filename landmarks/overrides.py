@@ -105,25 +105,26 @@ def resume_run(arguments: list[str]) -> list[str]:
 
     Hydra makes a new folder for every start; a resumed run must go on in its own, with the
     settings it was started with. Overrides given beside `resume` win over the saved ones.
-    `resume=auto` takes the newest run that is not finished, and starts afresh where there is none.
+    `resume=auto` takes the newest run that is not finished, and starts afresh where there is none,
+    from `init` if that is given: one command then starts a run and goes on with it.
 
     Raises:
-        UserError: if PATH holds no checkpoint to resume from, or `init` is given beside it.
+        UserError: if PATH holds no checkpoint to resume from, or `init` is given beside PATH.
     """
     given = {word.split("=", 1)[0]: word for word in _overrides(arguments)}
     wanted = given.get("resume", "resume=null").split("=", 1)[1]
     if wanted in ("null", ""):
         return arguments
-    if given.get("init", "init=null") not in ("init=null", "init="):
-        raise UserError(
-            f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
-            f"run: give one of the two."
-        )
     if wanted == "auto":
         checkpoint = newest_checkpoint("last.pt", unfinished=True)
         if checkpoint is None:
             log.warning("resume=auto: no unfinished run in runs/; starting a new one.")
             return [word for word in arguments if word != given["resume"]]
+    elif given.get("init", "init=null") not in ("init=null", "init="):
+        raise UserError(
+            f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
+            f"run: give one of the two."
+        )
     else:
         checkpoint = find_checkpoint(Path(wanted), "last.pt")
     saved_file = checkpoint.parent / ".hydra" / "overrides.yaml"

@@ -278,6 +278,16 @@ def test_a_run_that_started_from_another_resumes_without_it(train):
     assert content["training"]["epoch"] == 2 and content["config"]["init"] == "old"
 
 
+def test_one_command_starts_a_run_from_another_and_goes_on_with_it(train):
+    train("run_dir=old", "model.weights=none")
+    train("init=old", "resume=auto")
+    (new,) = Path("runs").iterdir()
+    (new / "finished.json").unlink()
+    train("init=old", "resume=auto", "epochs=2")
+    assert list(Path("runs").iterdir()) == [new]
+    assert load_checkpoint(new / "last.pt")["training"]["epoch"] == 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -285,7 +295,7 @@ def test_a_run_that_started_from_another_resumes_without_it(train):
         (["init=stray.pt"], "is damaged or not a checkpoint"),
         (["init=bare.pt"], "holds no model of this program"),
         (["init=foreign.pt"], "nothing of its backbone fits"),
-        (["init=foreign.pt", "resume=auto"], "give one of the two"),
+        (["init=foreign.pt", "resume=runs/old"], "give one of the two"),
     ],
 )
 def test_what_cannot_start_a_run_is_one_sentence(overrides, sentence, train, tmp_path, capsys):
