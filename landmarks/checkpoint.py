@@ -7,7 +7,7 @@ import torch
 
 from landmarks.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -47,7 +47,19 @@ def load_checkpoint(path: Path) -> dict:
         )
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer landmarks; update this one.")
+    if content["format"] < 2:
+        _update(content)
     return content
+
+
+def _update(content: dict) -> None:
+    """Count a regression's offsets, in halves of the input's side until format 2, in sixteenths."""
+    training = content.get("training", {})
+    average = training.get("ema", {}).get("weights")
+    for weights in (content.get("weights"), training.get("model"), average):
+        for key in ("weight", "bias", "modes", "rest_scale"):
+            if weights and f"head.offsets.{key}" in weights:
+                weights[f"head.offsets.{key}"] = weights[f"head.offsets.{key}"] * 8
 
 
 def random_state() -> dict:

@@ -7,6 +7,9 @@ from torch.nn import functional
 from landmarks.losses import Elementwise, masked_mean
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
+# Offsets of 1 a side of the input. Features are positive, so a step of Adam moves an output by the
+# sum of hundreds of them times the rate: in units of half the side that was 20 pixels of 96.
+UNITS = 16
 
 
 class BasisOffsets(nn.Module):
@@ -47,8 +50,8 @@ class BasisOffsets(nn.Module):
 class RegressionHead(nn.Module):
     """Average the last feature map and predict every point's offset from a start shape.
 
-    The offset is predicted in units of half the input's side and the loss is taken in input
-    pixels: Wing's and smooth L1's constants are pixels.
+    The offset is predicted in units of a sixteenth of the input's side and the loss is taken in
+    input pixels: Wing's and smooth L1's constants are pixels.
 
     Args:
         channels: of the last feature map.
@@ -71,7 +74,7 @@ class RegressionHead(nn.Module):
     ):
         super().__init__()
         self.elementwise = elementwise
-        self.scale = size / 2
+        self.scale = size / UNITS
         if components is None:
             self.offsets = nn.Linear(channels, 2 * num_points)
             nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
