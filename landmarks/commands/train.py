@@ -14,20 +14,18 @@ from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
 from landmarks.commands.pictures import draw_validation
+from landmarks.commands.start import restore, settle_start
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
-from landmarks.data.loader import Batches
 from landmarks.ema import Ema
 from landmarks.engine import fit
-from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
-from landmarks.models.tuning import refuse_untrained
 from landmarks.models.warmstart import take_weights
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
 from landmarks.runlog import RunLog
-from landmarks.runs import FINISHED, find_checkpoint
+from landmarks.runs import FINISHED
 from landmarks.settings import (
     Count,
     Duration,
@@ -86,13 +84,7 @@ def train(
     run = Path(run_dir)
     (run / FINISHED).unlink(missing_ok=True)
     runlog = RunLog(run, tensorboard)
-    origin = find_checkpoint(Path(init)) if init and not resume else None
-    if init:
-        if model.get("weights", "none") != "none":
-            log.info("model.weights=%s is not looked for: init= fills the model.", model["weights"])
-        model = {key: "none" if key == "weights" else model[key] for key in model}
-    elif model.get("weights") == "none":
-        refuse_untrained(model)
+    model, origin = settle_start(model, init, resume)
     torch.manual_seed(seed)
     compiled = cache_root("compiled", data.get("cache_dir"))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
@@ -145,7 +137,7 @@ def train(
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
     if resume:
-        _restore(training, Path(resume), inputs.training)
+        restore(training, Path(resume), inputs.training)
         if limit is None:
             training.total_steps = budget.first_guess
     log.info(
@@ -207,21 +199,3 @@ def train(
         *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
     )
     return 0
-
-
-def _restore(training: Training, path: Path, batches: Batches) -> None:
-    content = load_checkpoint(path)
-    if "training" not in content:
-        raise UserError(f"{path} holds a model and no training to go on with: resume from last.pt.")
-    try:
-        training.load_state_dict(content["training"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"{path} is of another model or optimizer than these settings make; resume with the "
-            f"run's own settings ({str(error).splitlines()[0][:200]})."
-        ) from error
-    size = batches.order.batch_size
-    before = min(content["config"]["batch_size"], len(batches.order.rows))
-    if size != before:
-        training.change_batch_size(before, size, len(batches))
-    log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)

@@ -23,7 +23,7 @@ CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 # torchvision's own published DenseNet and detector files are older than its code.
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 OLD_DETECTOR = re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d|rpn\.head\.conv)\.(weight|bias)$")
-PUBLISHED = ("imagenet", "coco")
+PUBLISHED = {"imagenet": None, "coco": "keypointrcnn_resnet50_fpn"}  # of which network; any
 PATIENCE = 4  # seconds to wait for the download server's first answer
 
 
@@ -45,14 +45,33 @@ def load_weights(
     Raises:
         UserError: if the weights cannot be downloaded or read, or do not fit.
     """
-    if weights == "none":
+    path = find_weights(name, weights)
+    if path is None:
         return  # a random start, or a checkpoint fills them: the caller says which
-    if weights in PUBLISHED:
-        path, least = _published(name), 1.0
-    else:
-        path, least = Path(weights), 0.0 if partial else 0.5
-        path = path / "best.pt" if path.is_dir() else path
+    least = 1.0 if weights in PUBLISHED else 0.0 if partial else 0.5
     _fill(backbone, name, path, least, whole)
+
+
+def find_weights(name: str | None, weights: str | Path) -> Path | None:
+    """Return the file of weights, downloaded if it is published and not there; None for "none".
+
+    Args:
+        name: of torchvision's network, which "imagenet" needs.
+        weights: as in `load_weights`.
+
+    Raises:
+        UserError: if there is no such file, or it cannot be downloaded.
+    """
+    if weights == "none":
+        return None
+    if weights in PUBLISHED:
+        path = _published(PUBLISHED[weights] or name)
+    else:
+        path = Path(weights)
+        path = path / "best.pt" if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"model.weights={path}: there is no such file.")
+    return path
 
 
 def _published(name: str) -> Path:
@@ -128,15 +147,13 @@ def _read(path: Path, whole: bool) -> dict[str, Tensor]:
     """Return the tensors of a file by torchvision's names, as far as they can be told.
 
     Raises:
-        UserError: if there is no such file, or no dictionary of tensors in it.
+        UserError: if there is no dictionary of tensors in it.
     """
     try:
         if path.suffix == ".safetensors":
             found = _read_safetensors(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"model.weights={path}: there is no such file.") from error
     except UserError:
         raise
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own

@@ -1,0 +1,67 @@
+"""What training starts from: chance, published weights, another run, or its own last checkpoint."""
+
+import logging
+from pathlib import Path
+
+from landmarks.checkpoint import load_checkpoint
+from landmarks.data.loader import Batches
+from landmarks.errors import UserError
+from landmarks.models.tuning import refuse_untrained
+from landmarks.models.weights import find_weights
+from landmarks.runs import find_checkpoint
+from landmarks.training import Training
+
+log = logging.getLogger(__name__)
+
+
+def settle_start(model: dict, init: str | None, resume: str | None) -> tuple[dict, Path | None]:
+    """Return the model's settings, and the checkpoint its weights are taken from, if any.
+
+    Weights that cannot be had are said here, before the data are read, which can take minutes.
+
+    Args:
+        model: its settings.
+        init: a run or file to take weights from.
+        resume: a checkpoint that will fill the model; then nothing else has to.
+
+    Raises:
+        UserError: if what the settings start from is not there.
+    """
+    wanted = model.get("weights", "none")
+    if init:
+        if wanted != "none":
+            log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
+        model = {key: "none" if key == "weights" else model[key] for key in model}
+        return model, None if resume else find_checkpoint(Path(init))
+    if wanted == "none":
+        refuse_untrained(model)
+    find_weights(model.get("backbone"), wanted)
+    return model, None
+
+
+def restore(training: Training, path: Path, batches: Batches) -> None:
+    """Go on from a checkpoint of the same run.
+
+    Args:
+        training: as its settings build it; changed in place.
+        path: a last.pt.
+        batches: of training; there may be other ones an epoch than before.
+
+    Raises:
+        UserError: if the checkpoint holds no training, or one of other settings.
+    """
+    content = load_checkpoint(path)
+    if "training" not in content:
+        raise UserError(f"{path} holds a model and no training to go on with: resume from last.pt.")
+    try:
+        training.load_state_dict(content["training"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path} is of another model or optimizer than these settings make; resume with the "
+            f"run's own settings ({str(error).splitlines()[0][:200]})."
+        ) from error
+    size = batches.order.batch_size
+    before = min(content["config"]["batch_size"], len(batches.order.rows))
+    if size != before:
+        training.change_batch_size(before, size, len(batches))
+    log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
