@@ -89,7 +89,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from landmarks.overrides import check_config, explain, flags_first, resume_run
-    from landmarks.runs import remove_if_empty
+    from landmarks.runs import KeptSettings, remove_if_empty
 
     def suffix(name: str | None) -> str:
         # A name ends a folder's name; it must not become a path.
@@ -99,6 +99,7 @@ def _run(command: str, arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     outcome: list = []
     started: list = []
+    old_settings = KeptSettings(None)
 
     def task(config: DictConfig) -> None:
         run_dir = HydraConfig.get().runtime.output_dir
@@ -111,6 +112,7 @@ def _run(command: str, arguments: list[str]) -> int:
             outcome.append(function(**{**settings, "run_dir": run_dir}))
         except UserError as error:
             remove_if_empty(Path(run_dir))
+            old_settings.restore()
             # A sweep's launcher must see the failure; a single run ends with the sentence alone.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
@@ -118,7 +120,8 @@ def _run(command: str, arguments: list[str]) -> int:
 
     try:
         if command == "train":
-            arguments = resume_run(arguments)
+            arguments, resumed = resume_run(arguments)
+            old_settings = KeptSettings(resumed)
         sys.argv = [sys.argv[0], *flags_first(arguments)]
         hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=command)(
             task

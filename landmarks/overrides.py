@@ -56,7 +56,7 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             f"There is no {group}={choice}.{did_you_mean(choice, options)} "
             f"The choices are {', '.join(options)}."
         )
-    known = _known_keys(command)
+    known = _known_keys(command, arguments)
     for override in OverridesParser.create().parse_overrides(_overrides(arguments)):
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
@@ -81,13 +81,15 @@ def _overrides(arguments: list[str]) -> list[str]:
     return [word for word in arguments if "=" in word and not word.startswith("-")]
 
 
-def _known_keys(command: str) -> set[str]:
+def _known_keys(command: str, arguments: list[str]) -> set[str]:
     GlobalHydra.instance().clear()
     with initialize_config_module("landmarks.configs", version_base="1.3"):
-        config = compose(command)
         chosen = compose(command, return_hydra_config=True).hydra.runtime.choices
-    # The groups that the command's own defaults choose from; others belong to other commands.
-    groups = {group for group in chosen if not group.startswith("hydra")}
+        # The groups that the command's own defaults choose from; others belong to other commands.
+        groups = {group for group in chosen if not group.startswith("hydra")}
+        # What there is to set depends on what was chosen. A sweep's keys are those of its first.
+        choices = [word.split(",")[0] for word in arguments if word.split("=", 1)[0] in groups]
+        config = compose(command, overrides=choices)
     return groups | _flatten(OmegaConf.to_container(config, resolve=False), "")
 
 
@@ -100,8 +102,8 @@ def _flatten(node: dict, prefix: str) -> set[str]:
     return keys
 
 
-def resume_run(arguments: list[str]) -> list[str]:
-    """Turn `resume=auto` or `resume=PATH` into the old run's own overrides and run folder.
+def resume_run(arguments: list[str]) -> tuple[list[str], Path | None]:
+    """Turn `resume=auto` or `resume=PATH` into the old run's own overrides, and its folder.
 
     Hydra makes a new folder for every start; a resumed run must go on in its own, with the
     settings it was started with. Overrides given beside `resume` win over the saved ones.
@@ -114,12 +116,12 @@ def resume_run(arguments: list[str]) -> list[str]:
     given = {word.split("=", 1)[0]: word for word in _overrides(arguments)}
     wanted = given.get("resume", "resume=null").split("=", 1)[1]
     if wanted in ("null", ""):
-        return arguments
+        return arguments, None
     if wanted == "auto":
         checkpoint = newest_checkpoint("last.pt", unfinished=True)
         if checkpoint is None:
             log.warning("resume=auto: no unfinished run in runs/; starting a new one.")
-            return [word for word in arguments if word != given["resume"]]
+            return [word for word in arguments if word != given["resume"]], None
     elif given.get("init", "init=null") not in ("init=null", "init="):
         raise UserError(
             f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
@@ -137,7 +139,7 @@ def resume_run(arguments: list[str]) -> list[str]:
     kept = [word for key, word in saved.items() if key not in {*given, "resume", "run_dir"}]
     others = [word for word in arguments if word != given["resume"]]
     place = [_quote("resume", checkpoint.resolve()), _quote("run_dir", checkpoint.parent.resolve())]
-    return [*kept, *others, *place]
+    return [*kept, *others, *place], checkpoint.parent
 
 
 def _quote(key: str, value: Path) -> str:

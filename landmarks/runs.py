@@ -44,3 +44,29 @@ def remove_if_empty(run: Path) -> None:
     worthless = (".hydra", "split.npz")
     if all(path.name in worthless or path.suffix == ".log" for path in run.iterdir()):
         shutil.rmtree(run, ignore_errors=True)
+
+
+class KeptSettings:
+    """The settings of a run that is taken up again, for where it turns out that it cannot be.
+
+    Hydra writes the new ones to the run's folder before anything is checked.
+
+    Args:
+        run: its folder; None: there is no such run.
+    """
+
+    def __init__(self, run: Path | None):
+        files = sorted(run.glob(".hydra/*.yaml")) if run else []
+        self._content = {path: path.read_bytes() for path in files}
+        self._checkpoint = run / "last.pt" if run else None
+        self._written = self._when()
+
+    def restore(self) -> None:
+        """Write them back, if the run has not gone on since."""
+        if self._when() == self._written:
+            for path, content in self._content.items():
+                path.write_bytes(content)
+
+    def _when(self) -> int | None:
+        is_there = self._checkpoint is not None and self._checkpoint.is_file()
+        return self._checkpoint.stat().st_mtime_ns if is_there else None

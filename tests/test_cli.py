@@ -84,6 +84,12 @@ def test_wrong_settings_are_refused_before_anything_starts(override, here, capsy
     assert not list(here.glob("runs/*"))
 
 
+def test_a_mistake_is_found_beside_choices_with_settings_of_their_own(here, capsys):
+    chosen = ["data=synthetic", "data.train=8", "loss=wing", "loss.w=5", "model=unet_resnet18"]
+    assert cli.main(["train", *chosen, "model.stride=2", "epoch=5"]) == 2
+    assert "no setting 'epoch'. Did you mean 'epochs'?" in capsys.readouterr().err
+
+
 def test_missing_data_names_both_ways_on(here, capsys):
     assert cli.main(["train"]) == 1
     error = capsys.readouterr().err

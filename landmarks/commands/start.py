@@ -14,7 +14,9 @@ from landmarks.training import Training
 log = logging.getLogger(__name__)
 
 
-def settle_start(model: dict, init: str | None, resume: str | None) -> tuple[dict, Path | None]:
+def settle_start(
+    model: dict, init: str | None, resume: str | None, is_data_there: bool
+) -> tuple[dict, Path | None]:
     """Return the model's settings, and the checkpoint its weights are taken from, if any.
 
     Weights that cannot be had are said here, before the data are read, which can take minutes.
@@ -23,19 +25,23 @@ def settle_start(model: dict, init: str | None, resume: str | None) -> tuple[dic
         model: its settings.
         init: a run or file to take weights from.
         resume: a checkpoint that will fill the model; then nothing else has to.
+        is_data_there: weights are only looked for where there is something to learn.
 
     Raises:
         UserError: if what the settings start from is not there.
     """
     wanted = model.get("weights", "none")
-    if init:
+    blank = {key: "none" if key == "weights" else model[key] for key in model}
+    if init and not resume:
         if wanted != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
-        model = {key: "none" if key == "weights" else model[key] for key in model}
-        return model, None if resume else find_checkpoint(Path(init))
+        return blank, find_checkpoint(Path(init))
+    if init or (resume and model.get("freeze") != "auto"):  # which weights decide
+        return blank, None
     if wanted == "none":
         refuse_untrained(model)
-    find_weights(model.get("backbone"), wanted)
+    if is_data_there:  # else the sentence about that comes first
+        find_weights(model.get("backbone"), wanted)
     return model, None
 
 

@@ -82,9 +82,9 @@ def train(
     settings = {key: value for key, value in locals().items() if key not in ("resume", "run_dir")}
     started = time.monotonic()
     run = Path(run_dir)
-    (run / FINISHED).unlink(missing_ok=True)
     runlog = RunLog(run, tensorboard)
-    model, origin = settle_start(model, init, resume)
+    is_data_there = Path(data.get("root") or ".").is_dir()
+    model, origin = settle_start(model, init, resume, is_data_there)
     torch.manual_seed(seed)
     compiled = cache_root("compiled", data.get("cache_dir"))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
@@ -140,11 +140,16 @@ def train(
         restore(training, Path(resume), inputs.training)
         if limit is None:
             training.total_steps = budget.first_guess
+    (run / FINISHED).unlink(missing_ok=True)
     log.info(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, *counts, faces.num_points, named.name),
     )
-    weights = f"{init}'s" if init else model.get("weights", "none").replace("none", "random")
+    weights = (
+        f"{resume or init}'s"
+        if resume or init
+        else model.get("weights", "none").replace("none", "random")
+    )
     log.info(
         "%s from %s weights on %s, amp %s, %s. Run: %s",
         *(describe_model(model), weights, where, precision.name, inputs.reading, run),

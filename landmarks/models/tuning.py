@@ -98,7 +98,7 @@ def refuse_untrained(node: dict) -> None:
     Raises:
         UserError: if it freezes its backbone or the statistics of its norms.
     """
-    for name, moving in (("freeze", ("none",)), ("norm", ("batch", "group"))):
+    for name, moving in (("freeze", ("none", "auto", False)), ("norm", ("batch", "group"))):
         if node.get(name, moving[0]) not in moving:
             raise UserError(
                 f"model.{name}={node[name]} keeps what a backbone has learnt, and with "

@@ -245,6 +245,23 @@ def test_resume_with_another_model_is_refused(train, capsys):
     assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
 
 
+def test_a_refused_resume_leaves_the_run_as_it_was(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    settings = Path("runs/a/.hydra/overrides.yaml").read_bytes()
+    for wrong in ("model=resnet34", "model.backbone=resnet81"):
+        assert cli.main(["train", "resume=runs/a", wrong, "epochs=2"]) in (1, 2)
+        assert Path("runs/a/.hydra/overrides.yaml").read_bytes() == settings
+        assert Path("runs/a/finished.json").is_file()
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+
+
+def test_resume_needs_no_weights_but_its_own(train):
+    train("run_dir=first", "epochs=1")
+    train("run_dir=runs/a", "epochs=1", "model.weights=first")
+    Path("first/best.pt").unlink()
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+
+
 def test_resume_keeps_the_split_and_refuses_changed_data(train, capsys):
     made = train("run_dir=runs/a", "epochs=1", "split.by=random")
     labels = made.root / "train/landmarks.csv"

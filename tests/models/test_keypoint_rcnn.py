@@ -199,6 +199,7 @@ def test_published_weights_are_taken_as_torchvision_does(tmp_path, monkeypatch, 
 def test_a_run_of_ours_gives_all_but_the_last_layer(model, tmp_path, monkeypatch, caplog):
     state = {"weights": model.state_dict()}
     monkeypatch.setattr(weights.torch, "load", lambda *_, **__: state)
+    (tmp_path / "best.pt").touch()
     with caplog.at_level(logging.INFO):
         again = keypoint_rcnn(weights=str(tmp_path / "best.pt"), **{**FEW, "num_points": 7})
     assert ", 0 missing, " in caplog.text

@@ -151,4 +151,4 @@ def test_regression_converts_normalised_offsets_to_pixels():
     large.load_state_dict(small.state_dict())
     moved_small = small.decode(features)[0] - small.start
     moved_large = large.decode(features)[0] - large.start
-    np.testing.assert_allclose(2 * moved_small.detach(), moved_large.detach(), rtol=1e-6)
+    np.testing.assert_allclose(2 * moved_small.detach(), moved_large.detach(), rtol=1e-5)

@@ -248,3 +248,5 @@ def test_keeping_what_random_weights_know_is_refused(node):
     with pytest.raises(UserError, match="it has learnt nothing"):
         refuse_untrained(node)
     refuse_untrained({"freeze": "none", "norm": "group"})
+    for moving in ("auto", False):  # keypoint_rcnn's
+        refuse_untrained({"freeze": moving})
