@@ -64,6 +64,7 @@ class RunLog:
         if self.writer is not None:
             grid = np.hstack(tiles)[:, :, ::-1].copy()
             self.writer.add_image("faces", grid, dataformats="HWC")
+            self.writer.flush()
 
     def draw_heatmaps(self, strips: list[np.ndarray]) -> None:
         """Write heatmaps.png: one strip of `draw_heatmaps` below the other."""
@@ -71,6 +72,7 @@ class RunLog:
         if self.writer is not None:
             grid = np.vstack(strips)[:, :, ::-1].copy()
             self.writer.add_image("heatmaps", grid, dataformats="HWC")
+            self.writer.flush()
 
     def warn_of_empty_maps(self, row: dict, progress: float) -> None:
         """Say once that the heatmaps of a row of the history have collapsed to zero.
