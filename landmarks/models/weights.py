@@ -56,7 +56,7 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
     """Return the file of weights, downloaded if it is published and not there; None for "none".
 
     Args:
-        name: of torchvision's network, which "imagenet" needs.
+        name: of torchvision's network; None: the one detector there is.
         weights: as in `load_weights`.
 
     Raises:
@@ -65,7 +65,7 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
     if weights == "none":
         return None
     if weights in PUBLISHED:
-        path = _published(PUBLISHED[weights] or name)
+        path = _published(PUBLISHED[weights] or name or PUBLISHED["coco"])
     else:
         path = Path(weights)
         path = path / "best.pt" if path.is_dir() else path
