@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from landmarks.errors import UserError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -47,19 +48,27 @@ def load_checkpoint(path: Path) -> dict:
         )
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer landmarks; update this one.")
-    if content["format"] < 2:
+    if content["format"] < FORMAT:
         _update(content)
     return content
 
 
 def _update(content: dict) -> None:
-    """Count a regression's offsets, in halves of the input's side until format 2, in sixteenths."""
-    training = content.get("training", {})
-    average = training.get("ema", {}).get("weights")
-    for weights in (content.get("weights"), training.get("model"), average):
-        for key in ("weight", "bias", "modes", "rest_scale"):
-            if weights and f"head.offsets.{key}" in weights:
-                weights[f"head.offsets.{key}"] = weights[f"head.offsets.{key}"] * 8
+    """Turn an older regression head into one of today that predicts the same.
+
+    Until format 1 it counted in halves of the input's side, not sixteenths; until format 2 it saw
+    averages of the features alone, so that what it sees now of their places counts for nothing.
+    An optimizer's memory of such a head says nothing of this one, and is dropped.
+    """
+    weights = content.get("weights", {})
+    for name in [name for name in weights if name.startswith("head.offsets.")]:
+        content.pop("training", None)
+        value, key = weights[name], name.removeprefix("head.offsets.")
+        if content["format"] < 2 and key in ("weight", "bias", "modes", "rest_scale"):
+            value = 8 * value
+        if key.endswith("weight"):
+            value = functional.pad(value, (0, 2 * value.shape[1]))
+        weights[name] = value
 
 
 def random_state() -> dict:

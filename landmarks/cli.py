@@ -88,7 +88,14 @@ def _run(command: str, arguments: list[str]) -> int:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from landmarks.overrides import check_config, explain, flags_first, resume_run
+    from landmarks.overrides import (
+        check_config,
+        explain,
+        flags_first,
+        refuse_flag,
+        refuse_idle,
+        resume_run,
+    )
     from landmarks.runs import KeptSettings, remove_if_empty
 
     def suffix(name: str | None) -> str:
@@ -108,6 +115,7 @@ def _run(command: str, arguments: list[str]) -> int:
         try:
             function = getattr(importlib.import_module(f"landmarks.commands.{command}"), command)
             settings = check_config(function, config)
+            refuse_idle(config, list(HydraConfig.get().overrides.task))
             code = 1
             outcome.append(function(**{**settings, "run_dir": run_dir}))
         except UserError as error:
@@ -118,7 +126,10 @@ def _run(command: str, arguments: list[str]) -> int:
                 raise
             outcome.append(_fail(str(error), code))
 
+    wrong = 2
     try:
+        refuse_flag(command, arguments)
+        wrong = 1
         if command == "train":
             arguments, resumed = resume_run(arguments)
             old_settings = KeptSettings(resumed)
@@ -127,7 +138,7 @@ def _run(command: str, arguments: list[str]) -> int:
             task
         )()
     except UserError as error:
-        return _fail(str(error), 1)
+        return _fail(str(error), wrong)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(explain(error, command, arguments))
     except OSError as error:

@@ -19,6 +19,28 @@ from landmarks.runs import find_checkpoint, newest_checkpoint
 from landmarks.settings import check_arguments
 
 log = logging.getLogger(__name__)
+NEEDS = {  # settings that count only where another one has this value
+    "box_margin": ("crop", "box"),
+    "box_from": ("crop", "box"),
+    "split.file": ("split.by", "groups"),
+    "split.column": ("split.by", "groups"),
+    "model.components": ("model.basis", "pca"),
+}
+
+
+def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
+    """Refuse an override that would change nothing, such as split.file without split.by=groups.
+
+    Raises:
+        UserError: naming the setting that has to be given beside it.
+    """
+    for word in overrides:
+        key = word.split("=", 1)[0]
+        needed, value = NEEDS.get(key, (None, None))
+        if needed and OmegaConf.select(config, needed) != value:
+            raise UserError(
+                f"{word} changes nothing without {needed}={value}: add that, or leave it out."
+            )
 
 
 def check_config(function: Callable, config: DictConfig) -> dict:
@@ -61,12 +83,24 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
-        last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
-        near = None if key in last else nearest(key, known)
-        near = near or last.get(nearest(key.rpartition(".")[2], last))
+        near = _nearest_key(key, known)
         hint = f" Did you mean '{near}'?" if near else ""
         return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
     return " ".join(str(error).split())
+
+
+def refuse_flag(command: str, arguments: list[str]) -> None:
+    """Refuse a setting that is written as an option, --epochs 3, before Hydra's parser does.
+
+    Raises:
+        UserError: that shows how settings are written.
+    """
+    for word, following in zip(arguments, [*arguments[1:], "VALUE"], strict=True):
+        key, equals, value = word.removeprefix("--").partition("=")
+        key = key.replace("-", "_")
+        if word.startswith("--") and key in _known_keys(command, []):
+            value = value if equals else following
+            raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -79,6 +113,20 @@ def flags_first(arguments: list[str]) -> list[str]:
 
 def _overrides(arguments: list[str]) -> list[str]:
     return [word for word in arguments if "=" in word and not word.startswith("-")]
+
+
+def _nearest_key(key: str, known: set[str]) -> str | None:
+    """Return the known setting that `key` was probably meant to be, if there is one."""
+    group, _, leaf = key.rpartition(".")
+    leaves = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
+    if leaf in leaves:  # in the wrong group, or in none
+        return leaves[leaf]
+    if group not in known:
+        return nearest(key, known) or leaves.get(nearest(leaf, leaves))
+    # The rest of the name alone: a group's own keys all look alike.
+    within = [name.removeprefix(f"{group}.") for name in known if name.startswith(f"{group}.")]
+    near = nearest(leaf, within)
+    return near and f"{group}.{near}"
 
 
 def _known_keys(command: str, arguments: list[str]) -> set[str]:

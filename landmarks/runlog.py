@@ -88,7 +88,8 @@ class RunLog:
         self.warned = True
         log.warning(
             "The heatmaps have collapsed to zero: after %.0f %% of training the maxima of labelled "
-            "points' maps are %.3f in the mean, not near 1; if it stays so, start anew with a "
-            "higher model.sigma or model.weight, a lower optimizer.lr, or loss=adaptive_wing.",
+            "points' maps are %.3f in the mean, not near 1; %s with a higher model.sigma or "
+            "model.weight, a lower optimizer.lr, or loss=adaptive_wing.",
             *(100 * progress, row["val_confidence"]),
+            "if it stays so, start anew" if progress < 1 else "train for longer, or anew",
         )

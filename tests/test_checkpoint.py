@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from landmarks import checkpoint
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.errors import UserError
-from landmarks.models.heads import RegressionHead
+from landmarks.models.heads import BasisOffsets, RegressionHead
 
 CONTENT = {"config": {"a": 1}, "weights": {"w": torch.arange(3.0)}}
 
@@ -33,22 +34,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("basis", [False, True])
-def test_a_regression_of_format_1_predicts_what_it_did(basis, tmp_path):
-    start = torch.full((3, 2), 20.0)
-    head = RegressionHead(4, 3, 32, start=start, components=2 if basis else None)
-    shapes = {"modes": torch.randn(2, 6), "rest_scale": torch.tensor(0.5)} if basis else {}
-    weights = {**{k: torch.randn_like(v) for k, v in head.offsets.state_dict().items()}, **shapes}
-    head.offsets.load_state_dict(weights)
-    features = [torch.rand(2, 4, 1, 1)]
-    in_halves = 32 / 2 * head.offsets(features[0].flatten(1)).unflatten(1, (-1, 2)) + start
-    old = {f"head.{key}": value for key, value in head.state_dict().items()}
-    training = {"model": dict(old), "ema": {"weights": dict(old)}}
-    content = {"format": 1, "config": {}, "weights": old, "training": training}
-    torch.save(content, tmp_path / "a.pt")
+@pytest.mark.parametrize(("version", "units"), [(1, 2), (2, 16)])
+def test_a_regression_of_an_older_format_predicts_what_it_did(basis, version, units, tmp_path):
+    """It pooled averages alone, and counted in other parts of the input's side."""
+    start, channels = torch.full((3, 2), 20.0), 4
+    offsets = BasisOffsets(channels, 3, 2, 1.0) if basis else nn.Linear(channels, 6)
+    filled = {name: torch.randn_like(value) for name, value in offsets.state_dict().items()}
+    offsets.load_state_dict(filled)
+    features = torch.rand(2, channels, 2, 3)
+    expected = start + 32 / units * offsets(features.mean((2, 3))).unflatten(1, (-1, 2))
+    old = {f"head.offsets.{name}": value for name, value in filled.items()}
+    content = {"format": version, "config": {}, "weights": {**old, "head.start": start}}
+    torch.save({**content, "training": {"step": 1}}, tmp_path / "a.pt")
     back = load_checkpoint(tmp_path / "a.pt")
-    for kept in (back["weights"], back["training"]["model"], back["training"]["ema"]["weights"]):
-        head.load_state_dict({key.removeprefix("head."): value for key, value in kept.items()})
-        torch.testing.assert_close(head.decode(features)[0], in_halves)
+    assert "training" not in back
+    head = RegressionHead(channels, 3, 32, components=2 if basis else None)
+    head.load_state_dict({k.removeprefix("head."): v for k, v in back["weights"].items()})
+    torch.testing.assert_close(head.decode([features])[0], expected)
+
+
+def test_the_training_of_other_models_is_kept(tmp_path):
+    content = {"format": 1, **CONTENT, "training": {"step": 1}}
+    torch.save(content, tmp_path / "a.pt")
+    assert load_checkpoint(tmp_path / "a.pt")["training"] == {"step": 1}
 
 
 def test_newer_format_is_refused(tmp_path):

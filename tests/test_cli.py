@@ -70,6 +70,14 @@ REFUSED = {
     "amp=fp15": "Did you mean 'fp16'?",
     "crop=leterbox": "Did you mean 'letterbox'?",
     "data.on_error=ignore": "data.on_error takes stop or skip",
+    "split.file=people.csv": "split.file=people.csv changes nothing without split.by=groups",
+    "model.components=10": "changes nothing without model.basis=pca: add that, or leave it out",
+    "box_margin=0.5": "changes nothing without crop=box",
+    "--epochs=3": "settings are written without dashes, epochs=3",
+    "--batch-size=8": "settings are written without dashes, batch_size=8",
+    "model.decodr=dark": "There is no setting 'model.decodr'. `landmarks",
+    "model.weight=none": "Did you mean 'model.weights'?",
+    "modle.weights=none": "Did you mean 'model.weights'?",
     "name=a=b": "cannot be read as setting=value",
     "split.share=1.5": "split.share takes a number between 0 and 1",
 }
@@ -88,6 +96,11 @@ def test_a_mistake_is_found_beside_choices_with_settings_of_their_own(here, caps
     chosen = ["data=synthetic", "data.train=8", "loss=wing", "loss.w=5", "model=unet_resnet18"]
     assert cli.main(["train", *chosen, "model.stride=2", "epoch=5"]) == 2
     assert "no setting 'epoch'. Did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_an_option_with_its_value_behind_it_is_shown_as_a_setting(here, capsys):
+    assert cli.main(["train", "model=resnet18", "--epochs", "3"]) == 2
+    assert "--epochs: settings are written without dashes, epochs=3." in capsys.readouterr().err
 
 
 def test_missing_data_names_both_ways_on(here, capsys):

@@ -66,6 +66,11 @@ def predict(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
             f"{content['num_points'] - 1}: predict with a model of that layout."
         )
+    if faces.wanted is not None and faces.wanted.max() < content["num_points"] // 2:
+        log.warning(
+            "%s asks for no point above %d and the model has %d: was it trained on such data?",
+            *(faces.source, faces.wanted.max(), content["num_points"]),
+        )
     config = content["config"]
     faces, crop = frame_faces(faces, config["crop"], config.get("box_margin", 0.0))
     batches = Batches(

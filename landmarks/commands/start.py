@@ -8,7 +8,7 @@ from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.tuning import refuse_untrained
 from landmarks.models.weights import find_weights
-from landmarks.runs import find_checkpoint
+from landmarks.runs import FINISHED, find_checkpoint
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,10 @@ def restore(training: Training, path: Path, batches: Batches) -> None:
     """
     content = load_checkpoint(path)
     if "training" not in content:
-        raise UserError(f"{path} holds a model and no training to go on with: resume from last.pt.")
+        raise UserError(
+            f"{path} holds a model and no training to go on with: resume from a last.pt of this "
+            f"version, or start a new run from it with init={path}."
+        )
     try:
         training.load_state_dict(content["training"])
     except (KeyError, RuntimeError, ValueError) as error:
@@ -71,3 +74,7 @@ def restore(training: Training, path: Path, batches: Batches) -> None:
     if size != before:
         training.change_batch_size(before, size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
+    if (path.parent / FINISHED).is_file():
+        log.warning(
+            "That run was finished: it trains on only as far as epochs= or max_time= allow."
+        )

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from landmarks.losses import Elementwise, masked_mean
 
@@ -10,6 +9,27 @@ FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
 # Offsets of 1 a side of the input. Features are positive, so a step of Adam moves an output by the
 # sum of hundreds of them times the rate: in units of half the side that was 20 pixels of 96.
 UNITS = 16
+MOMENTS = 3  # a channel's average, and its averages weighted by x and y
+
+
+def pool_moments(features: Tensor) -> Tensor:
+    """Return (B, 3C): averages over all cells, then the same weighted by x and by y.
+
+    An average alone forgets where in the image a channel has answered, which is what a landmark's
+    offset depends on; a network has to learn a detour by the padding at its borders.
+
+    Args:
+        features: (B, C, H, W); x and y run from -2 at one edge of the image to 2 at the other.
+    """
+    height, width = features.shape[-2:]
+    y, x = (
+        (4 * torch.arange(n, dtype=features.dtype, device=features.device) + 2) / n - 2
+        for n in (height, width)
+    )
+    places = torch.stack(
+        [features.new_ones(height, width), x.expand(height, -1), y[:, None].expand(-1, width)]
+    )
+    return torch.einsum("bchw,mhw->bmc", features, places / (height * width)).flatten(1)
 
 
 class BasisOffsets(nn.Module):
@@ -48,7 +68,7 @@ class BasisOffsets(nn.Module):
 
 
 class RegressionHead(nn.Module):
-    """Average the last feature map and predict every point's offset from a start shape.
+    """Pool the last feature map and predict every point's offset from a start shape.
 
     The offset is predicted in units of a sixteenth of the input's side and the loss is taken in
     input pixels: Wing's and smooth L1's constants are pixels.
@@ -75,6 +95,7 @@ class RegressionHead(nn.Module):
         super().__init__()
         self.elementwise = elementwise
         self.scale = size / UNITS
+        channels = MOMENTS * channels
         if components is None:
             self.offsets = nn.Linear(channels, 2 * num_points)
             nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
@@ -90,10 +111,10 @@ class RegressionHead(nn.Module):
 
         Regression has no notion of how sure it is: the confidence is NaN.
         """
-        pooled = functional.adaptive_avg_pool2d(features[-1], 1).flatten(1)
-        with torch.autocast(pooled.device.type, enabled=False):
+        with torch.autocast(features[-1].device.type, enabled=False):
             # bfloat16 has 8 bits: half a pixel at 128. Points are float32 from here on.
-            offsets = self.offsets(pooled.float()).unflatten(1, (-1, 2))
+            pooled = pool_moments(features[-1].float())
+            offsets = self.offsets(pooled).unflatten(1, (-1, 2))
         points = self.start + self.scale * offsets
         return points, points.new_full(points.shape[:2], torch.nan)
 

@@ -160,6 +160,17 @@ def test_asked_for_points_the_model_does_not_have(made, capsys):
     assert "asks for point 5 and the model has points 0 to 4" in capsys.readouterr().err
 
 
+def test_few_points_asked_of_a_model_of_many_are_questioned(made, capsys):
+    predict()
+    assert "was it trained on such data?" not in capsys.readouterr().out
+    path = made.root / "test/test_points.csv"
+    header, *_ = path.read_text().splitlines()
+    rows = [f"{name}\t{json.dumps([1, 0])}" for name in made.test_names]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    predict(out="few")
+    assert "asks for no point above 1 and the model has 5" in capsys.readouterr().out
+
+
 def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
     (made.root / "test/images" / made.test_names[2]).write_bytes(b"\xff\xd8 cut off")
     out = predict(code=1)

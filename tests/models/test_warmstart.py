@@ -105,7 +105,7 @@ def test_another_number_of_points_leaves_the_head_and_its_start_as_built(caplog)
     assert not {name for name in names if name.startswith("head.")}
     for said in (
         "122 of 125 tensors: backbone.*, mean, std.",
-        "head.offsets.weight (10, 512), here (6, 512)",
+        "head.offsets.weight (10, 1536), here (6, 1536)",
         "head.start (5, 2), here (3, 2)",
         "Left as built: 3 tensors: head.*.",
     ):
@@ -264,7 +264,7 @@ def test_a_run_with_other_points_starts_from_it(train, contest, capsys):
     train("run_dir=old", "model.weights=none")
     other = contest(train=8, num_points=7, folder="other")
     train("run_dir=new", "init=old", root=other.root)
-    assert "head.offsets.weight (10, 512), here (14, 512)" in capsys.readouterr().out
+    assert "head.offsets.weight (10, 1536), here (14, 1536)" in capsys.readouterr().out
     assert load_checkpoint(Path("new/best.pt"))["num_points"] == 7
 
 

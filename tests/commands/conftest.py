@@ -1,0 +1,50 @@
+"""`landmarks train` with tiny settings, and what to ask of its runs."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from landmarks import cli
+from landmarks.checkpoint import load_checkpoint
+
+TINY = [
+    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=2"),
+    *("split.share=0.25", "amp=off", "device=cpu", "workers=0"),
+]
+
+
+class Train:
+    """Runs `landmarks train` on a small data set, and reads what its runs have left."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __call__(self, *overrides, code=0):
+        assert cli.main(["train", f"data.root={self.made.root}", *TINY, *overrides]) == code
+        return self.made
+
+    @staticmethod
+    def metrics(run):
+        with (Path(run) / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        return [{k: r[k] for k in ("epoch", "step", "lr", "train_loss", "val_mse")} for r in rows]
+
+    @staticmethod
+    def are_equal(first, second):
+        """Say whether two runs have ended with the same bits."""
+        first, second = (
+            load_checkpoint(Path(run) / "last.pt")["weights"] for run in (first, second)
+        )
+        assert first.keys() == second.keys()
+        return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture
+def train(contest, tmp_path, monkeypatch):
+    """Run `landmarks train` in a folder of its own; see `Train`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    return Train(contest(train=16))

@@ -1,0 +1,158 @@
+"""Runs that are taken up again: to the same bits, with other settings, or not at all."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from landmarks import cli
+from landmarks.checkpoint import load_checkpoint
+from landmarks.models.backbones import Backbone
+from landmarks.training import Training
+
+
+class StopAt:
+    """Sends SIGTERM to this process when the step `at` begins."""
+
+    original = Training.advance
+
+    def __init__(self, at):
+        self.at = at
+
+    def __get__(self, training, owner):
+        def call():
+            if training.step == self.at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return StopAt.original(training)
+
+        return call
+
+
+@pytest.fixture
+def monkeypatch(monkeypatch):
+    """monkeypatch that can take back its last change alone."""
+
+    def undo_once():
+        target, name, value = monkeypatch._setattr.pop()
+        setattr(target, name, value)
+
+    monkeypatch.undo_once = undo_once
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    "extra", [[], ["accumulate=2", "scheduler=plateau", "ema=0", "clip=1", "max_time=10m"]]
+)
+@pytest.mark.parametrize("stop_at", [1, 2, 5])
+def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeypatch, capsys):
+    train("run_dir=whole", *extra)
+    stops = StopAt(stop_at)
+    monkeypatch.setattr(Training, "advance", stops)
+    train("run_dir=runs/parts", *extra, code=143)
+    monkeypatch.undo_once()
+    saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
+    assert (saved["epoch"], saved["batch"]) != (0, 0) and saved["step"] == stop_at + 1
+    assert not Path("runs/parts/finished.json").exists()
+    assert "landmarks train resume=" in capsys.readouterr().out
+    assert cli.main(["train", "resume=auto"]) == 0
+    assert train.are_equal("whole", "runs/parts")
+    assert train.metrics("whole") == train.metrics("runs/parts")
+    first, second = (
+        load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
+    )
+    assert str(first["optimizer"]) == str(second["optimizer"])
+    assert Path("runs/parts/finished.json").exists()
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
+    train, stop_at, monkeypatch
+):
+    """Three batches an epoch, two a step; the backbone is frozen in the first of two epochs."""
+    torch.save(Backbone("resnet18").state_dict(), "weights.pth")
+    extra = ["model.weights=weights.pth", "model.freeze=1", "model.norm=group", "accumulate=2"]
+    extra += ["optimizer.backbone_lr_scale=0.1", "optimizer.layer_decay=0.5"]
+    train("run_dir=whole", *extra)
+    monkeypatch.setattr(Training, "advance", StopAt(stop_at))
+    train("run_dir=runs/parts", *extra, code=143)
+    monkeypatch.undo_once()
+    assert cli.main(["train", "resume=auto"]) == 0
+    assert train.are_equal("whole", "runs/parts")
+    first, second = (
+        load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
+    )
+    assert str(first["optimizer"]) == str(second["optimizer"])
+
+
+def test_resume_with_more_epochs_goes_on(train):
+    train("run_dir=runs/a", "epochs=1")
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+    assert [row["epoch"] for row in train.metrics("runs/a")] == ["1", "2"]
+
+
+def test_resuming_a_finished_run_says_that_it_was(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    assert cli.main(["train", "resume=runs/a"]) == 0
+    assert "That run was finished" in capsys.readouterr().out
+    assert [row["epoch"] for row in train.metrics("runs/a")] == ["1"]
+
+
+def test_resume_with_another_batch_size_counts_in_the_new_one(train, monkeypatch, capsys):
+    monkeypatch.setattr(Training, "advance", StopAt(0))
+    train("run_dir=runs/a", "batch_size=8", code=143)
+    monkeypatch.undo_once()
+    assert cli.main(["train", "resume=runs/a", "batch_size=4"]) == 0
+    assert "epoch 1, batch 3." in capsys.readouterr().out  # a batch of 8 faces is two of 4
+    assert [row["step"] for row in train.metrics("runs/a")] == ["3", "6"]
+
+
+def test_resume_auto_without_an_unfinished_run_starts_anew(train, tmp_path):
+    train("epochs=1")
+    train("epochs=1", "resume=auto")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [("nowhere", "There is no checkpoint nowhere"), ("stray", "settings is missing")],
+)
+def test_resume_from_the_wrong_place_is_refused(train, path, sentence, tmp_path, capsys):
+    (tmp_path / "stray").mkdir()
+    (tmp_path / "stray/last.pt").write_bytes(b"x")
+    train(f"resume={path}", code=1)
+    assert sentence in capsys.readouterr().err
+
+
+def test_resume_with_another_model_is_refused(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    assert cli.main(["train", "resume=runs/a", "model=resnet34", "epochs=2"]) == 1
+    assert "another model or optimizer" in capsys.readouterr().err
+    assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    settings = Path("runs/a/.hydra/overrides.yaml").read_bytes()
+    for wrong in ("model=resnet34", "model.backbone=resnet81"):
+        assert cli.main(["train", "resume=runs/a", wrong, "epochs=2"]) in (1, 2)
+        assert Path("runs/a/.hydra/overrides.yaml").read_bytes() == settings
+        assert Path("runs/a/finished.json").is_file()
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+
+
+def test_resume_needs_no_weights_but_its_own(train):
+    train("run_dir=first", "epochs=1")
+    train("run_dir=runs/a", "epochs=1", "model.weights=first")
+    Path("first/best.pt").unlink()
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+
+
+def test_resume_keeps_the_split_and_refuses_changed_data(train, capsys):
+    made = train("run_dir=runs/a", "epochs=1", "split.by=random")
+    labels = made.root / "train/landmarks.csv"
+    lines = labels.read_text().splitlines(keepends=True)
+    labels.write_text("".join([lines[0], *reversed(lines[1:])]))
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 1
+    assert "has changed since this run was split" in capsys.readouterr().err
