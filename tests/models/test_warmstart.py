@@ -1,15 +1,11 @@
 """What a model takes from another's checkpoint: all that fits, and nothing that does not."""
 
 import logging
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker, regressor, unet
 from landmarks.models.warmstart import find_moved, take_weights
@@ -216,94 +212,3 @@ def test_where_only_the_head_fits_nothing_is_taken():
     with pytest.raises(UserError, match=r"init=old\.pt: nothing of its backbone fits"):
         take_weights(new, content_of(old), 32, "old.pt")
     assert torch.equal(new.head.maps.weight, before)
-
-
-# `landmarks train init=`
-
-TINY = [
-    *("model=resnet18", "input_size=32", "batch_size=4", "epochs=1", "augment=none", "workers=0"),
-    *("split.share=0.25", "amp=off", "device=cpu"),
-]
-
-
-@pytest.fixture
-def train(contest, tmp_path, monkeypatch):
-    """Run `landmarks train` in a folder of its own; asking for the network fails the test."""
-    made = contest(train=8)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["landmarks"])
-    refuse = "landmarks.models.weights._published"
-    monkeypatch.setattr(refuse, lambda name: pytest.fail("looked for ImageNet's weights"))
-
-    def run(*overrides, code=0, root=made.root):
-        assert cli.main(["train", f"data.root={root}", *TINY, *overrides]) == code
-
-    return run
-
-
-def weights_of(path):
-    return load_checkpoint(Path(path))["weights"]
-
-
-@pytest.mark.parametrize(("form", "ema"), [("old", 0.99), ("old/last.pt", 0)])
-def test_a_run_starts_from_the_kept_weights_of_another(form, ema, train, capsys):
-    train("run_dir=old", "model.weights=none")
-    # So slow that what is kept after the epoch is what training, and its average, started from.
-    train("run_dir=new", f"init={form}", "optimizer.lr=1e-12", f"ema={ema}", "seed=3")
-    old, new = weights_of("old/best.pt"), weights_of("new/best.pt")
-    parameters = [name for name in old if name.endswith((".weight", ".bias"))]
-    assert len(parameters) == 62
-    for name in [*parameters, "head.start"]:
-        torch.testing.assert_close(new[name], old[name], rtol=0, atol=1e-6)
-    out = capsys.readouterr().out
-    assert "Taken from old/" in out and "model.weights=imagenet is not looked for" in out
-    assert f"resnet18 from {form}'s weights" in out
-
-
-def test_a_run_with_other_points_starts_from_it(train, contest, capsys):
-    train("run_dir=old", "model.weights=none")
-    other = contest(train=8, num_points=7, folder="other")
-    train("run_dir=new", "init=old", root=other.root)
-    assert "head.offsets.weight (10, 1536), here (14, 1536)" in capsys.readouterr().out
-    assert load_checkpoint(Path("new/best.pt"))["num_points"] == 7
-
-
-def test_a_run_that_started_from_another_resumes_without_it(train):
-    train("run_dir=old", "model.weights=none")
-    train("run_dir=runs/new", "init=old")
-    for file in ("best.pt", "last.pt"):
-        Path("old", file).unlink()
-    assert cli.main(["train", "resume=runs/new", "epochs=2"]) == 0
-    content = load_checkpoint(Path("runs/new/last.pt"))
-    assert content["training"]["epoch"] == 2 and content["config"]["init"] == "old"
-
-
-def test_one_command_starts_a_run_from_another_and_goes_on_with_it(train):
-    train("run_dir=old", "model.weights=none")
-    train("init=old", "resume=auto")
-    (new,) = Path("runs").iterdir()
-    (new / "finished.json").unlink()
-    train("init=old", "resume=auto", "epochs=2")
-    assert list(Path("runs").iterdir()) == [new]
-    assert load_checkpoint(new / "last.pt")["training"]["epoch"] == 2
-
-
-@pytest.mark.parametrize(
-    ("overrides", "sentence"),
-    [
-        (["init=nowhere"], "There is no checkpoint nowhere"),
-        (["init=stray.pt"], "is damaged or not a checkpoint"),
-        (["init=bare.pt"], "holds no model of this program"),
-        (["init=foreign.pt"], "nothing of its backbone fits"),
-        (["init=foreign.pt", "resume=runs/old"], "give one of the two"),
-    ],
-)
-def test_what_cannot_start_a_run_is_one_sentence(overrides, sentence, train, tmp_path, capsys):
-    (tmp_path / "stray.pt").write_bytes(b"x")
-    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "bare.pt")
-    foreign = {"config": {"input_size": 32}, "weights": {"x.y": torch.zeros(2)}, "format": 1}
-    torch.save(foreign, tmp_path / "foreign.pt")
-    train(*overrides, code=1)
-    error = capsys.readouterr().err
-    assert sentence in error and len(error.strip().splitlines()) == 1
-    assert not list(tmp_path.glob("runs/*"))
