@@ -10,7 +10,7 @@ from landmarks.health.findings import Finding
 from landmarks.health.images import Looks
 from landmarks.health.labels import BLOCK, Places, find_places, is_degenerate
 from landmarks.health.scan import LEAST, scan
-from landmarks.health.shapes import Fit, ShapeModel, fit_model
+from landmarks.health.shapefit import Fit, ShapeModel, fit_model
 from landmarks.health.suspects import (
     duplicate_findings,
     image_findings,

@@ -8,7 +8,7 @@ from landmarks.health.findings import Finding
 from landmarks.health.images import CORRUPT, MISSING, Looks
 from landmarks.health.labels import Places, is_degenerate
 from landmarks.health.robust import robust_z
-from landmarks.health.shapes import Fit
+from landmarks.health.shapefit import Fit
 
 SURE = 100.0  # score of what leaves no doubt
 OFF_IMAGE = 0.5  # share of a face's points outside its image

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landmarks.health.robust import robust_z
-from landmarks.health.shapes import align, fit_model, to_complex
+from landmarks.health.shapefit import align, fit_model, to_complex
 
 
 def test_robust_z_is_not_moved_by_outliers():
