@@ -99,7 +99,8 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
         key, equals, value = word.removeprefix("--").partition("=")
         key = key.replace("-", "_")
         if word.startswith("--") and key in _known_keys(command, []):
-            value = value if equals else following
+            if not equals:
+                value = "VALUE" if "=" in following or following.startswith("-") else following
             raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
 
 
