@@ -5,6 +5,7 @@ Beside cli and commands this is the only module that knows Hydra.
 
 import logging
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
@@ -95,7 +96,7 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
     Raises:
         UserError: that shows how settings are written.
     """
-    for word, following in zip(arguments, [*arguments[1:], "VALUE"], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
         key, equals, value = word.removeprefix("--").partition("=")
         key = key.replace("-", "_")
         if word.startswith("--") and key in _known_keys(command, []):
