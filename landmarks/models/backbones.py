@@ -29,6 +29,11 @@ BackboneName = Annotated[
 ]
 
 
+# MobileNet, EfficientNet and MNASNet come with 0.01 and less, for hundreds of epochs of ImageNet:
+# their statistics lag behind weights that are trained, or tuned, in a few hundred steps.
+MOMENTUM = 0.1  # of batch norms, torch's own
+
+
 class Backbone(nn.Module):
     """Images (B, 3, H, W), normalised -> a list of feature maps, fine to coarse.
 
@@ -44,6 +49,9 @@ class Backbone(nn.Module):
     def __init__(self, name: str):
         super().__init__()
         network = get_model(name, weights=None)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = MOMENTUM
         found = find_stages(network)
         self.stages = create_feature_extractor(
             network, {stage.node: str(stage.stride) for stage in found}

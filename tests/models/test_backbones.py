@@ -113,3 +113,9 @@ def test_wrong_names_are_refused_before_anything_is_read(name, sentence):
     said = str(caught.value).partition("families ")[2].partition(")")[0].split(", ")
     assert len(said) == 12 and all(name.startswith(tuple(said)) for name in NAMES)
     assert all(any(name.startswith(family) for name in NAMES) for family in said)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0"])
+def test_batch_norms_follow_within_a_few_steps(name):
+    norms = [m for m in Backbone(name).modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and {norm.momentum for norm in norms} == {0.1}
