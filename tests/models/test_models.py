@@ -13,6 +13,7 @@ from torch.func import functional_call
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, rebuild_model
 from landmarks.losses import l1, mse
+from landmarks.models.heads import pool_moments
 
 SIZE, K = 32, 5
 # The same code as a smaller one that is tested: to build and run them all takes minutes.
@@ -143,6 +144,15 @@ def test_runs_on_a_fake_cuda_device_without_synchronisation(name):
         assert loss.device.type == "cuda" and loss.dtype == torch.float32
         predicted, confidence = functional_call(model.eval(), fakes, (images,))
         assert predicted.device.type == confidence.device.type == "cuda"
+
+
+def test_pooled_features_say_where_a_channel_answers():
+    """Of one answer in a map of 2x4 cells: a share of it, and that times its place, -2 to 2."""
+    features = torch.zeros(1, 2, 2, 4)
+    features[0, 0, 1, 0] = 8.0  # left, below
+    features[0, 1] = 3.0  # everywhere alike
+    mean, across, down = pool_moments(features).view(3, 2)
+    assert mean.tolist() == [1, 3] and across.tolist() == [-1.5, 0] and down.tolist() == [1, 0]
 
 
 def test_regression_converts_normalised_offsets_to_pixels():
