@@ -36,9 +36,9 @@ def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
         UserError: naming the setting that has to be given beside it.
     """
     for word in overrides:
-        key = word.split("=", 1)[0]
+        key, _, given = word.partition("=")
         needed, value = NEEDS.get(key, (None, None))
-        if needed and OmegaConf.select(config, needed) != value:
+        if needed and given != "null" and OmegaConf.select(config, needed) != value:
             raise UserError(
                 f"{word} changes nothing without {needed}={value}: add that, or leave it out."
             )
@@ -96,10 +96,13 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
     Raises:
         UserError: that shows how settings are written.
     """
+    if not any(word.startswith("--") for word in arguments):
+        return
+    known = _known_keys(command, [])
     for word, following in zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
         key, equals, value = word.removeprefix("--").partition("=")
         key = key.replace("-", "_")
-        if word.startswith("--") and key in _known_keys(command, []):
+        if word.startswith("--") and key in known:
             if not equals:
                 value = "VALUE" if "=" in following or following.startswith("-") else following
             raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
