@@ -13,7 +13,7 @@ from landmarks.budget import Budget, say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
-from landmarks.commands.pictures import draw_validation
+from landmarks.commands.pictures import draw_validation, has_heatmaps
 from landmarks.commands.start import restore, settle_start
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
@@ -169,8 +169,9 @@ def train(
         if is_epoch:
             runlog.write(training.history)
             draw_validation(training.judged, inputs, ranges, precision, runlog)
-            progress = training.step / training.total_steps
-            runlog.warn_of_empty_maps(training.history[-1], progress)
+            if has_heatmaps(training.judged):
+                progress = training.step / training.total_steps
+                runlog.warn_of_empty_maps(training.history[-1], progress)
 
     shortage = explain_shortage(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings

@@ -18,6 +18,7 @@ CELLS = 56  # a side: 14 pooled features, twice as many by the predictor, and tw
 ROOM = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once
 SHRINK = 1 / 16  # of gradients on their way: float16 must hold their sums over many cells
 ONE_CELL = 0.05  # a sigma at which a Gaussian about a cell is 0 in float32 on the next
+SPREAD = 6.0  # cells: how far a landmark is from its place in the mean shape's box
 
 
 def to_box(points: Tensor, boxes: Tensor) -> Tensor:
@@ -64,6 +65,17 @@ def enlarge_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+def expect(centres: Tensor) -> Tensor:
+    """Return logits (k, CELLS, CELLS) of where landmarks are before anything has been seen.
+
+    Args:
+        centres: (k, 2) in cells; a landmark whose centre is NaN is anywhere.
+    """
+    cells = torch.arange(CELLS, dtype=centres.dtype, device=centres.device)
+    along = -(((cells - centres[..., None]) / SPREAD) ** 2) / 2
+    return (along[:, 1, :, None] + along[:, 0, None, :]).nan_to_num()
+
+
 def cross_entropy(logits: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
     """Return the cross entropy over cells of every map, (N, k), to targets of `encode`."""
     columns = (logits @ along_x[..., None])[..., 0]
@@ -83,13 +95,13 @@ def split_landmarks(count: int, landmarks: int, chunk: int | None, device: str) 
     return [slice(k, k + chunk) for k in range(0, landmarks, chunk)]
 
 
-def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, chunk):
+def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, expected, chunk):
     """Return what `landmarks.foundgradient.with_gradient` asks for; see `keypoint_loss`.
 
     Args:
         features, weight, bias, dtype, wanted: of `with_gradient`.
         targets: of `encode`.
-        chunk: of `split_landmarks`.
+        expected, chunk: of `keypoint_loss`.
     """
     along_x, along_y, counts = targets
     to_features = torch.zeros_like(features, dtype=torch.float32) if wanted else None
@@ -100,7 +112,7 @@ def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, chunk):
         for some in split_landmarks(len(features), weight.shape[1], chunk, features.device.type):
             rows = weight[:, some].detach().to(dtype).requires_grad_(wanted)
             offsets = bias[some].detach().requires_grad_(wanted)
-            logits = enlarge_logits(values, rows, offsets)
+            logits = enlarge_logits(values, rows, offsets) + expect(expected[some])
             losses = cross_entropy(logits, along_x[:, some], along_y[:, some])
             part = (losses * counts[:, some]).sum() * SHRINK
             if wanted:
@@ -118,6 +130,7 @@ def keypoint_loss(
     bias: Tensor,
     centres: Tensor,
     sigma: float,
+    expected: Tensor,
     chunk: int | None = None,
 ) -> Tensor:
     """Return the mean cross entropy of the maps that have a labelled point; a float32 scalar.
@@ -125,7 +138,9 @@ def keypoint_loss(
     Args:
         features, weight, bias: of `enlarge_logits`, all landmarks'.
         centres, sigma: of `encode`.
+        expected: (K, 2), of `expect`.
         chunk: of `split_landmarks`.
     """
-    compute = partial(sum_over_chunks, targets=encode(centres, sigma), chunk=chunk)
+    targets = encode(centres, sigma)
+    compute = partial(sum_over_chunks, targets=targets, expected=expected, chunk=chunk)
     return with_gradient(compute, features, weight, bias)

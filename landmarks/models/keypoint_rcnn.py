@@ -14,6 +14,7 @@ from landmarks.losses import Elementwise, l1
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.rcnn_head import RcnnHead
+from landmarks.models.tuning import change_norms
 from landmarks.models.weights import load_weights
 from landmarks.settings import NonNegative, PositiveInt
 
@@ -67,6 +68,8 @@ def keypoint_rcnn(
     weights: str = "coco",
     partial: bool = False,
     freeze: Literal["auto"] | bool = "auto",
+    norm: Literal["batch", "group"] = "batch",
+    init_output: Literal["mean", "uniform"] = "mean",
     proposals: PositiveInt = 256,
     boxes: PositiveInt = 2,
     margin: NonNegative = 0.1,
@@ -88,11 +91,15 @@ def keypoint_rcnn(
             used but the last layer), "none" or a file: a detector's, or a ResNet-50's.
         partial: take from a file what fits, even if it is less than half.
         freeze: see `FpnBackbone`; "auto": if there are weights.
+        norm: of the ResNet, see `landmarks.models.tuning.change_norms`; "group" suits small batches
+            from random weights (He et al., Rethinking ImageNet Pre-training, ICCV 2019).
+        init_output: where landmarks are looked for before training: about the training faces' mean
+            shape in its box, or anywhere alike, as published.
         proposals: an image, before boxes are judged.
         boxes, margin, sigma, decoder, chunk: see `RcnnHead`.
         num_points, size: K, and the input's side in pixels.
         elementwise: not used; no other than the l1 that stands where none is chosen.
-        mean_points: not used; maps start near uniform.
+        mean_points: (K, 2) input pixels, for init_output="mean".
 
     Raises:
         UserError: for weights that cannot be had, or another loss.
@@ -111,15 +118,16 @@ def keypoint_rcnn(
     )
     freeze = weights != "none" if freeze == "auto" else freeze
     body = FpnBackbone(network, freeze)
-    head = RcnnHead(
-        *(network, size, margin, boxes, sigma, decoder, None if chunk == "auto" else chunk)
-    )
+    start = mean_points if init_output == "mean" else None
+    held = None if chunk == "auto" else chunk
+    head = RcnnHead(network, size, margin, boxes, sigma, decoder, start, held)
     # By torchvision's names, and without the layer that has one row a landmark.
     named = nn.ModuleDict({"backbone": body, "rpn": head.rpn, "roi_heads": head.roi_heads})
     load_weights(named, NAME, weights, partial, whole=True)
     published = get_model_weights(NAME).DEFAULT.url.rpartition("/")[2]
     if weights == "coco" or Path(weights).name == published:
         forget_epsilon(body)
+    change_norms(body, norm)
     return Landmarker(body, head)
 
 

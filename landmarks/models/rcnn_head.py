@@ -11,12 +11,11 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from landmarks.decoders import DECODERS
 from landmarks.models import keypoint_maps
+from landmarks.models.face_boxes import LEAST_SIDE, frame_image, frame_points, move_edges
 from landmarks.models.heatmap_head import DecoderName
 
 log = logging.getLogger(__name__)
 LEAST_SCORE = 0.05  # of a face that counts as found, as in torchvision
-LEAST_SIDE = 2.0  # input pixels of a box
-JITTER = 0.1  # of a side: moves the edges of boxes made up where too few are proposed
 LEAST_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
 
 
@@ -24,7 +23,8 @@ class RcnnHead(nn.Module):
     """Feature maps -> the sum of all losses, or the points in the best box of every image.
 
     The box that is learned is that of the labelled points, or the whole image where they have none.
-    A point is masked from the map of a box that it lies outside of. To predict, the one box that is
+    Landmarks are learned in the face's box with its edges moved, about as well as boxes are found;
+    a point is masked from the map of a box that it lies outside of. To predict, the one box that is
     most surely a face is taken, and where none is one, the whole image: `report` says how often.
 
     torchvision's choice of boxes waits for the device: their number differs between images.
@@ -33,9 +33,11 @@ class RcnnHead(nn.Module):
         network: its proposals and heads are used; it is not of use itself afterwards.
         size: side of the input, in pixels.
         margin: share of the labelled points' extent added on every side to make the face's box.
-        boxes: of each image, whose landmarks are learned.
+        boxes: of each image, in which landmarks are learned.
         sigma: of the targets, see `keypoint_maps.encode`.
         decoder: a name in `landmarks.decoders`.
+        start: (K, 2) input pixels, a shape whose place in its box is where landmarks are looked for
+            first; None, or NaN: anywhere.
         chunk: landmarks held at once; None: what suits the device.
 
     Source: He et al., Mask R-CNN, ICCV 2017, section 5.
@@ -49,14 +51,19 @@ class RcnnHead(nn.Module):
         boxes: int,
         sigma: float,
         decoder: DecoderName,
+        start=None,
         chunk: int | None = None,
     ):
         super().__init__()
         self.rpn, self.roi_heads = network.rpn, network.roi_heads
         self.predictor = self.roi_heads.keypoint_predictor.kps_score_lowres
+        nn.init.zeros_(self.predictor.weight)  # whatever is seen, it starts at `start`
         self.roi_heads.keypoint_predictor = None  # it would hold all maps at once
         self.size, self.margin, self.boxes = size, margin, boxes
         self.sigma, self.decoder, self.chunk = sigma, DECODERS[decoder], chunk
+        if start is None:
+            start = torch.full((len(self.predictor.bias), 2), torch.nan)
+        self.register_buffer("start", torch.as_tensor(start, dtype=torch.float32).clone())
         self.seen = 0
         self.register_buffer("missed", torch.zeros((), dtype=torch.long), persistent=False)
 
@@ -74,7 +81,9 @@ class RcnnHead(nn.Module):
             proposals, _, labels, offsets = heads.select_training_samples(proposals, targets)
             judged = self._judge(maps, proposals)
             losses = [*losses.values(), *fastrcnn_loss(*judged, labels, offsets)]
-            boxes = pick_boxes(proposals, labels, faces, self.boxes, self.size)
+            # Not proposals that count as the face: half of such a box may lie beside it, and a
+            # box is corrected before landmarks are looked for in it.
+            boxes = move_edges(faces, self.boxes, self.size)
         return sum(losses) + self._locate(self._look(maps, boxes), boxes, points)
 
     def rehearse(self, features: list[Tensor], points: Tensor) -> Tensor:
@@ -111,12 +120,14 @@ class RcnnHead(nn.Module):
             self.missed += (~is_found).sum()
         values = self._look(maps, boxes[:, None])
         weight, bias = self.predictor.weight.to(values.dtype), self.predictor.bias
+        expected = self._expected()
         cells = boxes.new_empty(len(boxes), len(bias), 2)
         confidence = boxes.new_empty(len(boxes), len(bias))
         sigma = max(self.sigma, LEAST_SIGMA)
         with torch.autocast(device, enabled=False):
             for some in keypoint_maps.split_landmarks(*confidence.shape, self.chunk, device):
                 logits = keypoint_maps.enlarge_logits(values, weight[:, some], bias[some])
+                logits = logits + keypoint_maps.expect(expected[some])
                 shares = logits.flatten(2).softmax(2).view_as(logits)
                 # The decoders know Gaussians with the peak 1; these have the sum 1.
                 maps = shares * (2 * torch.pi * sigma**2)
@@ -159,8 +170,13 @@ class RcnnHead(nn.Module):
     def _locate(self, values: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
         """Return the landmarks' loss in boxes (B, P, 4) from what `_look` saw there."""
         centres = keypoint_maps.to_box(points.repeat_interleave(self.boxes, 0), boxes.flatten(0, 1))
-        weight, bias = self.predictor.weight, self.predictor.bias
-        return keypoint_maps.keypoint_loss(values, weight, bias, centres, self.sigma, self.chunk)
+        seen = values, self.predictor.weight, self.predictor.bias
+        return keypoint_maps.keypoint_loss(*seen, centres, self.sigma, self._expected(), self.chunk)
+
+    def _expected(self) -> Tensor:
+        """Return where landmarks lie in the box of the shape that is started from, (K, 2) cells."""
+        box = frame_points(self.start[None], self.size, self.margin)
+        return keypoint_maps.to_box(self.start[None], box)[0]
 
     def _choose(self, candidates: list[Tensor], logits: Tensor, corrections: Tensor):
         """Return the corrected box (B, 4) that is most surely a face, and whether it is (B,)."""
@@ -179,51 +195,3 @@ class RcnnHead(nn.Module):
 def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
     """Return what `pool` would, of boxes (B, P, 4), but all from the finest map: maps[0]."""
     return roi_align(maps["0"], list(boxes), pool.output_size, 1.0, pool.sampling_ratio)
-
-
-def frame_image(like: Tensor, size: int) -> Tensor:
-    """Return the box (4,) of an image of this side, on the device of `like`."""
-    edges = torch.zeros(4, device=like.device)
-    edges[2:] = size
-    return edges
-
-
-def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
-    """Return the boxes (B, 4) of the labelled of points (B, K, 2), inside the image.
-
-    Args:
-        points: in input pixels, NaN where unlabelled.
-        size: side of the image, in pixels; all of it is the box of points that have no extent.
-        margin: share of their extent added on every side.
-    """
-    labelled = points.isfinite()
-    low = torch.where(labelled, points, torch.inf).amin(1) + 0.5
-    high = torch.where(labelled, points, -torch.inf).amax(1) + 0.5
-    grown = margin * (high - low)
-    boxes = torch.cat([low - grown, high + grown], 1).clamp(0, size)
-    has_extent = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1, keepdim=True)
-    return torch.where(has_extent, boxes, frame_image(points, size))
-
-
-def pick_boxes(
-    proposals: list[Tensor], labels: list[Tensor], faces: Tensor, count: int, size: int
-) -> Tensor:
-    """Return boxes (B, count, 4): proposals that are the face, by chance, as far as there are any.
-
-    The rest are made up: the face's own box with its edges moved.
-
-    Args:
-        proposals, labels: of each image, (n, 4) and (n,): 1 where it is the face.
-        faces: (B, 4), their boxes.
-        count: of each image.
-        size: side of the image, in pixels.
-    """
-    sides = (faces[:, 2:] - faces[:, :2]).repeat(1, 2)[:, None]
-    moves = JITTER * (2 * torch.rand(len(faces), count, 4, device=faces.device) - 1)
-    made_up = (faces[:, None] + moves * sides).clamp(0, size)
-    picked = []
-    for boxes, label, others in zip(proposals, labels, made_up, strict=True):
-        chance = torch.rand(len(boxes), device=boxes.device)
-        order = torch.cat([torch.where(label > 0, 1 + chance, -1), torch.zeros_like(others[:, 0])])
-        picked.append(torch.cat([boxes, others])[order.topk(count).indices])
-    return torch.stack(picked)

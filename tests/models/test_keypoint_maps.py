@@ -8,7 +8,7 @@ from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
 from landmarks.decoders import DECODERS
 from landmarks.models import keypoint_maps
-from landmarks.models.keypoint_maps import CELLS, encode, from_box, keypoint_loss, to_box
+from landmarks.models.keypoint_maps import CELLS, encode, expect, from_box, keypoint_loss, to_box
 
 BOXES = torch.tensor([[10.0, 20.0, 66.0, 76.0], [3.5, 8.0, 101.7, 54.3]])
 
@@ -83,10 +83,26 @@ def test_loss_and_gradients_are_torchvisions(chunk):
     )
     inputs = (features, predictor.kps_score_lowres.weight, predictor.kps_score_lowres.bias)
     wanted = torch.autograd.grad(2 * expected, inputs)
-    loss = keypoint_loss(*inputs, to_box(points, BOXES), 0, chunk)
+    anywhere = torch.full((5, 2), torch.nan)
+    loss = keypoint_loss(*inputs, to_box(points, BOXES), 0, anywhere, chunk)
     torch.testing.assert_close(loss, expected)
     for got, want in zip(torch.autograd.grad(2 * loss, inputs), wanted, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_landmarks_are_looked_for_first_where_they_are_expected(chunk):
+    """Without features, the loss is the cross entropy of Gaussians about the expected places."""
+    expected = torch.tensor([[20.3, 7.9], [40.0, 33.5], [torch.nan, torch.nan], [0.0, 55.0]])
+    shares = expect(expected).flatten(1).softmax(1).view(4, CELLS, CELLS)
+    centre, _ = DECODERS["local"](shares[None, :2], keypoint_maps.SPREAD)
+    torch.testing.assert_close(centre[0], expected[:2], atol=0.05, rtol=0)
+    torch.testing.assert_close(shares[2], torch.full_like(shares[2], CELLS**-2))
+    centres = expected[None].nan_to_num(30.0)
+    features, weight = torch.zeros(1, 8, 14, 14), torch.randn(8, 4, 4, 4)
+    loss = keypoint_loss(features, weight, torch.zeros(4), centres, 0, expected, chunk)
+    x, y = centres[0].round().long().T
+    torch.testing.assert_close(loss, -shares[torch.arange(4), y, x].log().mean())
 
 
 def test_no_more_maps_are_held_than_fit(monkeypatch):

@@ -14,9 +14,9 @@ from landmarks.errors import UserError
 from landmarks.estimate import Ledger, estimate_step
 from landmarks.losses import l1, wing
 from landmarks.models import keypoint_maps, weights
+from landmarks.models.face_boxes import frame_points, move_edges
 from landmarks.models.keypoint_maps import CELLS
 from landmarks.models.keypoint_rcnn import keypoint_rcnn
-from landmarks.models.rcnn_head import frame_points, pick_boxes
 from landmarks.optimizers import adamw
 from landmarks.precision import Precision
 from landmarks.training import Training
@@ -91,6 +91,15 @@ def test_predicts_and_is_rebuilt_from_a_checkpoint_alone(model):
     assert ((confidence > 0) & (confidence <= 1)).all()
 
 
+def test_group_norms_do_not_look_at_the_batch():
+    model = keypoint_rcnn(weights="none", norm="group", **FEW).train()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    images, _ = faces(2)
+    with torch.inference_mode():
+        together, alone = model.extract(images), model.extract(images[:1])
+    torch.testing.assert_close(together[0][:1], alone[0], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("logit", "missed"), [(-20.0, 3), (20.0, 0)])
 def test_without_a_face_the_whole_image_is_taken_and_reported(
     model, logit, missed, monkeypatch, caplog
@@ -131,6 +140,24 @@ def test_points_are_read_from_the_box_that_was_found(model, monkeypatch):
     assert (confidence > 0.5).all()
 
 
+@pytest.mark.parametrize("init_output", ["mean", "uniform"])
+def test_untrained_it_finds_the_mean_shape_in_the_box(init_output, monkeypatch):
+    mean = torch.tensor([[12.0, 20.0], [40.0, 22.0], [25.0, 50.0], [18.0, 33.0], [33.0, 34.0]])
+    model = keypoint_rcnn(weights="none", init_output=init_output, mean_points=mean, **FEW).eval()
+    box = frame_points(mean[None], SIZE, model.head.margin)
+    moved = (mean - 5) * 0.9
+    boxes = torch.cat([box, frame_points(moved[None], SIZE, model.head.margin)])
+    monkeypatch.setattr(model.head, "_choose", lambda *_: (boxes, torch.tensor([True, True])))
+    with torch.inference_mode():
+        points, confidence = model(faces()[0])
+    if init_output == "mean":
+        half_a_cell = 0.5 * (boxes[:, 2:] - boxes[:, :2])[:, None] / CELLS
+        assert ((points - torch.stack([mean, moved])).abs() <= half_a_cell).all()
+    else:
+        alike = 2 * torch.pi * model.head.sigma**2 / CELLS**2
+        torch.testing.assert_close(confidence, torch.full_like(confidence, alike))
+
+
 def test_pooled_features_lie_where_the_cells_of_the_box_do(model, monkeypatch):
     # By setattr it would be put back as torch does not look for it.
     monkeypatch.setitem(model.head.roi_heads._modules, "keypoint_head", nn.Identity())
@@ -153,15 +180,16 @@ def test_boxes_frame_labelled_points():
     assert boxes[1:].tolist() == [[0.0, 0.0, 64.0, 64.0]] * 3
 
 
-def test_proposals_of_the_face_are_picked_before_made_up_boxes():
+def test_boxes_to_learn_in_are_the_face_s_with_moved_edges():
     torch.manual_seed(0)
-    face = torch.tensor([[10.0, 10.0, 50.0, 50.0]])
-    proposals = torch.tensor([[0.0, 0, 9, 9], [12, 10, 50, 48], [55, 55, 60, 60], [9, 9, 52, 50]])
-    (picked,) = pick_boxes([proposals], [torch.tensor([0, 1, 0, 1])], face, 4, 64)
-    assert {tuple(box) for box in picked.tolist()} > {(12, 10, 50, 48), (9, 9, 52, 50)}
-    assert ((picked - face).abs() <= 0.1 * 40 + 1e-4).all()
-    (picked,) = pick_boxes([proposals], [torch.tensor([0, 1, 0, 1])], face, 1, 64)
-    assert tuple(picked[0].tolist()) in {(12, 10, 50, 48), (9, 9, 52, 50)}
+    faces = torch.tensor([[10.0, 20.0, 50.0, 40.0], [0.0, 0.0, 64.0, 64.0]])
+    boxes = move_edges(faces, 200, 64)
+    moves = (boxes - faces[:, None]) / torch.tensor([[40.0, 20.0], [64.0, 64.0]]).repeat(1, 2)[
+        :, None
+    ]
+    assert boxes.shape == (2, 200, 4) and boxes.min() >= 0 and boxes.max() <= 64
+    assert 0.14 < moves[0].max() <= 0.15 + 1e-6 and -0.15 - 1e-6 <= moves[0].min() < -0.14
+    assert len(boxes[0].unique(dim=0)) == 200
 
 
 def test_published_weights_are_taken_as_torchvision_does(tmp_path, monkeypatch, caplog):

@@ -1,0 +1,44 @@
+"""Boxes (x1, y1, x2, y2), by their edges in input pixels, of the face that an image shows."""
+
+import torch
+from torch import Tensor
+
+LEAST_SIDE = 2.0  # input pixels of a box
+JITTER = 0.15  # of a side, at most, which an edge is moved by: boxes are found about as well
+
+
+def frame_image(like: Tensor, size: int) -> Tensor:
+    """Return the box (4,) of an image of this side, on the device of `like`."""
+    edges = torch.zeros(4, device=like.device)
+    edges[2:] = size
+    return edges
+
+
+def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
+    """Return the boxes (B, 4) of the labelled of points (B, K, 2), inside the image.
+
+    Args:
+        points: in input pixels, NaN where unlabelled.
+        size: side of the image, in pixels; all of it is the box of points that have no extent.
+        margin: share of their extent added on every side.
+    """
+    labelled = points.isfinite()
+    low = torch.where(labelled, points, torch.inf).amin(1) + 0.5
+    high = torch.where(labelled, points, -torch.inf).amax(1) + 0.5
+    grown = margin * (high - low)
+    boxes = torch.cat([low - grown, high + grown], 1).clamp(0, size)
+    has_extent = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1, keepdim=True)
+    return torch.where(has_extent, boxes, frame_image(points, size))
+
+
+def move_edges(faces: Tensor, count: int, size: int) -> Tensor:
+    """Return boxes (B, count, 4), each a face's own with its edges moved by chance.
+
+    Args:
+        faces: (B, 4), the faces' boxes.
+        count: of each image.
+        size: side of the image, in pixels.
+    """
+    sides = (faces[:, 2:] - faces[:, :2]).repeat(1, 2)[:, None]
+    moves = JITTER * (2 * torch.rand(len(faces), count, 4, device=faces.device) - 1)
+    return (faces[:, None] + moves * sides).clamp(0, size)
