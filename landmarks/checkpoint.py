@@ -57,27 +57,24 @@ def _update(content: dict) -> None:
     """Turn an older head into one of today that predicts the same.
 
     Until format 3 a keypoint R-CNN looked for landmarks anywhere, as it does where its start is
-    NaN, and a regression counted in sixteenths of the input's side, not 32nds, and places from -2
-    to 2, not -8 to 8. Until format 2 it saw averages alone, so that what it sees now of places
-    counts for nothing; until format 1 it counted in halves. An optimizer's memory of such a head
-    says nothing of this one, and is dropped.
+    NaN. Until format 2 a regression saw averages of the features alone, so that what it sees now of
+    their places counts for nothing; until format 1 it counted in halves of the input's side, not
+    sixteenths. An optimizer's memory of such a head says nothing of this one, and is dropped.
     """
     weights, version = content.get("weights", {}), content["format"]
     if "head.predictor.weight" in weights:
         content.pop("training", None)
         landmarks = weights["head.predictor.weight"].shape[1]
         weights["head.start"] = torch.full((landmarks, 2), torch.nan)
-    offsets = [name for name in weights if name.startswith("head.offsets.")]
-    for name in offsets:
+    if version > 2:
+        return
+    for name in [name for name in weights if name.startswith("head.offsets.")]:
         content.pop("training", None)
         value, key = weights[name], name.removeprefix("head.offsets.")
-        if key in ("weight", "bias", "modes", "rest_scale"):
-            value = (16 if version < 2 else 2) * value
-        if version < 3 and key.endswith("weight"):
+        if version < 2 and key in ("weight", "bias", "modes", "rest_scale"):
+            value = 8 * value
+        if key.endswith("weight"):
             value = functional.pad(value, (0, 2 * value.shape[1]))
-        elif key.endswith("weight"):
-            averages, places = value.tensor_split([value.shape[1] // 3], 1)
-            value = torch.cat([averages, places / 4], 1)
         weights[name] = value
 
 

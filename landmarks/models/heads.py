@@ -6,12 +6,9 @@ from torch import Tensor, nn
 from landmarks.losses import Elementwise, masked_mean
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
-# Offsets of 1 a side of the input. A step of Adam may move an output by the sum of all features
-# times the rate: in units of half the side that was 20 pixels of 96.
-UNITS = 32
-# Half the image's side, as a place is counted by. What differs between faces is small beside a
-# feature's average, and is to be seen by the last layer as well.
-REACH = 8
+# Offsets of 1 a side of the input. Features are positive, so a step of Adam moves an output by the
+# sum of hundreds of them times the rate: in units of half the side that was 20 pixels of 96.
+UNITS = 16
 MOMENTS = 3  # a channel's average, and its averages weighted by x and y
 
 
@@ -22,11 +19,11 @@ def pool_moments(features: Tensor) -> Tensor:
     offset depends on; a network has to learn a detour by the padding at its borders.
 
     Args:
-        features: (B, C, H, W); x and y run from -8 at one edge of the image to 8 at the other.
+        features: (B, C, H, W); x and y run from -2 at one edge of the image to 2 at the other.
     """
     height, width = features.shape[-2:]
     y, x = (
-        REACH * ((2 * torch.arange(n, dtype=features.dtype, device=features.device) + 1) / n - 1)
+        (4 * torch.arange(n, dtype=features.dtype, device=features.device) + 2) / n - 2
         for n in (height, width)
     )
     places = torch.stack(
@@ -73,7 +70,7 @@ class BasisOffsets(nn.Module):
 class RegressionHead(nn.Module):
     """Pool the last feature map and predict every point's offset from a start shape.
 
-    The offset is predicted in units of a 32nd of the input's side and the loss is taken in
+    The offset is predicted in units of a sixteenth of the input's side and the loss is taken in
     input pixels: Wing's and smooth L1's constants are pixels.
 
     Args:

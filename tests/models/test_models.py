@@ -152,7 +152,7 @@ def test_pooled_features_say_where_a_channel_answers():
     features[0, 0, 1, 0] = 8.0  # left, below
     features[0, 1] = 3.0  # everywhere alike
     mean, across, down = pool_moments(features).view(3, 2)
-    assert mean.tolist() == [1, 3] and across.tolist() == [-6, 0] and down.tolist() == [4, 0]
+    assert mean.tolist() == [1, 3] and across.tolist() == [-1.5, 0] and down.tolist() == [1, 0]
 
 
 def test_regression_converts_normalised_offsets_to_pixels():
