@@ -29,7 +29,10 @@ AUGMENTED = 16  # faces in augmented.png
 
 
 class Inputs(NamedTuple):
-    """Everything that is read to train, validate and draw; `mean` is (K, 2), input pixels."""
+    """Everything that is read to train, validate and draw.
+
+    `mean` is (K, 2), input pixels; `flip` the flip permutation (K,), if one was wanted and found.
+    """
 
     faces: Faces
     layout: Layout
@@ -37,6 +40,7 @@ class Inputs(NamedTuple):
     validation: Batches
     pictured: Batches
     mean: np.ndarray
+    flip: np.ndarray | None
     augment: Augment | None
     reading: str
 
@@ -51,6 +55,7 @@ def open_inputs(
     crop: CropName,
     box_margin: float,
     box_from: BoxSource,
+    flip_test: bool,
     batch_size: int,
     seed: int,
     workers: Workers,
@@ -72,7 +77,10 @@ def open_inputs(
     else:
         training_rows, validation_rows = build(split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
-    change = choose_augment(augment, faces, named, training_rows, input_size, seed)
+    is_wanted = flip_test or augment["flip"] > 0
+    flip = choose_flip(faces, named, training_rows, seed) if is_wanted else None
+    change = build(augment, size=input_size, permutation=flip, seed=seed)
+    change = change if change.is_on else None
 
     canvas = open_canvas(faces, crop, input_size)
     margin = choose_margin(crop, input_size) if change is not None and change.moves else 0
@@ -96,6 +104,7 @@ def open_inputs(
         Batches(plain, validation_rows, batch_size=2 * batch_size, **shared),
         Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
+        flip,
         change,
         f"{workers} reading processes" if canvas is None else "images from the cache",
     )
@@ -110,21 +119,15 @@ def find_basis(model: dict, inputs: Inputs) -> dict:
     return {"shapes": shape_basis(training.source, training.order.rows, model["components"], move)}
 
 
-def choose_augment(
-    node: dict, faces: Faces, named: Layout, rows: np.ndarray, size: int, seed: int
-) -> Augment | None:
-    """Return the augmentation of these training faces, or None where nothing is changed."""
-    permutation = None
-    if node["flip"]:
-        symmetry = find_symmetry(faces.points, named.flip_permutation(), rows, seed=seed)
-        permutation = symmetry.flip
-        log.log(
-            logging.INFO if permutation is not None else logging.WARNING,
-            "Faces are %smirrored: %s.",
-            *("" if permutation is not None else "not ", symmetry.reason),
-        )
-    change = build(node, size=size, permutation=permutation, seed=seed)
-    return change if change.is_on else None
+def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.ndarray | None:
+    """Return the flip permutation of these training faces, or None where they bear none out."""
+    symmetry = find_symmetry(faces.points, named.flip_permutation(), rows, seed=seed)
+    log.log(
+        logging.INFO if symmetry.flip is not None else logging.WARNING,
+        "Faces are %smirrored: %s.",
+        *("" if symmetry.flip is not None else "not ", symmetry.reason),
+    )
+    return symmetry.flip
 
 
 def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augment) -> None:

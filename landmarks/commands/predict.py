@@ -38,6 +38,7 @@ def predict(
     round: bool,
     npz: bool,
     decoder: DecoderName | None,
+    flip_test: bool | None,
     heatmaps: bool,
     batch_size: PositiveInt,
     device: DeviceName,
@@ -51,6 +52,7 @@ def predict(
     path = find_checkpoint(Path(checkpoint) if checkpoint else None)
     content = load_checkpoint(path)
     model = rebuild_model(content, {"decoder": decoder} if decoder else {})
+    model.flip = choose_flip(content, flip_test)
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
     if heatmaps and not has_heatmaps(model):
         raise UserError(
@@ -120,6 +122,26 @@ def predict(
         if data["limit"] is not None:
             log.warning("It is not whole: data.limit=%d leaves test faces out.", data["limit"])
     return 0
+
+
+def choose_flip(content: dict, flip_test: bool | None) -> torch.Tensor | None:
+    """Return the flip permutation (K,) to predict mirror images with, or None to leave them out.
+
+    Args:
+        content: of a checkpoint; an older one names none, and the layout's is taken.
+        flip_test: None: as the checkpoint was validated.
+
+    Raises:
+        UserError: if they are asked for and nothing is known of the faces' symmetry.
+    """
+    wanted = content["config"].get("flip_test", False) if flip_test is None else flip_test
+    known = content["flip"] if "flip" in content else Layout(**content["layout"]).flip_permutation()
+    if flip_test and known is None:
+        raise UserError(
+            "flip_test=true: the checkpoint knows no flip permutation of its points, as its "
+            "training faces bore none out or none was looked for; leave it out."
+        )
+    return torch.as_tensor(known) if wanted and known is not None else None
 
 
 def _describe(content: dict) -> str:

@@ -42,7 +42,7 @@ from landmarks.training import Training
 log = logging.getLogger(__name__)
 READ = (  # settings of what is read
     *("data", "layout", "split", "augment", "input_size", "crop", "box_margin", "box_from"),
-    *("batch_size", "seed", "workers"),
+    *("flip_test", "batch_size", "seed", "workers"),
 )
 
 
@@ -66,6 +66,7 @@ def train(
     accumulate: PositiveInt,
     clip: Positive | None,
     ema: Share,
+    flip_test: bool,
     seed: Count,
     device: DeviceName,
     amp: AmpName,
@@ -107,7 +108,9 @@ def train(
         elementwise=build(loss),
         mean_points=inputs.mean,
         **find_basis(model, inputs),
-    ).to(where, memory_format=torch.channels_last)
+    )
+    network.flip = None if inputs.flip is None or not flip_test else torch.from_numpy(inputs.flip)
+    network = network.to(where, memory_format=torch.channels_last)
     if origin:  # before the averaged model is copied from it
         take_weights(network, load_checkpoint(origin), input_size, str(origin))
     training = Training(
@@ -133,7 +136,7 @@ def train(
         draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
     limit = parse_duration(max_time) if max_time is not None else None
     # Until it has been seen, a face is taken to cost as much to validate as to train on; it costs
-    # a third of it, but for the reading of images.
+    # a third of it (two with flip_test), but for the reading of images.
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
     if resume:
@@ -160,6 +163,7 @@ def train(
             "config": settings,
             "num_points": faces.num_points,
             "layout": named.to_dict(),
+            "flip": None if inputs.flip is None else inputs.flip.tolist(),
             "metrics": training.history[-1] if training.history else {},
             "weights": training.judged.state_dict(),
         }

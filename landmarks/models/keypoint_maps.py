@@ -54,15 +54,20 @@ def encode(centres: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
     return along_x.transpose(1, 2), along_y.transpose(1, 2), counts
 
 
-def enlarge_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return logits (N, k, CELLS, CELLS), float32, from features (N, C, 14, 14).
+def find_logits(features: Tensor, weight: Tensor, bias: Tensor, expected: Tensor) -> Tensor:
+    """Return logits (N, k, CELLS, CELLS), float32: what is seen on top of what is expected.
 
-    As torchvision's KeypointRCNNPredictor: a transposed convolution, weight (C, k, 4, 4) and bias
-    (k,), then bilinear enlarging.
+    As torchvision's KeypointRCNNPredictor: a transposed convolution, then bilinear enlarging.
+
+    Args:
+        features: (N, C, 14, 14).
+        weight, bias: (C, k, 4, 4) and (k,), of k landmarks.
+        expected: (k, 2), see `expect`.
     """
     coarse = functional.conv_transpose2d(features, weight, stride=2, padding=1)
     coarse = coarse.float() + bias.float()[:, None, None]
-    return functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    seen = functional.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return seen + expect(expected)
 
 
 def expect(centres: Tensor) -> Tensor:
@@ -112,7 +117,7 @@ def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, expected,
         for some in split_landmarks(len(features), weight.shape[1], chunk, features.device.type):
             rows = weight[:, some].detach().to(dtype).requires_grad_(wanted)
             offsets = bias[some].detach().requires_grad_(wanted)
-            logits = enlarge_logits(values, rows, offsets) + expect(expected[some])
+            logits = find_logits(values, rows, offsets, expected[some])
             losses = cross_entropy(logits, along_x[:, some], along_y[:, some])
             part = (losses * counts[:, some]).sum() * SHRINK
             if wanted:
@@ -136,7 +141,7 @@ def keypoint_loss(
     """Return the mean cross entropy of the maps that have a labelled point; a float32 scalar.
 
     Args:
-        features, weight, bias: of `enlarge_logits`, all landmarks'.
+        features, weight, bias: of `find_logits`, all landmarks'.
         centres, sigma: of `encode`.
         expected: (K, 2), of `expect`.
         chunk: of `split_landmarks`.

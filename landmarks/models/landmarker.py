@@ -29,6 +29,11 @@ class Landmarker(nn.Module):
         freeze: "none", "backbone", or for how many first epochs the backbone (of a U-Net its
             encoder) is frozen: it has no gradient and runs as in prediction, so that neither its
             weights nor its batch statistics move.
+
+    Attributes:
+        flip: (K,) flip permutation; what is predicted is then the mean of what is found in images
+            and in their mirror images, weighted by confidence where that is known. None: of images
+            alone.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, freeze: Freeze = "none"):
@@ -41,6 +46,7 @@ class Landmarker(nn.Module):
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (backbone.mean, backbone.std))
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
+        self.register_buffer("flip", None, persistent=False)
 
     def forward(self, images: Tensor, points: Tensor | None = None):
         """Return the loss, a float32 scalar, or (points (B, K, 2), confidence (B, K)).
@@ -49,10 +55,16 @@ class Landmarker(nn.Module):
             images: (B, 3, S, S), 0..255, uint8 or float, RGB.
             points: (B, K, 2) float32 in input pixels, NaN where unlabelled; None: predict.
         """
-        features = self.extract(images)
-        if points is None:
-            return self.head.decode(features)
-        return self.head.loss(features, points)
+        if points is not None:
+            return self.head.loss(self.extract(images), points)
+        found, sure = self.head.decode(self.extract(images))
+        if self.flip is None:
+            return found, sure
+        mirrored, others = self.head.decode(self.extract(images.flip(3)))
+        mirrored, others = mirrored[:, self.flip], others[:, self.flip]
+        mirrored[..., 0] = images.shape[3] - 1 - mirrored[..., 0]
+        share = (others / (sure + others)).nan_to_num(0.5)
+        return torch.lerp(found, mirrored, share[..., None]), (sure + others) / 2
 
     def rehearse(self, images: Tensor, points: Tensor) -> Tensor:
         """Return a loss that takes what `forward`'s takes, at most, and asks for no value.

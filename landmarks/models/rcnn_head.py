@@ -126,8 +126,8 @@ class RcnnHead(nn.Module):
         sigma = max(self.sigma, LEAST_SIGMA)
         with torch.autocast(device, enabled=False):
             for some in keypoint_maps.split_landmarks(*confidence.shape, self.chunk, device):
-                logits = keypoint_maps.enlarge_logits(values, weight[:, some], bias[some])
-                logits = logits + keypoint_maps.expect(expected[some])
+                row = weight[:, some], bias[some], expected[some]
+                logits = keypoint_maps.find_logits(values, *row)
                 shares = logits.flatten(2).softmax(2).view_as(logits)
                 # The decoders know Gaussians with the peak 1; these have the sum 1.
                 maps = shares * (2 * torch.pi * sigma**2)

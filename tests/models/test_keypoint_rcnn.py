@@ -14,7 +14,7 @@ from landmarks.errors import UserError
 from landmarks.estimate import Ledger, estimate_step
 from landmarks.losses import l1, wing
 from landmarks.models import keypoint_maps, weights
-from landmarks.models.face_boxes import frame_points, move_edges
+from landmarks.models.face_boxes import frame_points
 from landmarks.models.keypoint_maps import CELLS
 from landmarks.models.keypoint_rcnn import keypoint_rcnn
 from landmarks.optimizers import adamw
@@ -133,7 +133,7 @@ def test_points_are_read_from_the_box_that_was_found(model, monkeypatch):
     logits = (along_y[..., None] * along_x[..., None, :]).clamp(min=1e-30).log()
     found = box, torch.tensor([True, True])
     monkeypatch.setattr(model.head, "_choose", lambda *_: found)
-    monkeypatch.setattr(keypoint_maps, "enlarge_logits", lambda *_: logits)
+    monkeypatch.setattr(keypoint_maps, "find_logits", lambda *_: logits)
     with torch.inference_mode():
         decoded, confidence = model(faces()[0])
     torch.testing.assert_close(decoded, points, atol=0.02, rtol=0)
@@ -168,28 +168,6 @@ def test_pooled_features_lie_where_the_cells_of_the_box_do(model, monkeypatch):
     cells = torch.stack([torch.arange(14) * 4 + 1.5, torch.zeros(14)], 1)[None]
     torch.testing.assert_close(pooled, keypoint_maps.from_box(cells, box[0])[0, :, 0])
     assert CELLS == 4 * 14
-
-
-def test_boxes_frame_labelled_points():
-    points = torch.full((4, 3, 2), torch.nan)
-    points[0, :2] = torch.tensor([[9.5, 19.5], [29.5, 59.5]])
-    points[1, 0] = 30.0  # one point has no extent
-    points[2, :2] = torch.tensor([[-20.0, 10.0], [-9.0, 30.0]])  # none inside
-    boxes = frame_points(points, 64, 0.1)
-    assert boxes[0].tolist() == [8.0, 16.0, 32.0, 64.0]
-    assert boxes[1:].tolist() == [[0.0, 0.0, 64.0, 64.0]] * 3
-
-
-def test_boxes_to_learn_in_are_the_face_s_with_moved_edges():
-    torch.manual_seed(0)
-    faces = torch.tensor([[10.0, 20.0, 50.0, 40.0], [0.0, 0.0, 64.0, 64.0]])
-    boxes = move_edges(faces, 200, 64)
-    moves = (boxes - faces[:, None]) / torch.tensor([[40.0, 20.0], [64.0, 64.0]]).repeat(1, 2)[
-        :, None
-    ]
-    assert boxes.shape == (2, 200, 4) and boxes.min() >= 0 and boxes.max() <= 64
-    assert 0.14 < moves[0].max() <= 0.15 + 1e-6 and -0.15 - 1e-6 <= moves[0].min() < -0.14
-    assert len(boxes[0].unique(dim=0)) == 200
 
 
 def test_published_weights_are_taken_as_torchvision_does(tmp_path, monkeypatch, caplog):

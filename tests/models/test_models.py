@@ -117,6 +117,28 @@ def test_checkpoint_rebuilds_the_model_alone(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "unet_resnet18"])
+def test_with_mirror_images_a_mirrored_face_has_mirrored_points(name):
+    model = make(name).eval()
+    images, _ = faces(3)
+    mirrored = images.flip(3)
+    flip = torch.tensor([1, 0, 2, 4, 3])
+
+    def mirror(points):
+        return torch.stack([SIZE - 1 - points[..., 0], points[..., 1]], 2)[:, flip]
+
+    with torch.no_grad():
+        alone, reflected = model(images)[0], mirror(model(mirrored)[0])
+        model.flip = flip
+        together, confidence = model(images)
+        torch.testing.assert_close(together, mirror(model(mirrored)[0]))
+    assert not torch.allclose(alone, reflected) and confidence.shape == (3, K)
+    low, high = torch.minimum(alone, reflected) - 1e-4, torch.maximum(alone, reflected) + 1e-4
+    assert ((together >= low) & (together <= high)).all()
+    if name == "resnet18":  # knows no confidence
+        torch.testing.assert_close(together, (alone + reflected) / 2)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "unet_resnet18"])
 def test_overfits_eight_faces(name):
     model = make(name).train()
     images, points = faces(8)
