@@ -64,12 +64,14 @@ def adaptive_wing(
     """
     d = (prediction - target).abs()
     exponent = alpha - target
-    # Beyond theta the curve goes on as its own tangent, so one power serves value and slope both.
-    # Below the smallest d the slope is zero: at d = 0 that of a power less than one is infinite.
-    curved = d.clamp(1e-6, theta)
+    # The slope is written down, not left to autograd, which would keep or compute anew all that it
+    # is made of; so d alone has a gradient. Beyond theta the curve goes on as its own tangent. At
+    # d = 0, where a power less than one is infinitely steep, |.| has no slope.
+    known = d.detach()
+    curved = known.clamp(1e-6, theta)
     power = torch.exp(exponent * torch.log(curved / epsilon))
-    slope = (omega * exponent * power / ((1 + power) * curved)).detach()
-    return omega * torch.log1p(power) + slope * torch.where(d < theta, 0.0, d - theta)
+    slope = omega * exponent * power / ((1 + power) * curved)
+    return omega * torch.log1p(power) + slope * (d - known.clamp(max=theta))
 
 
 def masked_mean(elementwise, prediction: Tensor, target: Tensor) -> Tensor:
