@@ -91,9 +91,9 @@ def test_images_are_normalised_with_the_backbones_mean_and_std():
             return images
 
         def decode(self, features):
-            return features
+            return features, None
 
-    seen = Landmarker(Plain(), Plain())(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8))
+    seen, _ = Landmarker(Plain(), Plain())(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8))
     torch.testing.assert_close(seen.flatten(), torch.tensor([1.0, 2.0, 1.0]))
     backbone = build_backbone("resnet18", "none")
     assert backbone.mean == (0.485, 0.456, 0.406) and backbone.std == (0.229, 0.224, 0.225)
