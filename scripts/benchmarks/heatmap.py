@@ -35,6 +35,7 @@ def measure(options: argparse.Namespace) -> dict:
     largest error of the loss and of any gradient, relative to its largest element.
     """
     device = prepare_device(options)
+    torch.backends.cudnn.allow_tf32 = False  # the reference's convolution is float32, as it says
     inputs = make_inputs(options.images, options.points, options.cells, device)
     eager = pointwise(adaptive_wing, WEIGHT)
     compiled = torch.compile(eager, dynamic=False)

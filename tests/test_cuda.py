@@ -1,0 +1,154 @@
+"""What only a GPU can show: no step waits for it, and it finds what the CPU finds."""
+
+import functools
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from landmarks import cli
+from landmarks.augment import Augment
+from landmarks.checkpoint import load_checkpoint
+from landmarks.commands.build import build
+from landmarks.ema import Ema
+from landmarks.heatmaps import heatmap_loss, pointwise
+from landmarks.losses import adaptive_wing, l1
+from landmarks.models.fuse import fuse_loss
+from landmarks.optimizers import adamw
+from landmarks.precision import Precision
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+SIZE, K = 64, 68
+MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
+TINY = [
+    *("input_size=32", "batch_size=4", "epochs=2", "workers=0", "split.share=0.25"),
+    *("model.weights=none", "device=cuda", "run_dir=run"),
+]
+
+
+@pytest.fixture
+def cuda():
+    """The device; whatever makes the host wait for it is reported as an error on demand."""
+    yield torch.device("cuda")
+    torch.cuda.set_sync_debug_mode("default")
+
+
+def make(name, size=SIZE, **changes):
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        node = OmegaConf.to_container(compose("train", overrides=[f"model={name}"]).model)
+    node = {key: {"weights": "none", **changes}.get(key, value) for key, value in node.items()}
+    torch.manual_seed(0)
+    mean = torch.rand(K, 2) * size
+    loss = l1 if name in ("resnet18", "mobilenet_v3_large") else adaptive_wing
+    return build(node, num_points=K, size=size, elementwise=loss, mean_points=mean)
+
+
+def faces(count=4, size=SIZE):
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    points = torch.rand(count, K, 2) * size
+    points[0, 0] = torch.nan
+    return images.contiguous(memory_format=torch.channels_last).pin_memory(), points.pin_memory()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_step_does_not_wait_for_the_gpu(name, cuda):
+    model = make(name).to(cuda, memory_format=torch.channels_last).train()
+    optimizer, ema, precision = adamw(model, lr=1e-3), Ema(model, 0.99), Precision("auto", cuda)
+    strong = {"degrade": 1.0, "blur": 1.0, "noise": 8.0, "erase": 1.0, "erase_size": 0.3}
+    augment = Augment(
+        **{"shift": 0.1, "scale": 0.2, "rotate": 20.0, "flip": 0.5, "brightness": 0.3, **strong},
+        size=SIZE,
+        permutation=np.arange(K)[::-1].copy(),
+    )
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for step in range(6):
+        if step == 3:  # all is compiled, tuned and allocated
+            torch.cuda.set_sync_debug_mode("error")
+        images, points = faces()
+        images, points = (part.to(cuda, non_blocking=True) for part in (images, points))
+        batch = augment(images, points, step)
+        with precision.autocast():
+            loss = model(*batch)
+        precision.scaler.scale(loss).backward()
+        precision.step(optimizer, None)
+        ema.update()
+        model.advance(step / 6, 0)
+    torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
+    moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+    assert np.mean(moved) > 0.9
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_finds_what_the_cpu_finds(name, cuda):
+    model, (images, points) = make(name, fuse=False), faces()
+    for parameter in model.head.parameters():  # as after some training: heads may start at zero
+        torch.nn.init.normal_(parameter, std=0.02)
+    model.eval()
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        wanted, loss = model(images)[0], model(images, points)
+        model = model.to(cuda, memory_format=torch.channels_last)
+        found, again = model(images.to(cuda))[0], model(images.to(cuda), points.to(cuda))
+    torch.testing.assert_close(again.cpu(), loss, rtol=1e-4, atol=1e-5)
+    # Maps of random weights have maxima of almost one height, of which rounding may take another.
+    near = (found.cpu() - wanted).abs().amax(2) < 0.05
+    assert near.float().mean() > 0.98
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_compiled_heatmap_loss_is_the_eager_one(dtype, cuda):
+    torch.manual_seed(0)
+    features = torch.randn(3, 16, 32, 32, device=cuda).to(memory_format=torch.channels_last)
+    weight, bias = torch.randn(K, 16, device=cuda) / 8, torch.zeros(K, device=cuda)
+    centres, sigma = torch.rand(3, K, 2, device=cuda) * 40 - 4, torch.tensor(1.5, device=cuda)
+    found = []
+    for fuse in (False, True):
+        function = fuse_loss(pointwise(functools.partial(adaptive_wing), 10.0), fuse)
+        leaves = [part.clone().requires_grad_() for part in (features, weight, bias)]
+        with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+            loss = heatmap_loss(*leaves, centres, sigma, function, 40)
+        loss.backward()
+        found.append([loss.detach(), *(leaf.grad for leaf in leaves)])
+    close = {"rtol": 1e-4, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 0.02, "atol": 1e-4}
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager, **close)
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16", "off"])
+@pytest.mark.parametrize("model", ["resnet18", "unet_resnet18"])
+def test_a_run_from_photos_to_points(amp, model, contest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    made = contest(train=12, test=5)
+    root = f"data.root={made.root}"
+    assert cli.main(["train", root, f"model={model}", f"amp={amp}", *TINY]) == 0
+    history = load_checkpoint(tmp_path / "run/last.pt")["training"]["history"]
+    assert len(history) == 2 and np.isfinite(history[-1]["val_mse"])
+    images = f"input={made.root / 'test/images'}"
+    at = ["predict", "checkpoint=run", images, "npz=true", "amp=off"]
+    points = {}
+    for device in ("cuda", "cpu"):
+        assert cli.main([*at, f"device={device}", f"run_dir={device}"]) == 0
+        with np.load(tmp_path / device / "predictions.npz") as stored:
+            points[device] = stored["points"]
+    assert np.median(np.abs(points["cuda"] - points["cpu"])) < 0.1
+
+
+def test_memory_that_runs_out_ends_in_advice(contest, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    made = contest(train=12)
+    torch.cuda.empty_cache()
+    share = 300e6 / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        settings = [*TINY, "model=unet", "input_size=256", "batch_size=8"]
+        settings.remove("model.weights=none")
+        assert cli.main(["train", f"data.root={made.root}", *settings]) != 0
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    said = capsys.readouterr()
+    assert "batch_size=4 accumulate=2" in said.out + said.err
