@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from landmarks.errors import UserError
 
-FORMAT = 4
+FORMAT = 5
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -54,15 +54,20 @@ def load_checkpoint(path: Path) -> dict:
 
 
 def _update(content: dict) -> None:
-    """Turn an older head into one of today that predicts the same.
+    """Turn an older model into one of today that predicts the same.
 
-    Until format 3 a keypoint R-CNN looked for landmarks anywhere, as it does where its start is
-    NaN. Until format 2 a regression saw averages of the features alone, so that what it sees now of
-    their places counts for nothing; until format 1 it counted in halves of the input's side, not
-    sixteenths. An optimizer's memory of such a head says nothing of this one, and is dropped.
+    Until format 4 a regression's features were read as they are, as they still are where the mean
+    that is to be subtracted is NaN; training goes on from there. Until format 3 a keypoint R-CNN
+    looked for landmarks anywhere, as it does where its start is NaN. Until format 2 a regression
+    saw averages of the features alone, so that what it sees now of their places counts for nothing;
+    until format 1 it counted in halves of the input's side, not sixteenths. An optimizer's memory
+    of such a head says nothing of this one, and is dropped.
     """
     weights, version = content.get("weights", {}), content["format"]
-    if "head.predictor.weight" in weights:
+    state = content.get("training", {})
+    for tensors in (weights, state.get("model", {}), state.get("ema", {}).get("weights", {})):
+        _read_as_they_are(tensors, 1 if version > 2 else 3)
+    if version < 4 and "head.predictor.weight" in weights:
         content.pop("training", None)
         landmarks = weights["head.predictor.weight"].shape[1]
         weights["head.start"] = torch.full((landmarks, 2), torch.nan)
@@ -76,6 +81,18 @@ def _update(content: dict) -> None:
         if key.endswith("weight"):
             value = functional.pad(value, (0, 2 * value.shape[1]))
         weights[name] = value
+
+
+def _read_as_they_are(weights: dict, pooled: int) -> None:
+    """Add means that subtract nothing to older tensors, in place.
+
+    Args:
+        pooled: numbers a regression sees today for each one that these weights count.
+    """
+    for layer in ("offsets.weight", "offsets.rest.weight"):
+        if f"head.{layer}" in weights:
+            channels = pooled * weights[f"head.{layer}"].shape[1]
+            weights["head.center.mean"] = torch.full((channels,), torch.nan)
 
 
 def random_state() -> dict:

@@ -61,6 +61,16 @@ def test_a_keypoint_rcnn_of_an_older_format_looks_for_landmarks_anywhere(tmp_pat
     assert back["weights"]["head.start"].isnan().all()
 
 
+def test_a_later_keypoint_rcnn_is_read_as_it_is(tmp_path):
+    weights = {"head.predictor.weight": torch.zeros(8, 3, 4, 4), "head.start": torch.ones(3, 2)}
+    content = {"config": {}, "weights": weights, "training": {"step": 1}}
+    torch.save({"format": 4, **content}, tmp_path / "a.pt")
+    back = load_checkpoint(tmp_path / "a.pt")
+    assert back["training"] == {"step": 1} and torch.equal(
+        back["weights"]["head.start"], torch.ones(3, 2)
+    )
+
+
 def test_a_regression_of_this_head_keeps_its_training(tmp_path):
     weights = {"head.offsets.weight": torch.ones(6, 12), "head.offsets.bias": torch.ones(6)}
     content = {"config": {}, "weights": dict(weights), "training": {"step": 1}}
@@ -68,6 +78,18 @@ def test_a_regression_of_this_head_keeps_its_training(tmp_path):
     back = load_checkpoint(tmp_path / "a.pt")
     assert back["training"] == {"step": 1}
     assert all(torch.equal(back["weights"][name], weights[name]) for name in weights)
+
+
+def test_a_regression_of_an_older_format_subtracts_nothing_in_training_too(tmp_path):
+    weights = {"head.offsets.weight": torch.ones(6, 12), "head.offsets.bias": torch.ones(6)}
+    training = {"model": dict(weights), "ema": {"weights": dict(weights)}}
+    content = {"config": {}, "weights": weights, "training": training}
+    torch.save({"format": 4, **content}, tmp_path / "a.pt")
+    back = load_checkpoint(tmp_path / "a.pt")
+    trained = back["training"]
+    for tensors in (back["weights"], trained["model"], trained["ema"]["weights"]):
+        mean = tensors["head.center.mean"]
+        assert mean.shape == (12,) and mean.isnan().all()
 
 
 def test_the_training_of_other_models_is_kept(tmp_path):

@@ -2,8 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from landmarks.losses import Elementwise, masked_mean
+from landmarks.models.center import Center
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
 # Offsets of 1 a side of the input. Features are positive, so a step of Adam moves an output by the
@@ -67,11 +69,52 @@ class BasisOffsets(nn.Module):
         return self.coefficients(features) @ self.modes + self.rest_scale * self.rest(features)
 
 
+class Corrections(nn.Module):
+    """Points -> where the features at each of them say that its landmark lies.
+
+    A feature between cells is the mean of its neighbours, weighted by nearness, and so is what they
+    say of the way to a landmark: features that know the way from their own cell know it from any
+    place between. Every landmark reads them by weights of its own, which start at zero.
+
+    Args:
+        channels: C of the features.
+        num_points: K.
+        size: side of the input, in pixels.
+        stride: input pixels a cell of the features; the way is counted in cells.
+        rounds: how often points are to be corrected, one after the other.
+
+    Source: the cascade of Trigeorgis et al., Mnemonic Descent Method, CVPR 2016, of linear steps.
+    """
+
+    def __init__(self, channels: int, num_points: int, size: int, stride: int, rounds: int = 1):
+        super().__init__()
+        self.size, self.stride, self.rounds = size, stride, rounds
+        self.center = Center(channels)
+        self.weight = nn.Parameter(torch.zeros(2, channels, num_points))
+        self.bias = nn.Parameter(torch.zeros(num_points, 2))
+
+    def forward(self, features: Tensor, points: Tensor) -> Tensor:
+        """Return corrected points (B, K, 2), input pixels, of features (B, C, H, W) and points.
+
+        A point beyond the outermost cells' centres is moved by what is at the nearest place between
+        them. Where features are read has no gradient.
+        """
+        edge = (self.stride - 1) / 2
+        places = points.detach().clamp(edge, self.size - 1 - edge)
+        grid = (2 * places[:, None] + 1) / self.size - 1
+        found = functional.grid_sample(features, grid, align_corners=False).squeeze(2)
+        found = self.center(found)
+        # Not a product of matrices: K small ones cost ten times as much.
+        way = torch.stack([(found * weight).sum(1) for weight in self.weight], 2)
+        return points.detach() + self.stride * (way + self.bias)
+
+
 class RegressionHead(nn.Module):
     """Pool the last feature map and predict every point's offset from a start shape.
 
     The offset is predicted in units of a sixteenth of the input's side and the loss is taken in
-    input pixels: Wing's and smooth L1's constants are pixels.
+    input pixels: Wing's and smooth L1's constants are pixels. With corrections, what is found is
+    then moved by what a finer map, the first one, has at it; each round has the loss.
 
     Args:
         channels: of the last feature map.
@@ -80,6 +123,7 @@ class RegressionHead(nn.Module):
         elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
         start: (K, 2) input pixels, what is predicted before training; None: the input's centre.
         components, shapes: see `BasisOffsets`; None: each coordinate is predicted by itself.
+        corrections: by the first feature map; None: there are none.
     """
 
     def __init__(
@@ -91,11 +135,14 @@ class RegressionHead(nn.Module):
         start=None,
         components: int | None = None,
         shapes=None,
+        corrections: Corrections | None = None,
     ):
         super().__init__()
         self.elementwise = elementwise
+        self.corrections = corrections
         self.scale = size / UNITS
         channels = MOMENTS * channels
+        self.center = Center(channels)
         if components is None:
             self.offsets = nn.Linear(channels, 2 * num_points)
             nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
@@ -111,13 +158,23 @@ class RegressionHead(nn.Module):
 
         Regression has no notion of how sure it is: the confidence is NaN.
         """
-        with torch.autocast(features[-1].device.type, enabled=False):
-            # bfloat16 has 8 bits: half a pixel at 128. Points are float32 from here on.
-            pooled = pool_moments(features[-1].float())
-            offsets = self.offsets(pooled).unflatten(1, (-1, 2))
-        points = self.start + self.scale * offsets
+        points = self.find(features)[-1]
         return points, points.new_full(points.shape[:2], torch.nan)
 
     def loss(self, features: list[Tensor], points: Tensor) -> Tensor:
         """Return the mean loss over labelled coordinates; `points` (B, K, 2), NaN unlabelled."""
-        return masked_mean(self.elementwise, self.decode(features)[0], points)
+        rounds = self.find(features)
+        return sum(masked_mean(self.elementwise, found, points) for found in rounds) / len(rounds)
+
+    def find(self, features: list[Tensor]) -> list[Tensor]:
+        """Return points (B, K, 2) in input pixels as they are first found and after each round."""
+        with torch.autocast(features[-1].device.type, enabled=False):
+            # bfloat16 has 8 bits: half a pixel at 128. Points are float32 from here on.
+            pooled = self.center(pool_moments(features[-1].float()))
+            offsets = self.offsets(pooled).unflatten(1, (-1, 2))
+            found = [self.start + self.scale * offsets]
+            if self.corrections is not None:
+                fine = features[0].float()
+                for _ in range(self.corrections.rounds):
+                    found.append(self.corrections(fine, found[-1]))
+        return found

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from landmarks.errors import UserError
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
-from landmarks.models.heads import RegressionHead
+from landmarks.models.heads import Corrections, RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.tuning import Freeze, Norm, change_norms, find_encoder
 from landmarks.models.unet import ClassicUnet, Unet
-from landmarks.settings import NonNegative, Positive, PositiveInt, Range
+from landmarks.settings import Count, NonNegative, Positive, PositiveInt, Range
 
+FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that correct a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
 
@@ -122,18 +123,17 @@ def regressor(
     init_output: Literal["mean", "center"] = "mean",
     basis: Literal["none", "pca"] = "none",
     components: PositiveInt = 40,
+    refine: Count = 0,
     num_points: int,
     size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
     shapes=None,
 ) -> Landmarker:
-    """Return a model that regresses coordinates from a torchvision network's last feature map.
+    """Return a model that regresses coordinates from a torchvision network.
 
     Args:
-        backbone: torchvision's name of it.
-        weights: "imagenet", "none" or a file.
-        partial: take from a file what fits, even if it is less than half.
+        backbone, weights, partial: see `build_backbone`.
         freeze: see `Landmarker`.
         norm: see `landmarks.models.tuning.change_norms`.
         init_output: what is predicted before training: the training faces' mean shape, or the
@@ -141,8 +141,9 @@ def regressor(
         basis: "none" predicts each coordinate by itself; "pca" the coefficients of a basis of the
             training shapes, and what is left of each coordinate; see `BasisOffsets`.
         components: modes of the basis "pca".
+        refine: rounds of corrections by finer features, see `Corrections`; 0: none.
         num_points, size, elementwise: see `RegressionHead`.
-        mean_points: (K, 2) input pixels, for init_output="mean".
+        mean_points: (K, 2) pixels, for init_output="mean".
         shapes: the basis "pca": has `mean` (K, 2), input pixels, and what `BasisOffsets` takes.
 
     Raises:
@@ -155,11 +156,15 @@ def regressor(
             f"{init_output} is not: use model.init_output=mean."
         )
     body = build_backbone(backbone, weights, partial)
+    corrections = None
+    if refine:
+        body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
+        corrections = Corrections(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
     change_norms(body, norm)
-    mean = mean_points if shapes is None else shapes.mean
-    start = mean if init_output == "mean" else None
+    start = (mean_points if shapes is None else shapes.mean) if init_output == "mean" else None
     modes = components if basis == "pca" else None
-    head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, modes, shapes)
+    settings = num_points, size, elementwise, start, modes, shapes, corrections
+    head = RegressionHead(body.channels[-1], *settings)
     return Landmarker(body, head, freeze)
 
 
@@ -185,8 +190,7 @@ def unet(
     """Return a model that predicts a heatmap a landmark, from a torchvision encoder's U-Net.
 
     Args:
-        backbone: torchvision's name of the encoder.
-        weights, partial: of the encoder, see `build_backbone`.
+        backbone, weights, partial: of the encoder, see `build_backbone`.
         freeze: of the encoder, see `Landmarker`.
         norm: see `landmarks.models.tuning.change_norms`.
         width: channels the maps are made from.

@@ -80,6 +80,7 @@ class Unet(nn.Module):
         encoder: publishes channels and strides, fine to coarse.
         stride: of the features that are returned.
         width: their channels.
+        keeps_last: return the encoder's last map after them.
 
     Attributes:
         channels, strides: of each returned map.
@@ -88,17 +89,23 @@ class Unet(nn.Module):
     Source: Lin et al., Feature Pyramid Networks, CVPR 2017, its top-down pathway.
     """
 
-    def __init__(self, encoder: Backbone, stride: int, width: int):
+    def __init__(self, encoder: Backbone, stride: int, width: int, keeps_last: bool = False):
         super().__init__()
         self.encoder = encoder
         self.used = [i for i, published in enumerate(encoder.strides) if published >= stride]
         self.lateral = nn.ModuleList(nn.Conv2d(encoder.channels[i], width, 1) for i in self.used)
         self.out = nn.Sequential(*convolve(width, width))
+        self.keeps_last = keeps_last
         self.channels, self.strides = [width], [stride]
+        if keeps_last:
+            self.channels, self.strides = (
+                [width, encoder.channels[-1]],
+                [stride, encoder.strides[-1]],
+            )
         self.mean, self.std = encoder.mean, encoder.std
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return [features], (B, C, H / stride, W / stride)."""
+        """Return [features], (B, C, H / stride, W / stride), and maybe the encoder's last map."""
         maps = self.encoder(images)
         features = None
         for i, lateral in zip(reversed(self.used), reversed(self.lateral), strict=True):
@@ -107,4 +114,4 @@ class Unet(nn.Module):
         side = [length // self.strides[0] for length in images.shape[2:]]
         if features.shape[2] < side[0]:
             features = functional.interpolate(features, side, mode="bilinear", align_corners=False)
-        return [self.out(features)]
+        return [self.out(features), *(maps[-1:] if self.keeps_last else [])]

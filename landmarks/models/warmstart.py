@@ -49,8 +49,8 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
             f"init={source}: nothing of its backbone fits this run's, so there is nothing to start "
             f"from; choose the model= it was trained with, or leave init= out."
         )
-    whole_head = all(name in fits for name in parameters if name.startswith("head."))
-    if "head.start" in settings & found.keys() and whole_head:
+    first = {n for n in parameters if n.startswith("head.") and ".corrections." not in n}
+    if "head.start" in settings & found.keys() and first <= fits.keys():
         scale = size / content["config"]["input_size"]
         fits["head.start"] = (found["head.start"][1] + 0.5) * scale - 0.5
     model.load_state_dict(fits, strict=False)

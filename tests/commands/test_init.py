@@ -41,7 +41,7 @@ def test_a_run_starts_from_the_kept_weights_of_another(form, ema, train, capsys)
     train("run_dir=new", f"init={form}", "optimizer.lr=1e-12", f"ema={ema}", "seed=3")
     old, new = weights_of("old/best.pt"), weights_of("new/best.pt")
     parameters = [name for name in old if name.endswith((".weight", ".bias"))]
-    assert len(parameters) == 62
+    assert len(parameters) == 73
     for name in [*parameters, "head.start"]:
         torch.testing.assert_close(new[name], old[name], rtol=0, atol=1e-6)
     out = capsys.readouterr().out

@@ -64,7 +64,8 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
     content = load_checkpoint(Path("runs/a/best.pt"))
     start = torch.tensor([[0.0, 0.0], [31.0, 31.0], [15.5, 15.5], [-0.5, 15.5], [10, 20]])
     content["weights"]["head.start"] = start
-    for name in ("head.offsets.weight", "head.offsets.bias"):
+    layers = ("offsets.weight", "offsets.bias", "corrections.weight", "corrections.bias")
+    for name in (f"head.{layer}" for layer in layers):
         content["weights"][name] = torch.zeros_like(content["weights"][name])
     save_checkpoint(Path("mean.pt"), content)
     with np.load(predict("npz=true", "checkpoint=mean.pt") / "predictions.npz") as stored:

@@ -179,8 +179,8 @@ def test_pooled_features_say_where_a_channel_answers():
 
 def test_regression_converts_normalised_offsets_to_pixels():
     small, large = make("resnet18", size=64).head, make("resnet18", size=128).head
-    features = [torch.ones(1, 512, 2, 2)]
+    features = [torch.ones(1, channels, 8, 8) for channels in (96, 512)]
     large.load_state_dict(small.state_dict())
-    moved_small = small.decode(features)[0] - small.start
-    moved_large = large.decode(features)[0] - large.start
+    moved_small = small.find(features)[0] - small.start
+    moved_large = large.find(features)[0] - large.start
     np.testing.assert_allclose(2 * moved_small.detach(), moved_large.detach(), rtol=1e-5)

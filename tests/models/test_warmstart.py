@@ -67,12 +67,11 @@ def changed(model, *arguments):
     return {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
 
 
-def resnet(num_points=5, size=32, seed=0, name="resnet18"):
+def resnet(num_points=5, size=32, seed=0, name="resnet18", refine=0):
     torch.manual_seed(seed)
     mean = torch.rand(num_points, 2) * size
-    model = regressor(
-        backbone=name, weights="none", num_points=num_points, size=size, mean_points=mean
-    )
+    known = {"num_points": num_points, "size": size, "mean_points": mean}
+    model = regressor(backbone=name, weights="none", refine=refine, **known)
     nn.init.normal_(model.head.offsets.weight, std=0.01)
     return model.eval()
 
@@ -83,7 +82,7 @@ def test_the_same_model_is_copied_exactly(caplog):
         take_weights(new, content_of(old), 32, "old.pt")
     for name, value in old.state_dict().items():
         assert torch.equal(new.state_dict()[name], value), name
-    assert "old.pt: 125 of 125 tensors: backbone.*, head.*, mean, std." in caplog.text
+    assert "old.pt: 126 of 126 tensors: backbone.*, head.*, mean, std." in caplog.text
     assert "Not used" not in caplog.text and "Left as built" not in caplog.text
 
 
@@ -100,10 +99,10 @@ def test_another_number_of_points_leaves_the_head_and_its_start_as_built(caplog)
     assert torch.equal(new.backbone.stages.conv1.weight, old.backbone.stages.conv1.weight)
     assert not {name for name in names if name.startswith("head.")}
     for said in (
-        "122 of 125 tensors: backbone.*, mean, std.",
+        "123 of 126 tensors: backbone.*, head.center.*, mean, std.",
         "head.offsets.weight (10, 1536), here (6, 1536)",
         "head.start (5, 2), here (3, 2)",
-        "Left as built: 3 tensors: head.*.",
+        "Left as built: 3 tensors: head.offsets.*, head.start.",
     ):
         assert said in caplog.text
 
@@ -160,6 +159,14 @@ def test_regression_and_heatmaps_share_their_encoder():
     other = resnet(seed=2)
     assert changed(other, content_of(maps), 32, "a.pt")
     assert torch.equal(other.backbone.stages.conv1.weight, plain.backbone.stages.conv1.weight)
+
+
+def test_a_regression_without_corrections_starts_one_with_them():
+    old, new = resnet(), resnet(seed=1, refine=1)
+    take_weights(new, content_of(old), 32, "old.pt")
+    images = torch.randint(0, 256, (2, 3, 32, 32))
+    first = new.head.find(new.extract(images))[0]
+    torch.testing.assert_close(first, old(images)[0])  # of the start that its offsets are from
 
 
 def test_heatmaps_of_another_sigma_keep_their_maps():
