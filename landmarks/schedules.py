@@ -14,11 +14,20 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def cosine(progress: float, *, warmup: Share = 0.03, final: Share = 0.0) -> float:
-    """Rise linearly during the share `warmup` of training, then half a cosine down to `final`."""
+def cosine(
+    progress: float, *, warmup: Share = 0.03, hold: Share = 0.0, final: Share = 0.0
+) -> float:
+    """Rise linearly during the share `warmup` of training, then half a cosine down to `final`.
+
+    Until the share `hold` of training the rate stays as it is before it falls.
+
+    Source: Loshchilov and Hutter, SGDR, ICLR 2017; Hägele et al., Scaling Laws and Compute-Optimal
+    Training Beyond Fixed Training Durations, NeurIPS 2024, of the hold.
+    """
     if progress < warmup:
         return max(progress, 1e-3 * warmup) / warmup
-    turned = (progress - warmup) / (1 - warmup)
+    held = max(warmup, hold)
+    turned = max(0.0, progress - held) / (1 - held)
     return final + (1 - final) * (1 + math.cos(math.pi * min(turned, 1.0))) / 2
 
 

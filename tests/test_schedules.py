@@ -18,6 +18,10 @@ from landmarks.schedules import Plateau, constant, cosine, one_cycle
         (0.25, {"warmup": 0}, (1 + math.sqrt(0.5)) / 2),
         (1, {"warmup": 0, "final": 0.2}, 0.2),
         (1.01, {"final": 0.2}, 0.2),
+        (0.05, {"warmup": 0.1, "hold": 0.5}, 0.5),
+        (0.5, {"warmup": 0.1, "hold": 0.5}, 1),
+        (0.75, {"warmup": 0.1, "hold": 0.5}, 0.5),
+        (1, {"hold": 0.5, "final": 0.2}, 0.2),
     ],
 )
 def test_cosine_by_hand(progress, settings, factor):
