@@ -169,6 +169,14 @@ def test_a_regression_without_corrections_starts_one_with_them():
     torch.testing.assert_close(first, old(images)[0])  # of the start that its offsets are from
 
 
+@pytest.mark.parametrize(("points", "stays"), [(5, True), (3, False)])
+def test_an_older_head_that_subtracts_nothing_is_not_passed_to_a_new_one(points, stays):
+    old, new = resnet(5), resnet(points, seed=1)
+    old.head.center.mean.fill_(torch.nan)
+    take_weights(new, content_of(old), 32, "old.pt")
+    assert new.head.center.mean.isnan().all() == stays
+
+
 def test_heatmaps_of_another_sigma_keep_their_maps():
     wide, narrow = (
         unet(backbone="resnet18", weights="none", num_points=5, size=32, sigma=sigma)
