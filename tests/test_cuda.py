@@ -1,6 +1,5 @@
 """What only a GPU can show: no step waits for it, and it finds what the CPU finds."""
 
-import functools
 import sys
 
 import numpy as np
@@ -25,7 +24,7 @@ SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
 TINY = [
     *("input_size=32", "batch_size=4", "epochs=2", "workers=0", "split.share=0.25"),
-    *("model.weights=none", "device=cuda", "run_dir=run"),
+    *("device=cuda", "run_dir=run"),
 ]
 
 
@@ -36,19 +35,19 @@ def cuda():
     torch.cuda.set_sync_debug_mode("default")
 
 
-def make(name, size=SIZE, **changes):
+def make(name, **changes):
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         node = OmegaConf.to_container(compose("train", overrides=[f"model={name}"]).model)
     node = {key: {"weights": "none", **changes}.get(key, value) for key, value in node.items()}
     torch.manual_seed(0)
-    mean = torch.rand(K, 2) * size
+    mean = torch.rand(K, 2) * SIZE
     loss = l1 if name in ("resnet18", "mobilenet_v3_large") else adaptive_wing
-    return build(node, num_points=K, size=size, elementwise=loss, mean_points=mean)
+    return build(node, num_points=K, size=SIZE, elementwise=loss, mean_points=mean)
 
 
-def faces(count=4, size=SIZE):
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
-    points = torch.rand(count, K, 2) * size
+def faces():
+    images = torch.randint(0, 256, (4, 3, SIZE, SIZE), dtype=torch.uint8)
+    points = torch.rand(4, K, 2) * SIZE
     points[0, 0] = torch.nan
     return images.contiguous(memory_format=torch.channels_last).pin_memory(), points.pin_memory()
 
@@ -106,7 +105,7 @@ def test_the_compiled_heatmap_loss_is_the_eager_one(dtype, cuda):
     centres, sigma = torch.rand(3, K, 2, device=cuda) * 40 - 4, torch.tensor(1.5, device=cuda)
     found = []
     for fuse in (False, True):
-        function = fuse_loss(pointwise(functools.partial(adaptive_wing), 10.0), fuse)
+        function = fuse_loss(pointwise(adaptive_wing, 10.0), fuse)
         leaves = [part.clone().requires_grad_() for part in (features, weight, bias)]
         with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
             loss = heatmap_loss(*leaves, centres, sigma, function, 40)
@@ -123,8 +122,8 @@ def test_a_run_from_photos_to_points(amp, model, contest, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     made = contest(train=12, test=5)
-    root = f"data.root={made.root}"
-    assert cli.main(["train", root, f"model={model}", f"amp={amp}", *TINY]) == 0
+    settings = [f"data.root={made.root}", f"model={model}", "model.weights=none", f"amp={amp}"]
+    assert cli.main(["train", *settings, *TINY]) == 0
     history = load_checkpoint(tmp_path / "run/last.pt")["training"]["history"]
     assert len(history) == 2 and np.isfinite(history[-1]["val_mse"])
     images = f"input={made.root / 'test/images'}"
@@ -146,7 +145,6 @@ def test_memory_that_runs_out_ends_in_advice(contest, tmp_path, monkeypatch, cap
     torch.cuda.set_per_process_memory_fraction(share)
     try:
         settings = [*TINY, "model=unet", "input_size=256", "batch_size=8"]
-        settings.remove("model.weights=none")
         assert cli.main(["train", f"data.root={made.root}", *settings]) != 0
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

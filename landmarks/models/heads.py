@@ -8,8 +8,8 @@ from landmarks.losses import Elementwise, masked_mean
 from landmarks.models.center import Center
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
-# Offsets of 1 a side of the input. Features are positive, so a step of Adam moves an output by the
-# sum of hundreds of them times the rate: in units of half the side that was 20 pixels of 96.
+# Offsets of 1 a side of the input: a step of Adam moves an output by the sum of hundreds of
+# features times the rate. In halves of the side that was 20 pixels of 96, before they were centred.
 UNITS = 16
 MOMENTS = 3  # a channel's average, and its averages weighted by x and y
 

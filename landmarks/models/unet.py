@@ -95,13 +95,9 @@ class Unet(nn.Module):
         self.used = [i for i, published in enumerate(encoder.strides) if published >= stride]
         self.lateral = nn.ModuleList(nn.Conv2d(encoder.channels[i], width, 1) for i in self.used)
         self.out = nn.Sequential(*convolve(width, width))
-        self.keeps_last = keeps_last
-        self.channels, self.strides = [width], [stride]
-        if keeps_last:
-            self.channels, self.strides = (
-                [width, encoder.channels[-1]],
-                [stride, encoder.strides[-1]],
-            )
+        self.kept = slice(-1, None) if keeps_last else slice(0)  # of the encoder's maps
+        self.channels = [width, *encoder.channels[self.kept]]
+        self.strides = [stride, *encoder.strides[self.kept]]
         self.mean, self.std = encoder.mean, encoder.std
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -114,4 +110,4 @@ class Unet(nn.Module):
         side = [length // self.strides[0] for length in images.shape[2:]]
         if features.shape[2] < side[0]:
             features = functional.interpolate(features, side, mode="bilinear", align_corners=False)
-        return [self.out(features), *(maps[-1:] if self.keeps_last else [])]
+        return [self.out(features), *maps[self.kept]]
