@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarn
 
 PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
 # Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
-TILE = {"cpu": 2**21, "cuda": 2**25}
+TILE = {"cpu": 3 * 2**19, "cuda": 2**25}
 FEWEST = 128  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
 
 
