@@ -122,6 +122,28 @@ def explain_shortage(
         ) from error
 
 
+@contextmanager
+def explain_no_room(device: torch.device, what: str, advice: str) -> Iterator[None]:
+    """Turn an allocation that fails in here, outside training, into one sentence.
+
+    Args:
+        device: where the memory is.
+        what: needs it.
+        advice: what to do.
+
+    Raises:
+        UserError: where memory has run out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_shortage(error):
+            raise
+        free = free_memory(device)
+        left = "" if free is None else f" ({say_bytes(free)} are free)"
+        raise UserError(f"Memory ran out with {what} on {device}{left}: {advice}.") from error
+
+
 def _is_shortage(error: Exception) -> bool:
     # On the CPU torch raises a plain RuntimeError, known by its words alone.
     words = ("can't allocate memory", "not enough memory")

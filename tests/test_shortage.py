@@ -9,10 +9,11 @@ from landmarks.errors import UserError
 from landmarks.estimate import Estimate
 from landmarks.optimizers import adamw
 from landmarks.precision import Precision
-from landmarks.shortage import check_memory, explain_shortage, name_savings
+from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
 from landmarks.training import Training
 
 GIB = 2**30
+CPU = torch.device("cpu")
 
 
 class Model(nn.Module):
@@ -138,3 +139,13 @@ def test_other_errors_pass():
 def test_savings_are_those_the_settings_leave():
     assert name_savings("bf16", {}, 128) == ["a smaller input_size (now 128)", "a smaller model"]
     assert name_savings("off", {"stride": 2}, 64)[:2] == ["model.stride=4", "amp=bf16"]
+
+
+def test_memory_that_runs_out_outside_training_is_one_sentence(free):
+    free(3 * GIB)
+    with pytest.raises(UserError) as caught, explain_no_room(CPU, "batches of 8", "use fewer"):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    said = "Memory ran out with batches of 8 on cpu (3.0 GiB are free): use fewer."
+    assert str(caught.value) == said
+    with pytest.raises(RuntimeError, match="another"), explain_no_room(CPU, "a", "b"):
+        raise RuntimeError("another error")

@@ -24,6 +24,7 @@ from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
 from landmarks.runs import find_checkpoint
 from landmarks.settings import PositiveInt, Workers, check_arguments
+from landmarks.shortage import explain_no_room
 from landmarks.submission import pick_points, write_submission
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,10 @@ def predict(
         )
     where = choose_device(device)
     precision = Precision(amp, where)
-    model = model.to(where, memory_format=torch.channels_last)
+    smaller = [f"batch_size={batch_size // 2}"] * (batch_size > 1)
+    smaller += ["device=cpu"] * (where.type != "cpu")
+    advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
+    full = explain_no_room(where, f"batches of {batch_size}", advice)
     faces = find_images(input, data["limit"]) if input else _read_data(data, content)
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
         raise UserError(
@@ -88,7 +92,8 @@ def predict(
     strips: list[np.ndarray] = []
     shown = set(np.linspace(0, len(faces) - 1, PICTURED).astype(int).tolist())
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
-    with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar:
+    with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar, full:
+        model = model.to(where, memory_format=torch.channels_last)
         for batch, points, confidence in predict_batches(model, batches, precision):
             points = points.cpu().numpy()
             written.add(points, confidence.float().cpu().numpy())

@@ -36,7 +36,7 @@ from landmarks.settings import (
     Workers,
     parse_duration,
 )
-from landmarks.shortage import check_memory, explain_shortage, name_savings
+from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
@@ -110,17 +110,18 @@ def train(
         **find_basis(model, inputs),
     )
     network.flip = None if inputs.flip is None or not flip_test else torch.from_numpy(inputs.flip)
-    network = network.to(where, memory_format=torch.channels_last)
-    if origin:  # before the averaged model is copied from it
-        take_weights(network, load_checkpoint(origin), input_size, str(origin))
-    training = Training(
-        network,
-        build(optimizer, network),
-        build(scheduler),
-        precision,
-        Ema(network, ema) if ema else None,
-        torch.compile(network) if compile else None,
-    )
+    with explain_no_room(where, "the model", "stop what else is in it, or use a smaller model"):
+        network = network.to(where, memory_format=torch.channels_last)
+        if origin:  # before the averaged model is copied from it
+            take_weights(network, load_checkpoint(origin), input_size, str(origin))
+        training = Training(
+            network,
+            build(optimizer, network),
+            build(scheduler),
+            precision,
+            Ema(network, ema) if ema else None,
+            torch.compile(network) if compile else None,
+        )
     count = inputs.training.order.batch_size
     savings = name_savings(precision.name, model, input_size)
     needed = check_memory(

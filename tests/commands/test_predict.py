@@ -172,6 +172,19 @@ def test_few_points_asked_of_a_model_of_many_are_questioned(made, capsys):
     assert "asks for no point above 1 and the model has 5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("size", "advice"), [(4, "batch_size=2"), (1, "stop other programs")])
+def test_memory_that_runs_out_leaves_nothing_half_written(made, size, advice, monkeypatch, capsys):
+    def fail(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+        yield
+
+    monkeypatch.setattr("landmarks.commands.predict.predict_batches", fail)
+    out = predict(f"batch_size={size}", code=1)
+    error = capsys.readouterr().err
+    assert f"Memory ran out with batches of {size} on cpu (" in error and advice in error
+    assert not out.exists()
+
+
 def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
     (made.root / "test/images" / made.test_names[2]).write_bytes(b"\xff\xd8 cut off")
     out = predict(code=1)

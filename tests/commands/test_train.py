@@ -136,6 +136,16 @@ def test_memory_that_runs_out_ends_the_run_and_keeps_its_epochs(train, monkeypat
     assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
 
 
+def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
+    def fail(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("landmarks.commands.train.Ema", fail)
+    train("run_dir=a", code=1)
+    assert "Memory ran out with the model on cpu (" in capsys.readouterr().err
+    assert not Path("a").exists()
+
+
 def test_max_time_ends_training_inside_it(train, monkeypatch):
     clock = FakeClock()
     for module in ("landmarks.budget", "landmarks.commands.train"):
