@@ -6,7 +6,7 @@ import torch
 
 from landmarks.errors import UserError
 
-PLANNED = 0.96  # of max_time is planned to be used: machines slow down
+PLANNED = 0.96  # of what is left of max_time is planned to be used: machines slow down
 ENDING = 5.0  # seconds for the last checkpoint and pictures
 WARM_UP = 3  # first steps of a session, which also allocate and tune, are not measured
 MEASURED = 2.0  # seconds of steps that are measured before the first estimate
@@ -57,7 +57,8 @@ class Budget:
         """Return the step at which training should end, `step` steps (`batch` of an epoch) in."""
         if self.max_time is None:
             return self.most
-        left = PLANNED * self.max_time - (time.monotonic() - self.started) - self.ending
+        spent = time.monotonic() - self.started
+        left = PLANNED * (self.max_time - spent - self.ending)
         per_epoch = self.per_step * self.steps_per_epoch + self.per_validation
         left += batch * self.per_step  # of the epoch under way; counted back in below
         whole = max(0, int(left / per_epoch))

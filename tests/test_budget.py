@@ -45,19 +45,19 @@ def test_plan_by_hand(clock):
     plan = budget(clock, max_time=200)
     assert plan.first_guess >= 1000 and plan.ending == 5  # more than there will be
     plan.measure(1.0, 2.0)  # an epoch: 10 x 1 s and 2 s
-    # 0.96 x 200 - 5 = 187 s: 15 epochs of 12 s, and 7 s for 5 more steps and 2 s
+    # 0.96 x (200 - 5) = 187 s: 15 epochs of 12 s, and 7 s for 5 more steps and 2 s
     assert plan.plan(0, 0) == 155
     clock.now += 50
-    # 0.96 x 200 - 50 - 5 = 137 s, and the 4 s of the epoch under way: 11 epochs, 9 s for 7 steps
-    assert plan.plan(34, 4) == 30 + 110 + 7
+    # 0.96 x (200 - 50 - 5) = 139 s, and the 4 s of the epoch under way: 11 epochs, 11 s for 9 steps
+    assert plan.plan(34, 4) == 30 + 110 + 9
 
 
 def test_epochs_cap_the_plan(clock):
     plan = budget(clock, epochs=4, max_time=200)
     plan.measure(1.0, 2.0)
     assert plan.first_guess == plan.plan(0, 0) == 40
-    clock.now += 170  # 0.96 x 200 - 170 - 5 = 17 s: one epoch, and 3 steps with their validation
-    assert plan.plan(10, 0) == 10 + 10 + 3
+    clock.now += 172  # 0.96 x (200 - 172 - 5) = 22 s: one epoch, and 8 steps with their validation
+    assert plan.plan(10, 0) == 10 + 10 + 8
 
 
 def test_validation_is_guessed_until_seen(clock):
