@@ -181,7 +181,7 @@ def unet(
     size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
-    sigma: Positive | Range = 1.5,
+    sigma: Positive | Range = 1.0,
     decoder: DecoderName = "dark",
     weight: NonNegative = 10.0,
     chunk: Literal["auto"] | PositiveInt = "auto",
