@@ -1,8 +1,8 @@
 """Too little memory: refused before training starts, explained where it runs out in training."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -79,7 +79,6 @@ def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) ->
     )
 
 
-@contextmanager
 def explain_shortage(
     training: Training,
     needed: Estimate | None,
@@ -87,8 +86,8 @@ def explain_shortage(
     batch_size: int,
     accumulate: int,
     savings: list[str],
-) -> Iterator[None]:
-    """Turn an allocation that fails in here into advice.
+) -> AbstractContextManager:
+    """Turn an allocation that fails in training, in this context, into advice.
 
     Args:
         training: under way.
@@ -98,11 +97,8 @@ def explain_shortage(
     Raises:
         UserError: where memory has run out.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not _is_shortage(error):
-            raise
+
+    def sentence() -> str:
         device, smaller = training.precision.device, batch_size // 2
         use = f"{memory_in_use(device)} in use at batch_size={batch_size}"
         if device.type == "cuda":
@@ -116,15 +112,16 @@ def explain_shortage(
                 sizes += f", which needs about {least[0]} instead of {least[1]}"
             advice.insert(0, sizes)
         saved = f"; resume=auto keeps the {training.epoch} epochs done" if training.epoch else ""
-        raise UserError(
+        return (
             f"Memory ran out in epoch {training.epoch + 1}, with {use}: "
             f"{', or '.join(advice)}{saved}."
-        ) from error
+        )
+
+    return _in_a_sentence(sentence)
 
 
-@contextmanager
-def explain_no_room(device: torch.device, what: str, advice: str) -> Iterator[None]:
-    """Turn an allocation that fails in here, outside training, into one sentence.
+def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractContextManager:
+    """Turn an allocation that fails outside of training, in this context, into one sentence.
 
     Args:
         device: where the memory is.
@@ -134,21 +131,26 @@ def explain_no_room(device: torch.device, what: str, advice: str) -> Iterator[No
     Raises:
         UserError: where memory has run out.
     """
+
+    def sentence() -> str:
+        free = free_memory(device)
+        left = "" if free is None else f" ({say_bytes(free)} are free)"
+        return f"Memory ran out with {what} on {device}{left}: {advice}."
+
+    return _in_a_sentence(sentence)
+
+
+@contextmanager
+def _in_a_sentence(sentence: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_shortage(error):
+        # On the CPU torch raises a plain RuntimeError, known by its words alone.
+        words = ("can't allocate memory", "not enough memory")
+        is_known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not is_known and not any(word in str(error) for word in words):
             raise
-        free = free_memory(device)
-        left = "" if free is None else f" ({say_bytes(free)} are free)"
-        raise UserError(f"Memory ran out with {what} on {device}{left}: {advice}.") from error
-
-
-def _is_shortage(error: Exception) -> bool:
-    # On the CPU torch raises a plain RuntimeError, known by its words alone.
-    words = ("can't allocate memory", "not enough memory")
-    is_cpu = any(word in str(error) for word in words)
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_cpu
+        raise UserError(sentence()) from error
 
 
 def name_savings(precision_name: str, model: dict, input_size: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The command line: what it answers, what it refuses, and how it says so."""
 
+import gc
 import subprocess
 import sys
 from importlib.resources import files
@@ -31,6 +32,25 @@ def test_help_names_every_command(words, capsys):
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", ["predict", "mistake"])
+def test_garbage_is_collected_again_once_a_command_is_loaded(command, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("landmarks.commands.")]:
+        monkeypatch.delitem(sys.modules, name)
+    try:
+        if command == "mistake":
+            with pytest.raises(ModuleNotFoundError):
+                cli._load(command)
+        else:
+            assert cli._load(command).__name__ == command
+            frozen = gc.get_freeze_count()
+            assert frozen > 0
+            cli._load(command)  # what has been made since is not kept for ever
+            assert gc.get_freeze_count() <= frozen
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_help_imports_neither_torch_nor_hydra():

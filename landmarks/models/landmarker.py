@@ -215,7 +215,7 @@ def classic_unet(
     size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
-    sigma: Positive | Range = 1.5,
+    sigma: Positive | Range = 4.0,
     decoder: DecoderName = "dark",
     weight: NonNegative = 10.0,
     chunk: Literal["auto"] | PositiveInt = "auto",
