@@ -76,7 +76,7 @@ def test_targets_decode_to_the_points_they_encode(decoder, stride):
 
 
 def test_loss_at_the_target_is_least():
-    model = classic_unet(stride=4, **SETTLED)
+    model = classic_unet(stride=4, sigma=1.5, **SETTLED)
     points = 63 * torch.rand(2, 7, 2)
     axis = torch.arange(16)
     cells = (points + 0.5) / 4 - 0.5
