@@ -14,6 +14,7 @@ from landmarks.training import Training
 
 log = logging.getLogger(__name__)
 LEAST = 2  # faces a batch: batch normalisation has no statistics of one
+ONE_VALUE = "Expected more than 1 value per channel"  # torch's words for a batch too small
 FILLED = 0.8  # of the memory; the rest of what is suggested is left to fragments and workspaces
 
 
@@ -35,12 +36,18 @@ def check_memory(
         savings: other settings that take less memory, in words.
 
     Raises:
-        UserError: if it is more than there is. A compiled model may need less than it is known to:
-            that is a warning.
+        UserError: if it is more than there is (a compiled model may need less than it is known to:
+            that is a warning), or if a batch is too small for batch normalisation.
     """
     try:
         needed = estimate_step(training, images, points, dtype=dtype, accumulate=accumulate)
-    except Exception:
+    except Exception as error:
+        if ONE_VALUE in str(error):
+            raise UserError(
+                f"Batch normalisation has one value a channel to learn from, at batch_size="
+                f"{images[0]} and {images[-1]} px: use a larger batch_size, a larger input_size "
+                f"or model.norm=group."
+            ) from error
         # A model may do what fake tensors cannot follow, each in its own way, and train well: what
         # is only a service must not be what stops it.
         log.debug("What training needs could not be estimated.", exc_info=True)

@@ -136,6 +136,13 @@ def test_memory_that_runs_out_ends_the_run_and_keeps_its_epochs(train, monkeypat
     assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
 
 
+def test_a_batch_too_small_for_its_norms_is_refused(train, capsys):
+    train("run_dir=a", "batch_size=1", code=1)
+    assert "use a larger batch_size, a larger input_size or model.norm" in capsys.readouterr().err
+    train("run_dir=b", "batch_size=1", "model.norm=group", "epochs=1")
+    assert not Path("a").exists()
+
+
 def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
     def fail(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
