@@ -5,6 +5,7 @@ Beside cli and commands this is the only module that knows Hydra.
 
 import logging
 from collections.abc import Callable
+from importlib import resources
 from itertools import zip_longest
 from pathlib import Path
 
@@ -79,13 +80,16 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             f"There is no {group}={choice}.{did_you_mean(choice, options)} "
             f"The choices are {', '.join(options)}."
         )
-    known = _known_keys(command, arguments)
+    known, groups = _known_keys(command, arguments)
     for override in OverridesParser.create().parse_overrides(_overrides(arguments)):
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
         near = _nearest_key(key, known)
         hint = f" Did you mean '{near}'?" if near else ""
+        group = key.rpartition(".")[0]
+        if (group in groups or not group) and key not in (near or ""):  # not that one, cut short
+            hint = _owners(key, groups) or hint
         return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
     return " ".join(str(error).split())
 
@@ -98,7 +102,7 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
     """
     if not any(word.startswith("--") for word in arguments):
         return
-    known = _known_keys(command, [])
+    known, _ = _known_keys(command, [])
     for word, following in zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
         key, equals, value = word.removeprefix("--").partition("=")
         key = key.replace("-", "_")
@@ -134,7 +138,21 @@ def _nearest_key(key: str, known: set[str]) -> str | None:
     return near and f"{group}.{near}"
 
 
-def _known_keys(command: str, arguments: list[str]) -> set[str]:
+def _owners(key: str, groups: set[str]) -> str:
+    """Say which choices have a setting that the chosen ones lack, such as model.sigma."""
+    group, _, leaf = key.rpartition(".")
+    for name in [group] if group else sorted(groups - {"experiment"}):
+        files = sorted(resources.files("landmarks.configs").joinpath(name).iterdir(), key=str)
+        owners = [file.stem for file in files if leaf in OmegaConf.create(file.read_text())]
+        if owners:
+            few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
+            it = "It" if group else f"{name}.{leaf}"
+            return f" {it} belongs to {name}={few}: choose such a one beside it."
+    return ""
+
+
+def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]:
+    """Return all settings of a command with these arguments' choices, and its groups."""
     GlobalHydra.instance().clear()
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         chosen = compose(command, return_hydra_config=True).hydra.runtime.choices
@@ -143,7 +161,7 @@ def _known_keys(command: str, arguments: list[str]) -> set[str]:
         # What there is to set depends on what was chosen. A sweep's keys are those of its first.
         choices = [word.split(",")[0] for word in arguments if word.split("=", 1)[0] in groups]
         config = compose(command, overrides=choices)
-    return groups | _flatten(OmegaConf.to_container(config, resolve=False), "")
+    return groups | _flatten(OmegaConf.to_container(config, resolve=False), ""), groups
 
 
 def _flatten(node: dict, prefix: str) -> set[str]:

@@ -13,6 +13,7 @@ from landmarks.plotting import draw_face, save_curves, save_faces
 log = logging.getLogger(__name__)
 EMPTY = 0.1  # mean confidence below which maps are called empty ...
 SETTLED = 0.1  # ... after this share of training: all maps start near zero
+FEW = 200  # steps in which maps need not have risen
 
 
 class RunLog:
@@ -78,18 +79,28 @@ class RunLog:
         """Say once that the heatmaps of a row of the history have collapsed to zero.
 
         Nearly all cells of all targets are zero, so that a network may learn to say it everywhere.
+        A training of a few steps is told that it was one, at its end.
 
         Args:
-            row: has "val_confidence" if the model has heatmaps.
+            row: has "step", and "val_confidence" if the model has heatmaps.
             progress: share of training that is done, 0 to 1.
         """
         if self.warned or progress < SETTLED or not row.get("val_confidence", 1.0) < EMPTY:
             return
+        found = f"the maxima of labelled points' maps are {row['val_confidence']:.3f} in the mean"
+        if row["step"] < FEW:
+            if progress >= 1:
+                log.warning(
+                    "The heatmaps are still empty: after %d steps, which are few, %s, not near 1; "
+                    "train for longer.",
+                    *(row["step"], found),
+                )
+            return
         self.warned = True
         log.warning(
-            "The heatmaps have collapsed to zero: after %.0f %% of training the maxima of labelled "
-            "points' maps are %.3f in the mean, not near 1; %s with a higher model.sigma or "
-            "model.weight, a lower optimizer.lr, or loss=adaptive_wing.",
-            *(100 * progress, row["val_confidence"]),
+            "The heatmaps have collapsed to zero: after %.0f %% of training, %d steps, %s, not "
+            "near 1; %s with a higher model.sigma or model.weight, a lower optimizer.lr, or "
+            "another loss.",
+            *(100 * progress, row["step"], found),
             "if it stays so, start anew" if progress < 1 else "train for longer, or anew",
         )

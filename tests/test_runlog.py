@@ -45,13 +45,13 @@ def heatmap_head(heights):
     return head
 
 
-def warnings_of(tmp_path, caplog, confidence, shares=(0.02, 0.2, 0.3)):
+def warnings_of(tmp_path, caplog, confidence, shares=(0.02, 0.2, 0.3), steps=10_000):
     runlog = RunLog(tmp_path)
     row = {} if math.isnan(confidence) else {"val_confidence": confidence}
     said = []
     for share in shares:
         caplog.clear()
-        runlog.warn_of_empty_maps(row, share)
+        runlog.warn_of_empty_maps({**row, "step": int(share * steps)}, share)
         said.append([record.getMessage() for record in caplog.records])
     return said
 
@@ -62,6 +62,13 @@ def test_a_collapsed_head_is_told_once_and_not_at_the_very_start(tmp_path, caplo
     before, then, after = warnings_of(tmp_path, caplog, confidence)
     assert before == after == []
     assert "collapsed to zero" in then[0] and "model.sigma" in then[0] and "20 %" in then[0]
+
+
+def test_few_steps_are_told_that_they_were_few_at_the_end(tmp_path, caplog):
+    confidence = confidence_of(heatmap_head([0.01] * K))
+    half, end = warnings_of(tmp_path, caplog, confidence, shares=(0.5, 1.0), steps=12)
+    assert half == [] and "after 12 steps, which are few" in end[0] and "0.010" in end[0]
+    assert "collapsed" not in end[0]
 
 
 def test_only_labelled_points_count(tmp_path, caplog):

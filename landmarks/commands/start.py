@@ -76,5 +76,7 @@ def restore(training: Training, path: Path, batches: Batches) -> None:
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
     if (path.parent / FINISHED).is_file():
         log.warning(
-            "That run was finished: it trains on only as far as epochs= or max_time= allow."
+            "That run was finished: it trains on only if epochs= or max_time= is raised beside "
+            "resume=%s.",
+            path.parent,
         )

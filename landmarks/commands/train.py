@@ -181,6 +181,7 @@ def train(
     shortage = explain_shortage(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings
     )
+    begun = time.monotonic()
     with graceful_stop() as stop, shortage:
         display = Display(batch_size)
         try:
@@ -205,8 +206,14 @@ def train(
         )
         return stop.exit_code
     (run / FINISHED).write_text(json.dumps(training.history[-1] if training.history else {}))
+    spent = time.monotonic() - started
+    if limit is not None and spent > limit:
+        log.warning(
+            "max_time=%s was exceeded by %s; %s of it went by before the first batch.",
+            *(max_time, say_duration(spent - limit), say_duration(begun - started)),
+        )
     log.info(
         "Done in %s. Best validation MSE %.3f px². Best model, with curves.png and faces.png: %s",
-        *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
+        *(say_duration(spent), training.best, run / "best.pt"),
     )
     return 0

@@ -95,7 +95,8 @@ def test_resume_with_more_epochs_goes_on(train):
 def test_resuming_a_finished_run_says_that_it_was(train, capsys):
     train("run_dir=runs/a", "epochs=1")
     assert cli.main(["train", "resume=runs/a"]) == 0
-    assert "That run was finished" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "That run was finished" in said and "raised beside resume=" in said
     assert [row["epoch"] for row in train.metrics("runs/a")] == ["1"]
 
 

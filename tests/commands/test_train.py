@@ -153,16 +153,28 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
     assert not Path("a").exists()
 
 
-def test_max_time_ends_training_inside_it(train, monkeypatch):
+def test_max_time_ends_training_inside_it(train, clock, capsys):
+    train("run_dir=a", "epochs=null", "max_time=5m")
+    rows = train.metrics("a")
+    assert clock.seconds < 300 and "was exceeded" not in capsys.readouterr().out
+    assert int(rows[-1]["step"]) > 15 and float(rows[-1]["lr"]) < 1e-4
+
+
+def test_max_time_that_is_too_short_is_told_so(train, clock, capsys):
+    train("run_dir=a", "max_time=4s")
+    assert [row["step"] for row in train.metrics("a")] == ["2"]
+    said = capsys.readouterr().out
+    assert "max_time=4s was exceeded by 6 s; 0 s of it went by before the first batch." in said
+
+
+@pytest.fixture
+def clock(monkeypatch):
     clock = FakeClock()
     for module in ("landmarks.budget", "landmarks.commands.train"):
         monkeypatch.setattr(f"{module}.time.monotonic", clock.now)
     monkeypatch.setattr("landmarks.engine.time.perf_counter", clock.now)
     monkeypatch.setattr(Display, "is_due", lambda self, every: clock.advance(10))
-    train("run_dir=a", "epochs=null", "max_time=5m")
-    rows = train.metrics("a")
-    assert clock.seconds < 300
-    assert int(rows[-1]["step"]) > 15 and float(rows[-1]["lr"]) < 1e-4
+    return clock
 
 
 class FakeClock:
