@@ -1,0 +1,122 @@
+"""The same known faces, written in every data format."""
+
+import importlib
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+K = 98  # WFLW's; the others take any
+FORMATS = ["ibug", "wflw", "coco", "table-csv", "table-tsv", "table-parquet"]
+WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
+COCO = {
+    f"{part}_{what}": place
+    for part in ("train", "test")
+    for what, place in (("annotations", f"{part}.json"), ("images", "images"))
+}
+
+
+@pytest.fixture
+def parts():
+    """Eight training and three test faces; NaN where unlabelled; numbers exact in float32."""
+    rng, parts = np.random.default_rng(0), {}
+    for part, folder, count in (("train", "helen/trainset", 8), ("test", "lfpw/testset", 3)):
+        points = rng.integers(4, 4 * 56, (count, K, 2)) / 4
+        points[rng.random((count, K)) < 0.1] = np.nan
+        points[0, -1] = np.nan
+        low = rng.integers(0, 20, (count, 2)) / 2
+        boxes = np.concatenate([low, low + rng.integers(60, 90, (count, 2)) / 2], axis=1)
+        names = [f"{folder}/{i}ü.png" for i in range(count)]
+        parts[part] = SimpleNamespace(names=names, points=points, boxes=boxes)
+    return parts
+
+
+def write_images(folder, parts):
+    for i, name in enumerate(name for part in parts.values() for name in part.names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image = np.full((64, 60, 3), 60 + 10 * i, np.uint8)
+        (folder / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def write_ibug(root, parts):
+    write_images(root, parts)
+    for part in parts.values():
+        for name, points in zip(part.names, part.points + 1, strict=True):
+            lines = "".join(f"{x} {y}\n" for x, y in points)
+            text = f"version: 1\nn_points:  {len(points)}\n{{\n{lines}}}\n"
+            (root / name).with_suffix(".pts").write_text(text)
+    return {"root": str(root)}
+
+
+def write_wflw(root, parts):
+    write_images(root / "WFLW_images", parts)
+    for key, part in parts.items():
+        path = root / WFLW.format(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = zip(part.points, part.boxes, part.names, strict=True)
+        path.write_text(
+            "".join(" ".join(map(str, [*p.ravel(), *b, *"010000", n])) + "\n" for p, b, n in rows)
+        )
+    return {"root": str(root)}
+
+
+def write_coco(root, parts):
+    write_images(root / "images", parts)
+    for key, part in parts.items():
+        images = [{"id": 7 * i, "file_name": name} for i, name in enumerate(part.names)]
+        faces = []
+        for i, (points, (x0, y0, x1, y1)) in enumerate(zip(part.points, part.boxes, strict=True)):
+            seen = 2 * ~np.isnan(points[:, :1])
+            keypoints = np.hstack([np.nan_to_num(points), seen]).ravel().tolist()
+            box = [x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0]
+            faces.append({"id": i, "image_id": 7 * i, "keypoints": keypoints, "bbox": box})
+        content = {"images": images, "annotations": faces[::-1]}  # in any order
+        (root / f"{key}.json").write_text(json.dumps(content))
+    return {"root": str(root), **COCO}
+
+
+def columns_of(part):
+    columns = {"image": part.names}
+    for k in range(K):
+        columns |= {f"x_{k}": part.points[:, k, 0], f"y_{k}": part.points[:, k, 1]}
+    for i, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1")):
+        columns[name] = part.boxes[:, i]
+    return columns
+
+
+def write_table(root, parts, ending):
+    import pandas as pd
+
+    write_images(root, parts)
+    for key, part in parts.items():
+        table = pd.DataFrame(columns_of(part))
+        path = root / f"{key}.{ending}"
+        if ending == "parquet":
+            pytest.importorskip("pyarrow")
+            table.to_parquet(path)
+        else:
+            table.to_csv(path, sep={"csv": ",", "tsv": "\t"}[ending], index=False)
+    return {part: str(root / f"{part}.{ending}") for part in ("train", "test")}
+
+
+@pytest.fixture
+def write():
+    """Write faces in a format, write(name, root, parts); return its module and its settings."""
+
+    def write(name, root, parts):
+        kind, _, ending = name.partition("-")
+        module = importlib.import_module(f"landmarks.data.{kind}")
+        if kind == "table":
+            return module, write_table(root, parts, ending)
+        writers = {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco}
+        return module, writers[kind](root, parts)
+
+    return write
+
+
+@pytest.fixture(params=FORMATS)
+def written(request, write, parts, tmp_path):
+    module, settings = write(request.param, tmp_path, parts)
+    return SimpleNamespace(name=request.param, parts=parts, module=module, settings=settings)
