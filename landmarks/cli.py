@@ -103,6 +103,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from landmarks.overrides import (
         check_config,
@@ -110,8 +111,8 @@ def _run(command: str, arguments: list[str]) -> int:
         flags_first,
         refuse_flag,
         refuse_idle,
-        resume_run,
     )
+    from landmarks.resume import refuse_taken, resume_run
     from landmarks.runs import KeptSettings, remove_if_empty
 
     def suffix(name: str | None) -> str:
@@ -149,6 +150,8 @@ def _run(command: str, arguments: list[str]) -> int:
         if command == "train":
             arguments, resumed = resume_run(arguments)
             old_settings = KeptSettings(resumed)
+            if resumed is None:
+                refuse_taken(arguments)
         sys.argv = [sys.argv[0], *flags_first(arguments)]
         hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=command)(
             task
@@ -157,6 +160,8 @@ def _run(command: str, arguments: list[str]) -> int:
         return _fail(str(error), wrong)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(explain(error, command, arguments))
+    except YAMLError as error:
+        return _fail(f"A file of settings cannot be read: {' '.join(str(error).split())}.")
     except OSError as error:
         if started:
             raise

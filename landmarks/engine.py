@@ -50,7 +50,7 @@ def fit(
         True if training is complete, False if it was stopped.
 
     Raises:
-        UserError: if the loss is no longer finite; what was saved before stays.
+        UserError: if the loss or the validation error is not finite; what was saved before stays.
     """
     if training.total_steps == 0:
         training.total_steps = budget.first_guess
@@ -66,6 +66,11 @@ def fit(
             return False
         counted = training.batch - first
         errors = validate(training.judged, validation, training.precision, eyes)
+        if not math.isfinite(errors["mse"]):
+            raise UserError(
+                f"The validation error is not finite after epoch {training.epoch + 1}: lower "
+                f"optimizer.lr or set clip=1, unless the validation faces have no labels."
+            )
         sure = errors["confidence"]
         row = {
             "epoch": training.epoch + 1,
@@ -172,8 +177,8 @@ def _check_finite(first_bad: Tensor, training: Training, batches) -> None:
         names = batches.names_of(training.epoch, bad - 1)
         raise UserError(
             f"The loss is not finite in epoch {training.epoch + 1}, batch {bad} (faces "
-            f"{', '.join(names[:4])}, ...): lower optimizer.lr, set clip=1 or amp=off, and go on "
-            f"from the last checkpoint with resume=auto."
+            f"{', '.join(names[:4])}, ...): lower optimizer.lr, set clip=1 or amp=off, and start "
+            f"anew, or go on from the last epoch's checkpoint with resume=auto."
         )
 
 

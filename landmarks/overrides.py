@@ -1,26 +1,27 @@
-"""Command-line overrides: what they may name, what to say when they are wrong, how a run resumes.
+"""Command-line overrides: what they may name, and what to say when they are wrong.
 
-Beside cli and commands this is the only module that knows Hydra.
+Beside cli, resume and commands this is the only module that knows Hydra.
 """
 
-import logging
 from collections.abc import Callable
 from importlib import resources
 from itertools import zip_longest
-from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import (
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+    SearchPathException,
+)
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from landmarks.errors import UserError, did_you_mean, nearest
-from landmarks.runs import find_checkpoint, newest_checkpoint
 from landmarks.settings import check_arguments
 
-log = logging.getLogger(__name__)
 NEEDS = {  # settings that count only where another one has this value
     "box_margin": ("crop", "box"),
     "box_from": ("crop", "box"),
@@ -73,6 +74,8 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             f"'{error.override}' cannot be read as setting=value; quote values that hold spaces, "
             f"commas, brackets or '=': \"key='a=b'\"."
         )
+    if isinstance(error, SearchPathException):
+        return f"{error}: name a folder that holds experiment/NAME.yaml."
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = sorted(error.options)
@@ -81,7 +84,7 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             f"The choices are {', '.join(options)}."
         )
     known, groups = _known_keys(command, arguments)
-    for override in OverridesParser.create().parse_overrides(_overrides(arguments)):
+    for override in OverridesParser.create().parse_overrides(overrides_in(arguments)):
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
@@ -116,11 +119,12 @@ def flags_first(arguments: list[str]) -> list[str]:
     """Return the arguments with overrides last: Hydra's parser takes them in one piece only."""
     if arguments[:1] == ["-sc"]:
         return arguments
-    overrides = _overrides(arguments)
+    overrides = overrides_in(arguments)
     return [word for word in arguments if word not in overrides] + overrides
 
 
-def _overrides(arguments: list[str]) -> list[str]:
+def overrides_in(arguments: list[str]) -> list[str]:
+    """Return the words of a command line that set something."""
     return [word for word in arguments if "=" in word and not word.startswith("-")]
 
 
@@ -147,7 +151,7 @@ def _owners(key: str, groups: set[str]) -> str:
         if owners:
             few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
             it = "It" if group else f"{name}.{leaf}"
-            return f" {it} belongs to {name}={few}: choose such a one beside it."
+            return f" {it} belongs to {name}={few}: leave it out, or choose such a one."
     return ""
 
 
@@ -160,7 +164,10 @@ def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]
         groups = {group for group in chosen if not group.startswith("hydra")}
         # What there is to set depends on what was chosen. A sweep's keys are those of its first.
         choices = [word.split(",")[0] for word in arguments if word.split("=", 1)[0] in groups]
-        config = compose(command, overrides=choices)
+        try:
+            config = compose(command, overrides=choices)
+        except HydraException:  # a choice that is a file of the user's own, of --config-dir
+            config = compose(command)
     return groups | _flatten(OmegaConf.to_container(config, resolve=False), ""), groups
 
 
@@ -171,48 +178,3 @@ def _flatten(node: dict, prefix: str) -> set[str]:
         if isinstance(value, dict):
             keys |= _flatten(value, f"{prefix}{name}.")
     return keys
-
-
-def resume_run(arguments: list[str]) -> tuple[list[str], Path | None]:
-    """Turn `resume=auto` or `resume=PATH` into the old run's own overrides, and its folder.
-
-    Hydra makes a new folder for every start; a resumed run must go on in its own, with the
-    settings it was started with. Overrides given beside `resume` win over the saved ones.
-    `resume=auto` takes the newest run that is not finished, and starts afresh where there is none,
-    from `init` if that is given: one command then starts a run and goes on with it.
-
-    Raises:
-        UserError: if PATH holds no checkpoint to resume from, or `init` is given beside PATH.
-    """
-    given = {word.split("=", 1)[0]: word for word in _overrides(arguments)}
-    wanted = given.get("resume", "resume=null").split("=", 1)[1]
-    if wanted in ("null", ""):
-        return arguments, None
-    if wanted == "auto":
-        checkpoint = newest_checkpoint("last.pt", unfinished=True)
-        if checkpoint is None:
-            log.warning("resume=auto: no unfinished run in runs/; starting a new one.")
-            return [word for word in arguments if word != given["resume"]], None
-    elif given.get("init", "init=null") not in ("init=null", "init="):
-        raise UserError(
-            f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
-            f"run: give one of the two."
-        )
-    else:
-        checkpoint = find_checkpoint(Path(wanted), "last.pt")
-    saved_file = checkpoint.parent / ".hydra" / "overrides.yaml"
-    if not saved_file.is_file():
-        raise UserError(
-            f"{checkpoint} cannot be resumed: {saved_file} with the run's settings is missing; "
-            f"a run resumes in its own folder."
-        )
-    saved = {word.split("=", 1)[0]: word for word in OmegaConf.load(saved_file)}
-    kept = [word for key, word in saved.items() if key not in {*given, "resume", "run_dir"}]
-    others = [word for word in arguments if word != given["resume"]]
-    place = [_quote("resume", checkpoint.resolve()), _quote("run_dir", checkpoint.parent.resolve())]
-    return [*kept, *others, *place], checkpoint.parent
-
-
-def _quote(key: str, value: Path) -> str:
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{text}'"

@@ -37,6 +37,8 @@ def test_version(capsys):
 @pytest.mark.parametrize("command", ["predict", "mistake"])
 def test_garbage_is_collected_again_once_a_command_is_loaded(command, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("landmarks.commands.")]:
+        # Where they hang on their package they come back too, or later tests would patch others.
+        monkeypatch.setattr(name, sys.modules[name])
         monkeypatch.delitem(sys.modules, name)
     try:
         if command == "mistake":
@@ -99,7 +101,8 @@ REFUSED = {
     "model.weight=none": "Did you mean 'model.weights'?",
     "model.sigma=2": "It belongs to model=keypoint_rcnn, unet, ",
     "decoder=dark": "model.decoder belongs to model=keypoint_rcnn, unet, ",
-    "loss.w=5": "It belongs to loss=wing: choose",
+    "loss.w=5": "It belongs to loss=wing: leave it out, or choose",
+    "input_size=8": "input_size takes a whole number of pixels, at least 16",
     "modle.weights=none": "Did you mean 'model.weights'?",
     "name=a=b": "cannot be read as setting=value",
     "split.share=1.5": "split.share takes a number between 0 and 1",
@@ -113,6 +116,23 @@ def test_wrong_settings_are_refused_before_anything_starts(override, here, capsy
     assert REFUSED[override] in error
     assert len(error.strip().splitlines()) == 1 and "Traceback" not in error
     assert not list(here.glob("runs/*"))
+
+
+def test_files_of_settings_of_one_s_own_that_are_not_there_or_broken(here, capsys):
+    (here / "my/experiment").mkdir(parents=True)
+    (here / "my/experiment/mine.yaml").write_text("epochs: [1\n")
+    own = ["--config-dir", "my", "experiment=mine"]
+    wrong = {
+        "no/where' not found: name a folder that holds": ["--config-dir", "no/where", "epochs=1"],
+        'mine.yaml", line 1': own,
+        "Did you mean 'epochs'?": [*own, "epoch=3"],
+    }
+    for sentence, arguments in wrong.items():
+        assert cli.main(["train", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error and len(error.strip().splitlines()) == 1
+        if arguments == own:
+            (here / "my/experiment/mine.yaml").write_text("# @package _global_\nepochs: 1\n")
 
 
 def test_a_mistake_is_found_beside_choices_with_settings_of_their_own(here, capsys):

@@ -11,8 +11,8 @@ PACKAGE = Path(landmarks.__file__).parent
 LEAVES = {"errors", "settings", "geometry"}  # open to all
 ANYTHING = None
 ALLOWED = {
-    "cli": {"overrides", "runs", "commands"},
-    "overrides": {"runs"},
+    "cli": {"overrides", "resume", "runs", "commands"},
+    "resume": {"overrides", "runs"},
     "commands": ANYTHING,
     "engine": {"metrics", "training", "budget", "interrupt", "precision", "progress"},
     "augment": {"degrade", "warp"},
@@ -28,7 +28,7 @@ ALLOWED = {
 }
 OUTSIDE = {
     "hydra": {"cli", "overrides", "commands"},
-    "omegaconf": {"cli", "overrides", "commands"},
+    "omegaconf": {"cli", "overrides", "resume", "commands"},
     "pandas": {"data", "submission", "runlog"},
     "cv2": {"data", "health", "plotting", "synthetic"},
     "scipy": {"data"},

@@ -45,13 +45,14 @@ def settle_start(
     return model, None
 
 
-def restore(training: Training, path: Path, batches: Batches) -> None:
+def restore(training: Training, path: Path, batches: Batches, input_size: int) -> None:
     """Go on from a checkpoint of the same run.
 
     Args:
         training: as its settings build it; changed in place.
         path: a last.pt.
         batches: of training; there may be other ones an epoch than before.
+        input_size: of the settings; errors found at another one do not compare.
 
     Raises:
         UserError: if the checkpoint holds no training, or one of other settings.
@@ -62,15 +63,22 @@ def restore(training: Training, path: Path, batches: Batches) -> None:
             f"{path} holds a model and no training to go on with: resume from a last.pt of this "
             f"version, or start a new run from it with init={path}."
         )
+    config = content["config"]
+    if config["input_size"] != input_size:
+        raise UserError(
+            f"{path} is of input_size={config['input_size']}, not {input_size}: resume with that, "
+            f"or start a new run from it with init={path.parent}."
+        )
     try:
         training.load_state_dict(content["training"])
     except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} is of another model or optimizer than these settings make; resume with the "
-            f"run's own settings ({str(error).splitlines()[0][:200]})."
+            f"run's own settings, or start a new run from it with init={path.parent} ({reason})."
         ) from error
     size = batches.order.batch_size
-    before = min(content["config"]["batch_size"], len(batches.order.rows))
+    before = min(config["batch_size"], len(batches.order.rows))
     if size != before:
         training.change_batch_size(before, size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)

@@ -29,6 +29,7 @@ from landmarks.runs import FINISHED
 from landmarks.settings import (
     Count,
     Duration,
+    InputSize,
     NonNegative,
     Positive,
     PositiveInt,
@@ -56,7 +57,7 @@ def train(
     scheduler: dict,
     split: dict,
     augment: dict,
-    input_size: PositiveInt,
+    input_size: InputSize,
     crop: CropName,
     box_margin: NonNegative,
     box_from: BoxSource,
@@ -141,7 +142,7 @@ def train(
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
     if resume:
-        restore(training, Path(resume), inputs.training)
+        restore(training, Path(resume), inputs.training, input_size)
         if limit is None:
             training.total_steps = budget.first_guess
     (run / FINISHED).unlink(missing_ok=True)

@@ -100,7 +100,7 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     rows = np.r_[train, validation]
     if rows.max() >= len(faces) or not np.array_equal(faces.names[rows], names):
         raise UserError(
-            f"{faces.source} has changed since this run was split ({path}): restore it, or start a "
-            f"new run."
+            f"{faces.source} is not what this run was split on ({path}): name or restore "
+            f"that, or start a new run from this one with init=."
         )
     return train, validation

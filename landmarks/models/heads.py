@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks.losses import Elementwise, masked_mean
+from landmarks.errors import UserError
+from landmarks.losses import Elementwise, adaptive_wing, masked_mean
 from landmarks.models.center import Center
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
@@ -124,6 +125,9 @@ class RegressionHead(nn.Module):
         start: (K, 2) input pixels, what is predicted before training; None: the input's centre.
         components, shapes: see `BasisOffsets`; None: each coordinate is predicted by itself.
         corrections: by the first feature map; None: there are none.
+
+    Raises:
+        UserError: for Adaptive Wing, which knows no pixels.
     """
 
     def __init__(
@@ -138,6 +142,11 @@ class RegressionHead(nn.Module):
         corrections: Corrections | None = None,
     ):
         super().__init__()
+        if getattr(elementwise, "func", elementwise) is adaptive_wing:
+            raise UserError(
+                "loss=adaptive_wing is made for heatmaps, whose cells are 0 to 1: for a regression "
+                "choose another, such as loss=wing."
+            )
         self.elementwise = elementwise
         self.corrections = corrections
         self.scale = size / UNITS

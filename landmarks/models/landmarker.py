@@ -148,7 +148,7 @@ def regressor(
 
     Raises:
         UserError: see `build_backbone` and `change_norms`; for a basis about another shape than
-            the one that is started from.
+            the one that is started from; for Adaptive Wing.
     """
     if basis == "pca" and init_output != "mean":
         raise UserError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 # What wrappers, detectors and our own models put before torchvision's names.
@@ -70,7 +70,10 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
         path = Path(weights)
         path = path / "best.pt" if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"model.weights={path}: there is no such file.")
+        raise UserError(
+            f"model.weights={weights}: there is no such file: name one, a run's folder, "
+            f"{', '.join(PUBLISHED)} or none.{did_you_mean(str(weights), [*PUBLISHED, 'none'])}"
+        )
     return path
 
 
@@ -132,8 +135,12 @@ def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool)
     if matched < least * len(needed) or matched == 0:
         way_on = " model.partial=true takes them all the same." if matched and least < 1 else ""
         raise UserError(f"{path} does not fit {name}: {report}.{way_on}")
+    broken = [key for key in fits if not found[key].isfinite().all()]
+    if broken:
+        raise UserError(f"{path} holds numbers that are not finite: {_count(broken)} tensors.")
     backbone.load_state_dict({fits[key]: found[key] for key in fits}, strict=False)
-    log.info("%s starts from the weights in %s: %s.", name, path, report)
+    level = logging.WARNING if missing else logging.INFO
+    log.log(level, "%s starts from the weights in %s: %s.", name, path, report)
 
 
 def _count(keys: list[str]) -> str:

@@ -109,6 +109,22 @@ def test_resume_with_another_batch_size_counts_in_the_new_one(train, monkeypatch
     assert [row["step"] for row in train.metrics("runs/a")] == ["3", "6"]
 
 
+def test_resuming_at_another_input_size_is_refused_and_changes_nothing(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    settings = Path("runs/a/.hydra/overrides.yaml").read_text()
+    assert cli.main(["train", "resume=runs/a", "epochs=2", "input_size=64"]) == 1
+    assert "is of input_size=32, not 64" in capsys.readouterr().err
+    assert Path("runs/a/.hydra/overrides.yaml").read_text() == settings
+
+
+def test_a_run_is_not_begun_in_the_folder_of_another(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    before = [path.read_bytes() for path in sorted(Path("runs/a").rglob("*")) if path.is_file()]
+    train("run_dir=runs/a", "epochs=1", code=1)
+    assert "run_dir=runs/a holds a run: go on with it by resume=" in capsys.readouterr().err
+    assert before == [p.read_bytes() for p in sorted(Path("runs/a").rglob("*")) if p.is_file()]
+
+
 def test_resume_auto_without_an_unfinished_run_starts_anew(train, tmp_path):
     train("epochs=1")
     train("epochs=1", "resume=auto")
@@ -156,4 +172,4 @@ def test_resume_keeps_the_split_and_refuses_changed_data(train, capsys):
     lines = labels.read_text().splitlines(keepends=True)
     labels.write_text("".join([lines[0], *reversed(lines[1:])]))
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 1
-    assert "has changed since this run was split" in capsys.readouterr().err
+    assert "is not what this run was split on" in capsys.readouterr().err

@@ -153,6 +153,19 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
     assert not Path("a").exists()
 
 
+def test_a_validation_error_that_is_not_finite_ends_in_a_sentence(train, capsys):
+    train("run_dir=a", "optimizer.lr=1e30", "epochs=1", "loss=smooth_l1", "batch_size=16", code=1)
+    error = capsys.readouterr().err
+    assert "is not finite" in error and "lower optimizer.lr" in error
+    assert not Path("a/best.pt").exists() and not Path("a/finished.json").exists()
+
+
+def test_adaptive_wing_is_refused_for_a_regression(train, capsys):
+    train("run_dir=a", "loss=adaptive_wing", code=1)
+    assert "loss=adaptive_wing is made for heatmaps" in capsys.readouterr().err
+    assert not Path("a").exists()
+
+
 def test_max_time_ends_training_inside_it(train, clock, capsys):
     train("run_dir=a", "epochs=null", "max_time=5m")
     rows = train.metrics("a")

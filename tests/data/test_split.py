@@ -114,7 +114,7 @@ def test_changed_faces_are_refused(tmp_path, change):
         names[3] = b"new.jpg"
     else:
         names[[4, 5]] = names[[5, 4]]
-    with pytest.raises(UserError, match=r"labels\.csv has changed since this run was split"):
+    with pytest.raises(UserError, match=r"labels\.csv is not what this run was split on"):
         load_split(tmp_path / "split.npz", replace(faces, names=names))
 
 

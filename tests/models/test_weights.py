@@ -38,10 +38,17 @@ def test_file_is_loaded_whatever_wraps_it(network, prefix, wrapper, tmp_path, ca
     assert "120 of 120 tensors matched, 0 missing, 0 in the file not used" in caplog.text
 
 
+def test_numbers_that_are_not_finite_are_refused(network, tmp_path):
+    state = plain(network) | {"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=r"not finite: 1 \(conv1.weight\) tensors"):
+        build_backbone("resnet18", str(tmp_path / "weights.pth"))
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "there is no such file"),
+        (None, "there is no such file: name one, a run's folder, imagenet, coco or none"),
         (b"not a checkpoint", "cannot be read as weights"),
         ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, "fit resnet18: 1 of 120 .*model.partial=true"),
         ({"blocks.0.weight": torch.zeros(2)}, r"0 of 120 .* 1 \(blocks.0.weight\) in the file"),
