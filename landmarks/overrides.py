@@ -90,8 +90,7 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             continue
         near = _nearest_key(key, known)
         hint = f" Did you mean '{near}'?" if near else ""
-        group = key.rpartition(".")[0]
-        if (group in groups or not group) and key not in (near or ""):  # not that one, cut short
+        if key not in (near or ""):  # else it is that one, cut short
             hint = _owners(key, groups) or hint
         return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
     return " ".join(str(error).split())
@@ -145,7 +144,7 @@ def _nearest_key(key: str, known: set[str]) -> str | None:
 def _owners(key: str, groups: set[str]) -> str:
     """Say which choices have a setting that the chosen ones lack, such as model.sigma."""
     group, _, leaf = key.rpartition(".")
-    for name in [group] if group else sorted(groups - {"experiment"}):
+    for name in sorted({group} & groups if group else groups - {"experiment"}):
         files = sorted(resources.files("landmarks.configs").joinpath(name).iterdir(), key=str)
         owners = [file.stem for file in files if leaf in OmegaConf.create(file.read_text())]
         if owners:

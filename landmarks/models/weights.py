@@ -71,7 +71,7 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
         path = path / "best.pt" if path.is_dir() else path
     if not path.is_file():
         raise UserError(
-            f"model.weights={weights}: there is no such file: name one, a run's folder, "
+            f"model.weights={path}: there is no such file: name one, a run's folder, "
             f"{', '.join(PUBLISHED)} or none.{did_you_mean(str(weights), [*PUBLISHED, 'none'])}"
         )
     return path
@@ -137,7 +137,9 @@ def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool)
         raise UserError(f"{path} does not fit {name}: {report}.{way_on}")
     broken = [key for key in fits if not found[key].isfinite().all()]
     if broken:
-        raise UserError(f"{path} holds numbers that are not finite: {_count(broken)} tensors.")
+        raise UserError(
+            f"{path} holds numbers that are not finite, in {_count(broken)}: name another."
+        )
     backbone.load_state_dict({fits[key]: found[key] for key in fits}, strict=False)
     level = logging.WARNING if missing else logging.INFO
     log.log(level, "%s starts from the weights in %s: %s.", name, path, report)

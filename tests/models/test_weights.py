@@ -41,7 +41,7 @@ def test_file_is_loaded_whatever_wraps_it(network, prefix, wrapper, tmp_path, ca
 def test_numbers_that_are_not_finite_are_refused(network, tmp_path):
     state = plain(network) | {"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(UserError, match=r"not finite: 1 \(conv1.weight\) tensors"):
+    with pytest.raises(UserError, match=r"not finite, in 1 \(conv1.weight\): name another"):
         build_backbone("resnet18", str(tmp_path / "weights.pth"))
 
 
