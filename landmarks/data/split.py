@@ -1,16 +1,18 @@
 """Training and validation faces: chosen once, kept with the run."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 
 from landmarks.data.faces import Faces
+from landmarks.data.groups import group_by_table, group_images
 from landmarks.errors import UserError
 from landmarks.settings import Rule
 
+log = logging.getLogger(__name__)
 SplitShare = Annotated[float, Rule(lambda v: 0 < v < 1, "a number between 0 and 1")]
 
 
@@ -25,12 +27,14 @@ def split_faces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of training and of validation faces, (n,) and (m,), both ascending.
 
+    Faces of one image stay on one side: a model would be judged on what it has learnt.
+
     Args:
         by: "blocks" takes the last faces of the file for validation: neighbouring rows show one
             person, so a shuffled split would show it on both sides. "random" shuffles. "groups"
             keeps together what has one value in a column of a file.
-        share: of the faces that is validated on.
-        file: for "groups": a CSV or TSV with file_name and the column.
+        share: of the faces that is validated on, as nearly as what stays together allows.
+        file: for "groups": a CSV, TSV or Parquet file with file_name and the column.
         column: for "groups": its name.
         seed: of "random" and "groups".
 
@@ -38,46 +42,61 @@ def split_faces(
         UserError: if either side would be empty, or the file of groups does not fit the faces.
     """
     rows = faces.rows if faces.rows is not None else np.arange(len(faces))
+    if len(rows) < 2:
+        raise UserError(f"{faces.source} has {len(rows)} faces to use; at least 2 are needed.")
     count = max(1, round(len(rows) * share))
-    if count >= len(rows):
+    names = faces.names[rows]
+    if by == "groups":
+        units, what = group_by_table(names, faces.source, file, column), f"groups of '{column}'"
+    else:
+        units, what = group_images(names), "images"
+    _, first, sizes = np.unique(units, return_index=True, return_counts=True)
+    if len(sizes) < 2:
         raise UserError(
-            f"split.share={share} of {len(rows)} faces leaves none to train on; at least 2 faces "
-            f"are needed."
+            f"split.by={by}: all {len(rows)} faces of {faces.source} are of one of the {what}, "
+            f"which is not parted; at least two are needed."
         )
-    shuffle = np.random.default_rng(seed)
+    by_place = np.argsort(first)
     if by == "blocks":
-        return rows[:-count], rows[-count:]
-    if by == "random":
-        mixed = shuffle.permutation(rows)
-        return np.sort(mixed[:-count]), np.sort(mixed[-count:])
-    groups = _read_groups(faces, file, column)[rows]
-    names, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = shuffle.permutation(len(names))
-    before = np.cumsum(sizes[order]) - sizes[order]
-    chosen = np.zeros(len(names), dtype=bool)
-    chosen[order[before < count]] = True
-    if chosen.all():
-        raise UserError(f"split.by=groups: column '{column}' of {file} holds too few groups.")
-    return rows[~chosen[members]], rows[chosen[members]]
+        chosen = _cut(by_place[::-1], sizes, count)
+    else:
+        mixed = np.random.default_rng(seed).permutation(by_place)
+        chosen = _fill(mixed[::-1], sizes, count)
+    validated = np.isin(units, chosen)
+    found = int(validated.sum())
+    if abs(found - count) > count / 2:
+        log.warning(
+            "%d of %d faces are validated on, where split.share=%g asks for %d: no %s of a nearer "
+            "size can be kept together.",
+            *(found, len(rows), share, count, what),
+        )
+    return rows[~validated], rows[validated]
 
 
-def _read_groups(faces: Faces, file: str | None, column: str) -> np.ndarray:
-    if file is None or not Path(file).is_file():
-        raise UserError(
-            f"split.by=groups needs split.file=FILE, a table with file_name and '{column}'; "
-            f"found {file}."
-        )
-    table = pd.read_csv(file, sep=None, engine="python", dtype=str)
-    if not {"file_name", column} <= set(table.columns):
-        raise UserError(f"{file}: columns file_name and '{column}' are needed (split.column).")
-    by_name = table.drop_duplicates("file_name").set_index("file_name")[column]
-    groups = by_name.reindex([name.decode() for name in faces.names])
-    if groups.isna().any():
-        raise UserError(
-            f"{file}: {int(groups.isna().sum())} faces have no group, "
-            f"'{groups.index[groups.isna()][0]}' first."
-        )
-    return groups.to_numpy(str)
+def _cut(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
+    """Return the first units of an order, but not all, that hold most nearly `count` faces."""
+    totals = np.cumsum(sizes[order])[:-1]
+    return order[: np.abs(totals - count).argmin() + 1]
+
+
+def _fill(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
+    """Return units, but not all, that hold most nearly `count` faces: in order, those that fit.
+
+    A large unit is passed over for smaller ones. The smallest that is left is added if that comes
+    nearer, or if nothing fits.
+    """
+    chosen, left, total = [], [], 0
+    for unit, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        fits = total + size <= count
+        (chosen if fits else left).append(unit)
+        total += size * fits
+    if not left:  # a share near 1: something must be trained on
+        chosen.remove(min(chosen, key=lambda unit: sizes[unit]))
+    elif not chosen or len(left) > 1:
+        smallest = min(left, key=lambda unit: sizes[unit])
+        if not chosen or total + sizes[smallest] - count < count - total:
+            chosen.append(smallest)
+    return np.array(chosen)
 
 
 def save_split(path: Path, faces: Faces, train: np.ndarray, validation: np.ndarray) -> None:

@@ -58,6 +58,24 @@ def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.nd
         yield _parse(path, header, rows, name, numbers)
 
 
+def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
+    """Yield the texts of some columns (from 0) of each row, empty where a field is.
+
+    Raises:
+        UserError: with file and line, for a malformed row.
+    """
+    header = read_header(path)
+    if path.suffix.lower() in PARQUET:
+        wanted = [header[column] for column in columns]
+        for batch in _open_parquet(path).iter_batches(columns=wanted):
+            fields = (batch.column(name).to_pylist() for name in wanted)
+            for row in zip(*fields, strict=True):
+                yield ["" if value is None else str(value) for value in row]
+        return
+    for _, row in _text_rows(path, len(header)):
+        yield [row[column] for column in columns]
+
+
 def _separator(path: Path) -> str:
     """Return what parts the columns: the contest's own .csv files hold TABs."""
     with path.open("rb") as file:
