@@ -1,16 +1,19 @@
 """`data.exclude`: training faces left out by name, as `landmarks check` lists them."""
 
-import csv
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.data.tablerows import read_header, read_texts
+from landmarks.data.textfile import read_text
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
 COLUMNS = ("name", "file_name")
+FILE_NAME = re.compile(r"\.[a-z]\w{1,4}$")  # how a line ends that is one
 
 
 def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
@@ -47,36 +50,35 @@ def read_names(file: str) -> set[bytes]:
     """Return the file names, UTF-8, that a table or list leaves out of training.
 
     Args:
-        file: a CSV or TSV with a column `name` or `file_name`; or a text with one name a line. With
-            a column `level`, only its errors count (remove the column, and warnings count too);
-            with a column `part`, only its training faces.
+        file: a CSV, TSV or Parquet table with a column `name` or `file_name`;
+            or a text with one name a line. With a column `level`, only its errors count (remove
+            the column, and warnings count too); with a column `part`, only its training faces.
 
     Raises:
         UserError: if there is no such file, or no such column.
     """
     path = Path(file)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UserError(f"data.exclude={file} cannot be read ({reason}); name a table.") from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
-    header = next(csv.reader([first], delimiter="\t" if "\t" in first else ","), [])
-    header = [field.strip().casefold() for field in header]
-    column = next((name for name in COLUMNS if name in header), None)
-    if column is None:
-        if len(header) > 1:
+        header = [name.casefold() for name in read_header(path)]
+        column = next((name for name in COLUMNS if name in header), None)
+        if column is None and len(header) > 1 and not FILE_NAME.search(header[-1]):
             raise UserError(
                 f"data.exclude={file}, line 1: there is no column {' or '.join(COLUMNS)} among "
                 f"{', '.join(header)[:80]}; add one, or list one name a line."
             )
-        return {line.strip().encode() for line in lines if line.strip()}
-    rows = csv.DictReader(lines[1:], header, delimiter="\t" if "\t" in first else ",")
+        if column is None:
+            return {line.strip().encode() for line in read_text(path).splitlines() if line.strip()}
+        wanted = [name for name in (column, "level", "part") if name in header]
+        rows = list(read_texts(path, [header.index(name) for name in wanted]))
+    except OSError as error:
+        raise UserError(
+            f"data.exclude={file} cannot be read ({error.strerror}); name a table."
+        ) from error
+    chosen = (dict(zip(wanted, (text.strip() for text in row), strict=True)) for row in rows)
     return {
-        row[column].strip().encode()
-        for row in rows
-        if (row[column] or "").strip()
-        and (row.get("level") or "error").strip() == "error"
-        and (row.get("part") or "train").strip() == "train"
+        row[column].encode()
+        for row in chosen
+        if row[column]
+        and row.get("level", "") in ("", "error")
+        and row.get("part", "") in ("", "train")
     }

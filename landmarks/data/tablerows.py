@@ -1,12 +1,13 @@
 """The rows of a table file, CSV, TSV or Parquet: file names and numbers, block by block."""
 
-import csv
 from collections.abc import Iterator
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
+from landmarks.data import textfile
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.errors import UserError
@@ -23,11 +24,7 @@ def read_header(path: Path) -> list[str]:
     """
     if path.suffix.lower() in PARQUET:
         return _open_parquet(path).schema_arrow.names
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
-        try:
-            header = next(csv.reader(text, delimiter=_separator(path)), [])
-        except csv.Error as error:
-            raise UserError(f"{path}, line 1: not the header of a table ({error}).") from error
+    _, header = next(textfile.read_rows(path), (1, []))
     return [name.strip() for name in header]
 
 
@@ -76,47 +73,15 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
         yield [row[column] for column in columns]
 
 
-def _separator(path: Path) -> str:
-    """Return what parts the columns: the contest's own .csv files hold TABs."""
-    with path.open("rb") as file:
-        line = file.readline().decode(errors="replace")
-    return max("\t,;", key=line.count)
-
-
 def _text_rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of all rows but the header."""
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, delimiter=_separator(path), strict=True)
-        empty = 0
-        try:
-            next(reader)
-            for row in reader:
-                if not row:
-                    empty = empty or reader.line_num
-                    continue
-                if empty:  # not at the end of the file
-                    raise UserError(f"{path}, line {empty}: the line is empty; delete it.")
-                if len(row) != width:
-                    raise UserError(
-                        f"{path}, line {reader.line_num}: {len(row)} columns where the header has "
-                        f"{width}."
-                    )
-                yield reader.line_num, row
-        except UnicodeDecodeError as error:
+    for line, row in islice(textfile.read_rows(path), 1, None):
+        if len(row) != width:
             raise UserError(
-                f"{path}, line {_find_undecodable(path)}: not UTF-8; save the file as UTF-8."
-            ) from error
-        except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: not a row ({error}).") from error
-
-
-def _find_undecodable(path: Path) -> int:
-    """Return the first line that is not UTF-8; the reader, far ahead, cannot tell."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.decode(errors="ignore").encode() != line:
-                return number
-    return number  # the last one was cut off inside a sign
+                f"{path}, line {line}: {len(row)} columns where the header has {width}; a field "
+                f"that holds the separator stands in quotes."
+            )
+        yield line, row
 
 
 def _parse(
@@ -126,7 +91,8 @@ def _parse(
         return _where(path, f"line {rows[i // len(numbers)][0]}", header, numbers[i % len(numbers)])
 
     names = [
-        parse_name(row[name], _where(path, f"line {line}", header, name)) for line, row in rows
+        parse_name(row[name].strip(), _where(path, f"line {line}", header, name))
+        for line, row in rows
     ]
     if not numbers:
         return np.array(names), np.empty((len(rows), 0), np.float32)

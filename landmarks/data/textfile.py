@@ -1,0 +1,107 @@
+"""Text files and tables as people save them: their encoding, their separator, their rows."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from landmarks.errors import UserError
+
+SEPARATORS = ",\t;|"
+AS_UTF8 = "save it as UTF-8 text"
+AS_CSV = "save it as CSV (UTF-8)"
+UNPACK = "unpack it and name the file inside"
+# How a file begins, what it then is, and what to do about it.
+BEGINNINGS = (
+    (b"\xff\xfe", "UTF-16 text", AS_UTF8),
+    (b"\xfe\xff", "UTF-16 text", AS_UTF8),
+    (b"\x1f\x8b", "compressed (gzip)", UNPACK),
+    (b"BZh", "compressed (bzip2)", UNPACK),
+    (b"\xfd7zXZ\0", "compressed (xz)", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "compressed (zstd)", UNPACK),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook", AS_CSV),
+    (b"PAR1", "a Parquet file", "name it with the ending .parquet"),
+    (b"MATLAB 5.0", "a MATLAB file (.mat)", "write its points to a CSV"),
+    (b"\x89HDF", "an HDF5 file (MATLAB's .mat from 7.3 on is one)", "write its points to a CSV"),
+    (b"\x93NUMPY", "a NumPy array", "write its points to a CSV"),
+    (b"\xff\xd8\xff", "a JPEG image", "name a text file"),
+    (b"\x89PNG", "a PNG image", "name a text file"),
+    (b"%PDF", "a PDF", AS_CSV),
+)
+
+
+def refuse_binary(path: Path) -> None:
+    """Raise UserError, saying what the file is and what to do, if it is no UTF-8 or Latin text."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    for beginning, what, advice in BEGINNINGS:
+        if head.startswith(beginning):
+            raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+    if head.startswith(b"PK\x03\x04"):
+        is_workbook = path.suffix.lower() in (".xlsx", ".xlsm", ".ods") or b"xl/" in head
+        what, advice = ("an Excel workbook", AS_CSV) if is_workbook else ("a ZIP archive", UNPACK)
+        raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+    if b"\0" in head:
+        is_wide = max(head[::2].count(0), head[1::2].count(0)) > len(head) // 4
+        what, advice = ("UTF-16 text", AS_UTF8) if is_wide else ("binary", "name a text file")
+        raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 file without the byte order mark that Windows puts first.
+
+    Raises:
+        UserError: with the line, if it is not UTF-8; OSError: if it cannot be read.
+    """
+    refuse_binary(path)
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line}: not UTF-8; {AS_UTF8}.") from error
+
+
+def find_delimiter(line: str) -> str:
+    """Return what parts the columns of a table, judged by its first line; "," if nothing does."""
+    bare = re.sub('"[^"]*"', "", line)
+    return max(SEPARATORS, key=bare.count)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of each row of a table, its header first, one row at a time.
+
+    Fields are parted by what `find_delimiter` says; blanks before a field are dropped, and so are
+    rows that hold nothing.
+
+    Raises:
+        UserError: with the line, for what is no row or not UTF-8; OSError: if it cannot be read.
+    """
+    refuse_binary(path)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        try:
+            first = text.readline()
+            if first.startswith("sep="):
+                raise UserError(f"{path}, line 1: '{first.strip()}' is no header; delete the line.")
+            text.seek(0)
+            reader = csv.reader(
+                text, delimiter=find_delimiter(first), strict=True, skipinitialspace=True
+            )
+            for row in reader:
+                if any(row):
+                    yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}, line {_find_undecodable(path)}: not UTF-8; {AS_UTF8}."
+            ) from error
+        except csv.Error as error:
+            raise UserError(f"{path}, line {reader.line_num}: not a row ({error}).") from error
+
+
+def _find_undecodable(path: Path) -> int:
+    """Return the first line that is not UTF-8; the reader, far ahead, cannot tell."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.decode(errors="ignore").encode() != line:
+                return number
+    return number  # the last one was cut off inside a sign
