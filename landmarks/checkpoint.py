@@ -1,31 +1,24 @@
 """Checkpoints: one dict of tensors and plain JSON data, written in one piece."""
 
-import os
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from landmarks.errors import UserError
+from landmarks.files import replacing
 
 FORMAT = 5
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
-    """Write a checkpoint so that `path` holds the old one or the new one, whatever happens."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); the last one is untouched."
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    """Write a checkpoint so that `path` holds the old one or the new one, whatever happens.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with replacing(path, sync=True) as part, part.open("wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
 
 
 def load_checkpoint(path: Path) -> dict:

@@ -1,11 +1,11 @@
 """Pictures: faces with their points, heatmaps over them, and training curves."""
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from landmarks.files import replacing
 from landmarks.geometry import crop_matrix, transform
 
 TILE = 320  # pixels a face in a picture; about as many with heatmaps
@@ -65,9 +65,11 @@ def save_faces(path: Path, tiles: list[np.ndarray], columns: int = 4) -> None:
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     width = min(columns, len(tiles))
     grid = np.vstack([np.hstack(row + [blank] * (width - len(row))) for row in rows])
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    cv2.imwrite(str(aside), grid)
-    aside.replace(path)
+    done, coded = cv2.imencode(path.suffix, grid)
+    if not done:
+        raise ValueError(f"OpenCV cannot write {path}.")
+    with replacing(path) as part:
+        part.write_bytes(coded.tobytes())  # cv2.imwrite says nothing of a disk that is full
 
 
 def save_curves(path: Path, history: list[dict]) -> None:
@@ -85,6 +87,5 @@ def save_curves(path: Path, history: list[dict]) -> None:
         axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
         axis.set(title=title, xlabel="epoch", yscale="log")
         axis.grid(alpha=0.3, which="both")
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    figure.savefig(aside, dpi=100)
-    aside.replace(path)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=100)

@@ -1,11 +1,12 @@
 """Predictions on their way to disk, batch by batch: never all in memory, never half a file."""
 
-import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 
 from landmarks.errors import UserError
+from landmarks.files import aside, reserve, writing
 
 
 class PredictionFile:
@@ -27,26 +28,36 @@ class PredictionFile:
         self.shapes = {"points": (count, num_points, 2), "confidence": (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
         self.npz, self.done = npz, 0
-        self.aside = {
-            part: folder / f".{os.getpid()}.{part}"
-            for part in ("csv", "points.npy", "confidence.npy", "npz")
-        }
 
     def __enter__(self) -> "PredictionFile":
-        self.csv = self.aside["csv"].open("w", encoding="utf-8", newline="\n")
-        columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
-        self.csv.write(",".join(["file_name", *columns]) + "\n")
-        if self.npz:
-            self.arrays = {
-                key: np.lib.format.open_memmap(
-                    self.aside[f"{key}.npy"], mode="w+", dtype=np.float32, shape=shape
-                )
-                for key, shape in self.shapes.items()
+        with ExitStack() as opened, writing(self.folder / "predictions.csv"):
+            kinds = ("csv", *(("npz", "points.npy", "confidence.npy") if self.npz else ()))
+            self.parts = {
+                kind: opened.enter_context(aside(self.folder / f"predictions.{kind}"))
+                for kind in kinds
             }
+            self.csv = opened.enter_context(
+                self.parts["csv"].open("w", encoding="utf-8", newline="\n")
+            )
+            columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
+            self.csv.write(",".join(["file_name", *columns]) + "\n")
+            if self.npz:
+                self.arrays = {key: self._map(key) for key in self.shapes}
+            self.asides = opened.pop_all()
         return self
 
+    def _map(self, key: str) -> np.memmap:
+        part = self.parts[f"{key}.npy"]
+        array = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=self.shapes[key])
+        reserve(part)
+        return array
+
     def add(self, points: np.ndarray, confidence: np.ndarray) -> None:
-        """Add the next n faces: points (n, K, 2) in original pixels, confidence (n, K)."""
+        """Add the next n faces: points (n, K, 2) in original pixels, confidence (n, K).
+
+        Raises:
+            UserError: if a point is not finite, or the disk is full.
+        """
         names = self.names[self.done : self.done + len(points)]
         flat = points.reshape(len(points), -1)
         bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
@@ -56,26 +67,31 @@ class PredictionFile:
                 f"written to {self.folder}."
             )
         line = ",".join(["%d" if self.rounded else "%.2f"] * flat.shape[1])
-        for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
-            self.csv.write(f"{_quote(name.decode())},{line % tuple(values.tolist())}\n")
+        with writing(self.folder / "predictions.csv"):
+            for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
+                self.csv.write(f"{_quote(name.decode())},{line % tuple(values.tolist())}\n")
         for key, values in (("points", points), ("confidence", confidence)):
             if self.npz:
                 self.arrays[key][self.done : self.done + len(points)] = values
         self.done += len(points)
 
     def __exit__(self, kind, error, trace) -> None:
-        self.csv.close()
-        try:
+        with self.asides:
             if kind is None:
-                if self.npz:
-                    with self.aside["npz"].open("wb") as file:
-                        np.savez(file, names=np.char.decode(self.names), **self.arrays)
-                    self.aside["npz"].replace(self.folder / "predictions.npz")
-                self.aside["csv"].replace(self.folder / "predictions.csv")
-        finally:
+                self._finish()
             self.arrays = {}
-            for path in self.aside.values():
-                path.unlink(missing_ok=True)
+            with suppress(OSError):  # of what nobody will read
+                self.csv.close()
+
+    def _finish(self) -> None:
+        with writing(self.folder / "predictions.csv"):
+            self.csv.close()
+        if self.npz:
+            with writing(self.folder / "predictions.npz"):
+                with self.parts["npz"].open("wb") as file:
+                    np.savez(file, names=np.char.decode(self.names), **self.arrays)
+                self.parts["npz"].replace(self.folder / "predictions.npz")
+        self.parts["csv"].replace(self.folder / "predictions.csv")
 
 
 def _quote(name: str) -> str:

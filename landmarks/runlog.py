@@ -1,13 +1,13 @@
 """What a run leaves for people: metrics.csv, pictures, TensorBoard, a warning of empty maps."""
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from landmarks.errors import UserError
+from landmarks.files import replacing
 from landmarks.plotting import draw_face, save_curves, save_faces
 
 log = logging.getLogger(__name__)
@@ -42,9 +42,8 @@ class RunLog:
 
     def write(self, history: list[dict]) -> None:
         """Write metrics.csv and curves.png anew; tell TensorBoard the last row."""
-        aside = self.run_dir / f".metrics.csv.{os.getpid()}"
-        pd.DataFrame(history).to_csv(aside, index=False)
-        aside.replace(self.run_dir / "metrics.csv")
+        with replacing(self.run_dir / "metrics.csv") as part:
+            pd.DataFrame(history).to_csv(part, index=False)
         save_curves(self.run_dir / "curves.png", history)
         if self.writer is not None:
             row = history[-1]

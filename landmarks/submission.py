@@ -1,12 +1,12 @@
 """A Kaggle submission: written, read back, checked, and only then put in its place."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from landmarks.errors import UserError
+from landmarks.files import replacing
 
 
 def pick_points(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -33,7 +33,8 @@ def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded:
         rounded: to the nearest whole number, as the contest's labels are; else two decimals.
 
     Raises:
-        UserError: if a value is not finite or the file read back is not what was meant.
+        UserError: if a value is not finite the file cannot be written, or read back is not what
+            was meant.
     """
     flat = points.reshape(len(names), -1)
     bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
@@ -46,13 +47,9 @@ def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded:
     values = np.rint(flat).astype(np.int64) if rounded else np.round(flat.astype(np.float64), 2)
     table = pd.DataFrame(values, columns=columns)
     table.insert(0, "file_name", [name.decode() for name in names])
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        table.to_csv(aside, index=False)
-        check_submission(aside, names, values)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as part:
+        table.to_csv(part, index=False)
+        check_submission(part, names, values)
 
 
 def check_submission(path: Path, names: np.ndarray, values: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
 from landmarks.ema import Ema
 from landmarks.engine import fit
+from landmarks.files import replacing
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
 from landmarks.models.warmstart import take_weights
@@ -206,7 +207,8 @@ def train(
             *(training.epoch + 1, training.batch, run / "last.pt", run),
         )
         return stop.exit_code
-    (run / FINISHED).write_text(json.dumps(training.history[-1] if training.history else {}))
+    with replacing(run / FINISHED) as part:
+        part.write_text(json.dumps(training.history[-1] if training.history else {}))
     spent = time.monotonic() - started
     if limit is not None and spent > limit:
         log.warning(

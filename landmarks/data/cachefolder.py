@@ -5,16 +5,14 @@ import json
 import logging
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from landmarks.errors import UserError
+from landmarks.files import aside, sweep
 
 log = logging.getLogger(__name__)
 NOTE = "made_from.json"
-DAY = 86_400  # seconds after which a builder that left its folder behind was killed
 
 
 def default_cache() -> Path:
@@ -78,21 +76,18 @@ def cached(
             log.warning("%s is damaged; making it again.", folder)
             shutil.rmtree(folder, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{place}-", dir=root))
-        try:
-            note = {**source, **build(aside)}
-            (aside / NOTE).write_text(json.dumps(note, indent=1))
-            aside.chmod(0o755)
-            _move_into_place(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        sweep(root)
+        with aside(folder) as part:
+            part.mkdir()
+            note = {**source, **build(part)}
+            (part / NOTE).write_text(json.dumps(note, indent=1))
+            _move_into_place(part, folder)
     except OSError as error:
         raise UserError(
             f"The cache {root} cannot be made ({error}): make room there, or set "
             f"data.cache_dir=FOLDER or LANDMARKS_CACHE."
         ) from error
-    abandoned = [old for old in root.glob(f".{place}-*") if time.time() - old.stat().st_mtime > DAY]
-    for old in [*root.glob(f"{place}-*"), *abandoned]:
+    for old in root.glob(f"{place}-*"):
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
     return folder, _read_note(folder) or note
@@ -105,9 +100,9 @@ def _read_note(folder: Path) -> dict | None:
         return None
 
 
-def _move_into_place(aside: Path, folder: Path) -> None:
+def _move_into_place(part: Path, folder: Path) -> None:
     try:
-        aside.rename(folder)
+        part.rename(folder)
     except OSError:
         if _read_note(folder) is None:  # not another process's finished folder: a real failure
             raise

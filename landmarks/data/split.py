@@ -1,7 +1,6 @@
 """Training and validation faces: chosen once, kept with the run."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.groups import group_by_table, group_images
 from landmarks.errors import UserError
+from landmarks.files import replacing
 from landmarks.settings import Rule
 
 log = logging.getLogger(__name__)
@@ -101,11 +101,10 @@ def _fill(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
 
 def save_split(path: Path, faces: Faces, train: np.ndarray, validation: np.ndarray) -> None:
     """Write a split, by row and by name, in one piece."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez_compressed(
-        aside, train=train, validation=validation, names=faces.names[np.r_[train, validation]]
-    )
-    aside.replace(path)
+    with replacing(path) as part:
+        np.savez_compressed(
+            part, train=train, validation=validation, names=faces.names[np.r_[train, validation]]
+        )
 
 
 def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:

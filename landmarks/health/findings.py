@@ -1,9 +1,10 @@
 """Suspects: which face, why, and how bad it is; and suspects.csv."""
 
 import csv
-import os
 from pathlib import Path
 from typing import NamedTuple
+
+from landmarks.files import replacing
 
 ERRORS = (
     *("missing", "corrupt", "duplicate", "same-labels", "degenerate", "off-image"),
@@ -42,13 +43,11 @@ def worst_first(findings: list[Finding]) -> list[Finding]:
 
 def write_suspects(path: Path, findings: list[Finding]) -> None:
     """Write suspects.csv, worst first, in one piece; `data.exclude` reads it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for f in worst_first(findings):
             table.writerow([f.name, f.reason, f"{f.score:.2f}", f.level, f.part, f.detail])
-    aside.replace(path)
 
 
 def count_reasons(findings: list[Finding]) -> dict[str, int]:

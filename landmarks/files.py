@@ -1,0 +1,140 @@
+"""The one way a file or folder is made or replaced: written aside, renamed when it is whole.
+
+What is aside carries the process that writes it in its name, `.PID.COUNT@HOST~NAME`. A killed
+process cannot remove it; the next one that looks into the folder does.
+"""
+
+import itertools
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from landmarks.errors import UserError
+
+PART = re.compile(r"\.(\d+)\.\d+@([^~]*)~.")
+DAY = 86_400  # seconds after which what another machine has begun and not touched is given up
+
+_count = itertools.count()  # threads may write to one place
+_under_way: set[Path] = set()  # by this process
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Yield where to write what shall be `path`: beside it, and gone when the context is left.
+
+    It ends as `path` does: many writers choose the format by that.
+    """
+    part = path.with_name(f".{os.getpid()}.{next(_count)}@{_host()}~{path.name}")
+    _under_way.add(part)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        _under_way.discard(part)
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Yield where to write; the file is put in its place if the context is left without an error.
+
+    So `path` holds the old file or the new one, whatever happens.
+
+    Args:
+        path: of the file.
+        sync: wait for the disk, so that not even a power cut leaves anything else.
+
+    Raises:
+        UserError: if it cannot be written, the disk being full for example.
+    """
+    with aside(path) as part, writing(path):
+        yield part
+        if sync:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses in this context, in which `path` is written, into one sentence.
+
+    Raises:
+        UserError: that says so.
+    """
+    try:
+        yield
+    except Exception as error:
+        refused = _refusal(error)
+        if refused is None:
+            raise
+        kept = "; what was there before is untouched" if path.exists() else ""
+        raise UserError(
+            f"{path} cannot be written ({refused.strerror or refused}){kept}: make room, see that "
+            f"the folder can be written to, or name another one."
+        ) from error
+
+
+def reserve(path: Path) -> None:
+    """Take the room on the disk that a file has the size of.
+
+    To write to a mapped file with holes on a full disk ends a process without a word.
+
+    Raises:
+        OSError: if there is no such room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Return the system's own error behind another one, torch's RuntimeError for example."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def sweep(folder: Path) -> None:
+    """Remove from a folder what processes that are gone have left unfinished there."""
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError:  # not there, or not ours to look at
+        return
+    for name in names:
+        found, part = PART.match(name), folder / name
+        if found and part not in _under_way and _is_gone(int(found[1]), found[2], part):
+            _remove(part)
+
+
+def _is_gone(pid: int, host: str, part: Path) -> bool:
+    if host != _host():
+        try:
+            return time.time() - part.stat().st_mtime > DAY
+        except OSError:  # gone meanwhile
+            return False
+    if pid == os.getpid():  # begun by a namesake: in a container all starts have one number
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.-]", "", platform.node())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):  # somebody else's: to clean up must not be what fails
+        path.unlink(missing_ok=True)
