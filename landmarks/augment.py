@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landmarks.degrade import add_noise, erase, make_blocks, noise_tile
+from landmarks.degrade import add_noise, erase, jpeg_tables, make_blocks, noise_tile
+from landmarks.devices import move
 from landmarks.geometry import transform
 from landmarks.settings import Count, NonNegative, Probability, Rule, Share
 from landmarks.warp import to, warp
@@ -77,7 +78,9 @@ class Augment:
         self.erase, self.erase_size = erase, erase_size
         self.size, self.seed = size, seed
         self.permutation = None if permutation is None else torch.from_numpy(permutation)
+        # On the device once they have been used there: a table built on it is waited for.
         self.tile = noise_tile(2 * size, seed) if degrade and noise else None
+        self.tables = jpeg_tables() if degrade and blocks else None
 
     @property
     def moves(self) -> bool:
@@ -111,13 +114,14 @@ class Augment:
         points = self._move(points, matrices, flipped)
         images = self._light(images, colour, contrast, gamma)
         if self.tile is not None and noisy.any():
-            self.tile = self.tile.to(images.device)
+            self.tile = move(self.tile, images.device)
             which, strengths, corners = draw.places(noisy, self.noise, self.size)
             places = (to(which, images), to(strengths, images), to(corners, images))
             images = add_noise(images, self.tile, *places)
-        if self.blocks and blocky.any():
+        if self.tables is not None and blocky.any():
+            self.tables = move(self.tables, images.device)
             which, strengths, _ = draw.places(blocky, self.blocks)
-            images = make_blocks(images, to(which, images), to(strengths, images))
+            images = make_blocks(images, self.tables, to(which, images), to(strengths, images))
         if self.erase and self.erase_size:
             boxes, colours = draw.rectangles(self.erase, self.erase_size, self.size)
             images = erase(images, to(boxes, images), to(colours, images))
@@ -131,7 +135,7 @@ class Augment:
         if self.moves:
             points = transform(to(matrices, points), points)
         if self.flip:
-            self.permutation = self.permutation.to(points.device)
+            self.permutation = move(self.permutation, points.device)
             mirrored = to(flipped, points).view(-1, 1, 1) > 0
             points = torch.where(mirrored, points[:, self.permutation], points)
         return points

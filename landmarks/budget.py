@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from landmarks.devices import synchronize
 from landmarks.errors import UserError
 
 PLANNED = 0.96  # of what is left of max_time is planned to be used: machines slow down
@@ -102,24 +103,22 @@ class StepClock:
             return None
         self.steps += 1
         if self.steps == WARM_UP:
-            self._synchronize()
+            synchronize(self.device)
             self.started = time.perf_counter()
         spent = time.perf_counter() - self.started
         if self.steps < WARM_UP + 2 or spent < MEASURED:
             return None
-        self._synchronize()
+        synchronize(self.device)
         self.needed = False
         return (time.perf_counter() - self.started) / (self.steps - WARM_UP)
 
-    def _synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
 
 def memory_in_use(device: torch.device) -> str:
-    """Return the most memory used so far, in words."""
+    """Return the most memory used so far, in words; of MPS, which keeps no record, what is now."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_reserved(device) / 2**30:.1f} GiB of GPU memory"
+    if device.type == "mps":
+        return f"{torch.mps.driver_allocated_memory() / 2**30:.1f} GiB of GPU memory"
     try:
         import resource
     except ImportError:  # not on Windows

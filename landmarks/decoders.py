@@ -7,7 +7,8 @@ with a real-valued centre (mx, my). Every decoder takes
     sigma: of the targets, in cells; a number or a 0-dim tensor on the device of the maps
 
 and returns `points` (B, K, 2) float32, (x, y) in cells, and `confidence` (B, K) float32, the
-largest cell clamped to 0..1. Points are finite whatever the maps hold; nothing waits for a device.
+largest cell clamped to 0..1; both are NaN where the largest cell is not finite, which is a failure
+for whoever asked, and finite whatever else the maps hold. Nothing waits for a device.
 A point outside is followed beyond the border by the larger of 1.5 cells and sigma.
 """
 
@@ -26,7 +27,7 @@ PRIOR = 0.02  # weight of the known curvature, in all cells' weight
 def argmax(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest cell, the first of several; sigma is not needed."""
     peak, x, y = _find_peak(maps)
-    return torch.stack([x, y], dim=2).float(), _confidence(peak)
+    return _answer(torch.stack([x, y], dim=2).float(), peak)
 
 
 def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +54,7 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         mean = torch.where(mean.isfinite(), mean, (size - 1) / 2)  # of an empty map: its centre
         cells = torch.arange(size, device=maps.device, dtype=torch.float32)[:, None, None]
         axes.append(_undo_truncation(mean, cells, sigma, -reach, size - 1 + reach))
-    return torch.stack(axes, dim=2), _confidence(_find_peak(maps)[0])
+    return _answer(torch.stack(axes, dim=2), _find_peak(maps)[0])
 
 
 def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +69,7 @@ def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     cells = torch.where(on_map, offsets, torch.inf)
     reach = sigma.clamp(min=MIN_REACH)
     x_step, y_step = _undo_truncation(mean, cells, sigma, -reach, reach)
-    return torch.stack([x + x_step, y + y_step], dim=2), _confidence(peak)
+    return _answer(torch.stack([x + x_step, y + y_step], dim=2), peak)
 
 
 def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +106,7 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     proper = (xx > 0) & (determinant > 1e-3)
     reach = sigma.clamp(min=MIN_REACH)
     step = torch.where(proper[..., None], step * sigma, 0).clamp(-reach, reach)
-    return torch.stack([x, y], dim=2) + step, _confidence(peak)
+    return _answer(torch.stack([x, y], dim=2) + step, peak)
 
 
 DECODERS = {"argmax": argmax, "weighted": weighted, "local": local, "dark": dark}
@@ -117,8 +118,12 @@ def _as_tensor(sigma: float | Tensor, maps: Tensor) -> Tensor:
     return torch.full((), float(sigma), device=maps.device)  # a copy would wait for the device
 
 
-def _confidence(peak: Tensor) -> Tensor:
-    return peak.float().nan_to_num(nan=0.0).clamp(0, 1)
+def _answer(points: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points (B, K, 2) and confidence (B, K), NaN where the peak (B, K) is no number."""
+    peak = peak.float()
+    is_number = peak.isfinite()
+    points = torch.where(is_number[..., None], points, torch.nan)
+    return points, torch.where(is_number, peak.clamp(0, 1), torch.nan)
 
 
 def _find_peak(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:

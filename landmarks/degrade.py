@@ -36,19 +36,24 @@ def add_noise(
     return images.index_add(0, which, piece * strength.view(-1, 1, 1, 1))
 
 
-def make_blocks(images: Tensor, which: Tensor, strength: Tensor) -> Tensor:
+def jpeg_tables() -> Tensor:
+    """Return (2, 8, 8): the matrix of the cosine transform, and what JPEG divides its waves by."""
+    return torch.stack([_cosines(), torch.tensor(TABLE, dtype=torch.float32)])
+
+
+def make_blocks(images: Tensor, tables: Tensor, which: Tensor, strength: Tensor) -> Tensor:
     """Quantise some faces' 8 x 8 blocks as JPEG does, each colour by the table for brightness.
 
     Args:
         images: what does not fill a block at the right and the bottom stays as it is.
+        tables: of `jpeg_tables`, on the device of the images.
         which: (n,) the faces.
         strength: (n,) multiples of the standard's table (ITU-T T.81, K.1); 1 is quality 50.
     """
     height, width = (side - side % BLOCK for side in images.shape[2:])
     some = images[which, :, :height, :width]
     blocks = some.unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK)).transpose(3, 4)
-    cosines = _cosines(images.device)
-    table = torch.tensor(TABLE, dtype=torch.float32, device=images.device)
+    cosines, table = tables
     quantum = (table * strength.view(-1, 1, 1, 1, 1, 1)).clamp_min(1.0)
     waves = cosines @ (blocks - 128) @ cosines.T
     blocks = cosines.T @ ((waves / quantum).round() * quantum) @ cosines + 128
@@ -58,9 +63,9 @@ def make_blocks(images: Tensor, which: Tensor, strength: Tensor) -> Tensor:
     return out
 
 
-def _cosines(device: torch.device) -> Tensor:
+def _cosines() -> Tensor:
     """Return the (8, 8) orthonormal matrix of the discrete cosine transform."""
-    n = torch.arange(BLOCK, dtype=torch.float32, device=device)
+    n = torch.arange(BLOCK, dtype=torch.float32)
     matrix = torch.cos(math.pi / BLOCK * (n + 0.5) * n[:, None]) * math.sqrt(2 / BLOCK)
     matrix[0] /= math.sqrt(2)
     return matrix

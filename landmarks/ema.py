@@ -25,7 +25,9 @@ class Ema:
         smooth = [key for key, value in own.items() if value.is_floating_point()]
         self._own = [own[key] for key in smooth]
         self._followed = [followed[key] for key in smooth]
-        self._copied = [(own[key], followed[key]) for key in own if key not in set(smooth)]
+        copied = [key for key in own if key not in set(smooth)]
+        self._counts = [own[key] for key in copied]
+        self._followed_counts = [followed[key] for key in copied]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -33,5 +35,5 @@ class Ema:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._own, self._followed, 1 - decay)
-        for own, followed in self._copied:
-            own.copy_(followed)
+        if self._counts:
+            torch._foreach_copy_(self._counts, self._followed_counts)

@@ -1,20 +1,19 @@
-"""fit, validate, predict: the only loops. They are handed objects and know no settings."""
+"""fit: the loop that trains. It is handed objects and knows no settings."""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landmarks.budget import Budget, StepClock, memory_in_use, say_duration
+from landmarks.devices import move
 from landmarks.errors import UserError
-from landmarks.geometry import transform
 from landmarks.interrupt import Stop
-from landmarks.metrics import normalized_error, squared_error
-from landmarks.precision import Precision
 from landmarks.progress import Display
 from landmarks.training import Training
+from landmarks.validation import validate
 
 READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host waits for the device
 
@@ -42,7 +41,8 @@ def fit(
         keep: called as keep(is_best, is_epoch) when `training` should be saved.
         stop: looked at after every step; a stop is saved and returns.
         eyes, nme_name: normaliser of the mean error, see `landmarks.metrics`.
-        accumulate: batches an optimiser step.
+        accumulate: batches an optimiser step; an epoch's last step may have fewer. The gradient is
+            their mean.
         clip: largest norm of the gradient; None: any.
         augment: called on the device as augment(images, points, step), returns images and points.
 
@@ -66,6 +66,11 @@ def fit(
             return False
         counted = training.batch - first
         errors = validate(training.judged, validation, training.precision, eyes)
+        if errors["faults"]:
+            raise UserError(
+                f"What is predicted after epoch {training.epoch + 1} is not finite, of validation "
+                f"faces {errors['faults']}: lower optimizer.lr, set clip=1 or amp=off."
+            )
         if not math.isfinite(errors["mse"]):
             raise UserError(
                 f"The validation error is not finite after epoch {training.epoch + 1}: lower "
@@ -124,9 +129,10 @@ def _train_epoch(
     first_bad = torch.full((), -1, device=device)
     clock = StepClock(device, needed=budget.per_step == 0)
     rate = training.advance()
+    group = 0  # batches whose gradients wait for a step: a group may begin late, and end early
     for batch in display.timed(batches):
-        images = batch.images.to(device, non_blocking=True)
-        points = batch.points.to(device, non_blocking=True)
+        images = move(batch.images, device)
+        points = move(batch.points, device)
         if augment is not None:
             images, points = augment(images, points, training.step)
         with precision.autocast():
@@ -134,6 +140,7 @@ def _train_epoch(
         precision.scaler.scale(loss / accumulate).backward()
         training.batch += 1
         training.step += 1
+        group += 1
         loss = loss.detach()
         training.loss_sum += loss
         first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
@@ -145,7 +152,8 @@ def _train_epoch(
             _say_estimate(training, budget, display)
         is_last = training.batch >= last
         if training.batch % accumulate == 0 or is_last:
-            precision.step(training.optimizer, clip)
+            precision.step(training.optimizer, clip, accumulate / group)
+            group = 0
             if training.ema is not None:
                 training.ema.update()
             if stop.signal is not None or is_last:
@@ -180,46 +188,3 @@ def _check_finite(first_bad: Tensor, training: Training, batches) -> None:
             f"{', '.join(names[:4])}, ...): lower optimizer.lr, set clip=1 or amp=off, and start "
             f"anew, or go on from the last epoch's checkpoint with resume=auto."
         )
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
-    """Yield (batch, points (B, K, 2), confidence (B, K)) for every batch.
-
-    The batch is as the loader gave it; points are float32, in original pixels, on the device.
-    """
-    device = precision.device
-    model.eval()
-    for batch in batches:
-        with precision.autocast():
-            points, confidence = model(batch.images.to(device, non_blocking=True))
-        to_image = batch.to_image.to(device, non_blocking=True)
-        yield batch, transform(to_image, points.float()), confidence
-    if hasattr(model, "report"):
-        model.report()
-
-
-@torch.inference_mode()
-def validate(model: nn.Module, batches, precision: Precision, eyes: list | None) -> dict:
-    """Return {"mse", "nme", "confidence"}: means over faces, in original pixels and as shares.
-
-    The confidence is that of labelled points, NaN for a model that does not know it.
-
-    Args:
-        model: predicts points from images.
-        batches: in order, with labels.
-        eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
-    """
-    squared, normalized, sure = [], [], []
-    for batch, predicted, confidence in predict(model, batches, precision):
-        to_image = batch.to_image.to(precision.device, non_blocking=True)
-        truth = transform(to_image, batch.points.to(precision.device, non_blocking=True))
-        squared.append(squared_error(predicted, truth))
-        normalized.append(normalized_error(predicted, truth, eyes))
-        labelled = truth.isfinite().all(2)
-        sure.append(torch.where(labelled, confidence.float(), torch.nan).nanmean(1))
-    return {
-        "mse": float(torch.cat(squared).nanmean()),
-        "nme": float(torch.cat(normalized).nanmean()),
-        "confidence": float(torch.cat(sure).nanmean()),
-    }

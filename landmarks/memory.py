@@ -10,7 +10,8 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
     """Return the bytes that this process can still take, or None where the system does not say.
 
     On the CPU that is what the kernel calls available, or what the control groups (a container's or
-    a scheduler's limit) leave of it; on a GPU what is free there or kept by torch for reuse.
+    a scheduler's limit) leave of it; on a GPU what is free there or kept by torch for reuse; on MPS
+    what is left of the most that Metal recommends.
 
     Args:
         device: asked.
@@ -19,8 +20,9 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    if device.type != "cpu":
-        return None
+    if device.type == "mps":
+        held = torch.mps.current_allocated_memory()
+        return max(0, torch.mps.recommended_max_memory() - held)
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
         available = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))

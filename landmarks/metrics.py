@@ -1,4 +1,8 @@
-"""Errors of predicted points: points in, numbers out. NaN marks a missing label and is left out."""
+"""Errors of predicted points: points in, numbers out.
+
+A label that is NaN is missing and left out. A prediction that is NaN, where there is a label, makes
+the error NaN: see `landmarks.faults`.
+"""
 
 import torch
 from torch import Tensor
@@ -10,7 +14,7 @@ def squared_error(predicted: Tensor, truth: Tensor) -> Tensor:
     Averaged over faces this is the contest's score. Shapes (B, K, 2); NaN where a face has no
     label at all.
     """
-    return ((predicted - truth) ** 2).flatten(1).nanmean(1)
+    return _mean((predicted - truth).flatten(1) ** 2, ~truth.isnan().flatten(1))
 
 
 def normalized_error(predicted: Tensor, truth: Tensor, eyes: list | None) -> Tensor:
@@ -23,7 +27,7 @@ def normalized_error(predicted: Tensor, truth: Tensor, eyes: list | None) -> Ten
 
     A face whose size is zero or unlabelled gives NaN.
     """
-    distance = (predicted - truth).norm(dim=2).nanmean(1)
+    distance = _mean((predicted - truth).norm(dim=2), ~truth.isnan().any(2))
     if eyes:
         size = (truth[:, eyes[0]] - truth[:, eyes[1]]).norm(dim=1)
     else:
@@ -32,3 +36,8 @@ def normalized_error(predicted: Tensor, truth: Tensor, eyes: list | None) -> Ten
         high = truth.masked_fill(missing, -torch.inf).amax(1)
         size = (high - low).prod(1).clamp(min=0).sqrt()
     return distance / torch.where(size > 0, size, torch.nan)
+
+
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    """Return the means (B,) of those of the values (B, n) that are known; of none: NaN."""
+    return torch.where(known, values, 0).sum(1) / known.sum(1)

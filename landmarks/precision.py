@@ -48,11 +48,21 @@ class Precision:
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype, enabled=self.name != "off")
 
-    def step(self, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
-        """Clip the gradients to the norm `clip` (None: not) and take an optimiser step."""
+    def step(
+        self, optimizer: torch.optim.Optimizer, clip: float | None, factor: float = 1.0
+    ) -> None:
+        """Take an optimiser step.
+
+        Args:
+            optimizer: whose parameters have gradients; it has none afterwards.
+            clip: largest norm of the gradient; None: any.
+            factor: on the gradients, first of all.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if factor != 1:
+            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
         if clip is not None:
             self.scaler.unscale_(optimizer)
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         self.scaler.step(optimizer)
         self.scaler.update()

@@ -4,8 +4,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from landmarks.errors import UserError
+from landmarks.faults import find_faults, say_faults
 from landmarks.files import aside, reserve, writing
 
 
@@ -60,11 +62,10 @@ class PredictionFile:
         """
         names = self.names[self.done : self.done + len(points)]
         flat = points.reshape(len(points), -1)
-        bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
-        if len(bad):
+        faults = say_faults(np.char.decode(names), find_faults(torch.from_numpy(points)), "Point_")
+        if faults:
             raise UserError(
-                f"The predictions of '{names[bad[0]].decode()}' are not finite; nothing was "
-                f"written to {self.folder}."
+                f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
         line = ",".join(["%d" if self.rounded else "%.2f"] * flat.shape[1])
         with writing(self.folder / "predictions.csv"):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from landmarks.errors import UserError
+from landmarks.faults import find_faults, say_faults
 from landmarks.files import replacing
 
 
@@ -33,15 +35,14 @@ def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded:
         rounded: to the nearest whole number, as the contest's labels are; else two decimals.
 
     Raises:
-        UserError: if a value is not finite the file cannot be written, or read back is not what
+        UserError: if a value is not finite, the file cannot be written, or read back is not what
             was meant.
     """
     flat = points.reshape(len(names), -1)
-    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
-    if len(bad):
+    faults = say_faults(np.char.decode(names), find_faults(torch.from_numpy(points)), "Point_M")
+    if faults:
         raise UserError(
-            f"{len(bad)} faces have predictions that are not finite, '{names[bad[0]].decode()}' "
-            f"first; nothing was written to {path}."
+            f"The predictions of {faults} are not finite; nothing was written to {path}."
         )
     columns = [f"Point_M{i // 2}_{'XY'[i % 2]}" for i in range(flat.shape[1])]
     values = np.rint(flat).astype(np.int64) if rounded else np.round(flat.astype(np.float64), 2)

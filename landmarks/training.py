@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.checkpoint import random_state, restore_random_state
+from landmarks.devices import move
 from landmarks.ema import Ema
 from landmarks.precision import Precision
 
@@ -121,5 +122,5 @@ class Training:
             self.schedule.load_state_dict(state["schedule"])
         for name in PLAIN:
             setattr(self, name, state[name])
-        self.loss_sum = state["loss_sum"].to(self.precision.device)
+        self.loss_sum = move(state["loss_sum"], self.precision.device)
         restore_random_state(state["random"])

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landmarks.devices import move
 from landmarks.geometry import compose, invert
 
 
@@ -48,7 +49,7 @@ def to(values: np.ndarray, like: Tensor) -> Tensor:
     """Return numbers drawn on the host on a tensor's device, float32 or int64, without waiting."""
     if values.dtype == np.float64:
         values = values.astype(np.float32)
-    return torch.from_numpy(values).to(like.device, non_blocking=True)
+    return move(torch.from_numpy(values), like.device)
 
 
 def smooth(images: Tensor, variance: Tensor, steps: int = 2) -> Tensor:

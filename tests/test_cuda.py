@@ -57,9 +57,17 @@ def faces():
 def test_a_training_step_does_not_wait_for_the_gpu(name, cuda):
     model = make(name).to(cuda, memory_format=torch.channels_last).train()
     optimizer, ema, precision = adamw(model, lr=1e-3), Ema(model, 0.99), Precision("auto", cuda)
-    strong = {"degrade": 1.0, "blur": 1.0, "noise": 8.0, "erase": 1.0, "erase_size": 0.3}
+    strong = {"degrade": 1.0, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 1.0}
     augment = Augment(
-        **{"shift": 0.1, "scale": 0.2, "rotate": 20.0, "flip": 0.5, "brightness": 0.3, **strong},
+        **{
+            "shift": 0.1,
+            "scale": 0.2,
+            "rotate": 20.0,
+            "flip": 0.5,
+            "brightness": 0.3,
+            "erase_size": 0.3,
+            **strong,
+        },
         size=SIZE,
         permutation=np.arange(K)[::-1].copy(),
     )

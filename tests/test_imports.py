@@ -8,13 +8,16 @@ import pytest
 import landmarks
 
 PACKAGE = Path(landmarks.__file__).parent
-LEAVES = {"errors", "settings", "geometry", "files"}  # open to all
+LEAVES = {"devices", "errors", "files", "geometry", "settings"}  # open to all
 ANYTHING = None
 ALLOWED = {
     "cli": {"overrides", "resume", "runs", "commands"},
     "resume": {"overrides", "runs"},
     "commands": ANYTHING,
-    "engine": {"metrics", "training", "budget", "interrupt", "precision", "progress"},
+    "engine": {"training", "budget", "interrupt", "precision", "progress", "validation"},
+    "validation": {"faults", "metrics", "precision"},
+    "predictions": {"faults"},
+    "submission": {"faults"},
     "augment": {"degrade", "warp"},
     "estimate": {"checkpoint", "training"},
     "shortage": {"budget", "estimate", "memory", "training"},

@@ -66,3 +66,14 @@ def test_a_face_without_size_is_nan_and_spoils_no_other(eyes, points):
 def test_no_label_at_all_is_nan():
     truth = torch.full((1, 3, 2), NAN)
     assert squared_error(torch.zeros(1, 3, 2), truth).isnan().all()
+
+
+@pytest.mark.parametrize("value", [NAN, math.inf])
+def test_a_prediction_that_is_no_number_is_no_missing_label(value):
+    predicted, truth = TRUTH + MOVES, TRUTH.clone()
+    predicted[0, 1, 0] = value
+    assert not squared_error(predicted, truth)[0].isfinite()
+    assert not normalized_error(predicted, truth, None)[0].isfinite()
+    truth[0, 1] = NAN  # what nobody has labelled has no error
+    assert squared_error(predicted, truth)[0].item() == pytest.approx(26 / 4)
+    assert normalized_error(predicted, truth, [0, 2])[0].item() == pytest.approx(6 / 2 / 6)

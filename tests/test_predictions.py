@@ -83,6 +83,6 @@ def test_an_error_leaves_nothing_new_and_keeps_the_old(tmp_path, npz, error):
 def test_not_finite_is_refused_in_one_sentence(tmp_path, rounded):
     points = POINTS.copy()
     points[3, 1, 0] = np.nan
-    with pytest.raises(UserError, match=r"(?=.*not finite)(?=.*'NA')"):
+    with pytest.raises(UserError, match=r"(?=.*not finite)(?=.*'NA' \(Point_1\))"):
         write(tmp_path, rounded, npz=True, points=points)
     assert not list(tmp_path.iterdir())

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from landmarks.engine import validate
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.precision import Precision
 from landmarks.runlog import RunLog
+from landmarks.validation import validate
 
 SIZE, K = 16, 3
 

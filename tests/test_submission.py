@@ -62,7 +62,9 @@ def test_a_point_the_model_does_not_have():
 def test_not_finite_is_refused_and_nothing_written(path, value, rounded):
     points = POINTS.copy()
     points[1, 1, 0] = value
-    with pytest.raises(UserError, match=r"1 faces have predictions that are not finite, 'a\.jpg'"):
+    with pytest.raises(
+        UserError, match=r"The predictions of 'a\.jpg' \(Point_M\d\) are not finite"
+    ):
         write_submission(path, NAMES, points, rounded)
     assert not list(path.parent.iterdir())
 

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from landmarks.commands.inputs import Inputs
 from landmarks.data.images import read_image
-from landmarks.engine import predict
+from landmarks.devices import move
 from landmarks.models.landmarker import Landmarker
 from landmarks.plotting import draw_heatmaps
 from landmarks.precision import Precision
 from landmarks.runlog import RunLog
+from landmarks.validation import predict
 
 HEATMAPS = 4  # faces in a run's heatmaps.png
 
@@ -64,9 +65,9 @@ def show_heatmaps(
     model.eval()
     device = precision.device
     if points is not None:
-        points = points.to(device)
+        points = move(points, device)
     with precision.autocast():
-        features = model.extract(images.to(device))
+        features = model.extract(move(images, device))
     predicted, targets = model.head.maxima(features, list(ranges.values()), points)
     kinds = {"target": targets, "predicted": predicted}
     shown = {kind: maps.cpu().numpy() for kind, maps in kinds.items() if maps is not None}

@@ -15,7 +15,6 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.images import find_images, read_image
 from landmarks.data.loader import Batches, choose_workers
-from landmarks.engine import predict as predict_batches
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
@@ -26,6 +25,7 @@ from landmarks.runs import find_checkpoint
 from landmarks.settings import PositiveInt, Workers, check_arguments
 from landmarks.shortage import explain_no_room
 from landmarks.submission import pick_points, write_submission
+from landmarks.validation import predict as predict_batches
 
 log = logging.getLogger(__name__)
 PICTURED = 16

@@ -14,8 +14,8 @@ from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
-from landmarks.engine import predict
 from landmarks.precision import Precision
+from landmarks.validation import predict
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

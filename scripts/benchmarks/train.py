@@ -19,6 +19,7 @@ from benchmarks.model import (
 from benchmarks.turns import median_ratio, say_seconds
 from landmarks.budget import Budget
 from landmarks.data.cropped import Batch
+from landmarks.devices import move
 from landmarks.ema import Ema
 from landmarks.engine import fit
 from landmarks.interrupt import Stop
@@ -109,8 +110,8 @@ class BareLoop:
         self.model.train()
         started = time.perf_counter()
         for batch in self.batches:
-            images = batch.images.to(device, non_blocking=True)
-            points = batch.points.to(device, non_blocking=True)
+            images = move(batch.images, device)
+            points = move(batch.points, device)
             with self.precision.autocast():
                 loss = self.model(images, points)
             scaler.scale(loss).backward()

@@ -1,0 +1,28 @@
+"""Predictions that are no numbers: a failure, where a label that is NaN is only missing."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+NAMED = 3  # faces in a sentence
+
+
+def find_faults(points: Tensor) -> Tensor:
+    """Return of each face's points (B, K, 2) the first that is NaN or infinite; -1: none. (B,)."""
+    bad = ~points.isfinite().all(2)
+    return torch.where(bad.any(1), bad.byte().argmax(1), -1)
+
+
+def say_faults(names: Sequence[str], faults: Tensor, point: str = "point ") -> str:
+    """Return in words which faces are concerned, and the first point of each; empty: none.
+
+    Args:
+        names: (n,) of faces.
+        faults: (n,) of `find_faults`.
+        point: what stands before a point's number.
+    """
+    rows = (faults >= 0).nonzero().flatten().tolist()
+    listed = [f"'{names[row]}' ({point}{faults[row]})" for row in rows[:NAMED]]
+    more = len(rows) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")

@@ -1,0 +1,66 @@
+"""What is copied without waiting, and what memory and clocks say, of devices that are not here."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import landmarks
+from landmarks.budget import WARM_UP, StepClock, memory_in_use
+from landmarks.devices import move, synchronize
+from landmarks.memory import free_memory
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+ROOT = Path(landmarks.__file__).parents[1]
+
+
+class Copied:
+    """Stands for a tensor; notes how it is copied."""
+
+    def to(self, device, *, non_blocking):
+        self.asked = device, non_blocking
+        return self
+
+
+@pytest.fixture
+def mps(monkeypatch):
+    """Calls that reached MPS, which holds 3 GiB of the 10 that are recommended."""
+    called = []
+    answers = {
+        "synchronize": None,
+        "driver_allocated_memory": 4 * 2**30,
+        "current_allocated_memory": 3 * 2**30,
+        "recommended_max_memory": 10 * 2**30,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(
+            torch.mps, name, lambda name=name, answer=answer: called.append(name) or answer
+        )
+    return called
+
+
+@pytest.mark.parametrize(("device", "waits"), [(CPU, True), (MPS, True), (CUDA, False)])
+def test_only_copies_to_cuda_are_not_waited_for(device, waits):
+    tensor = Copied()
+    assert move(tensor, device) is tensor
+    assert tensor.asked == (device, not waits)
+
+
+def test_nothing_else_copies_without_waiting():
+    files = [file for part in ("landmarks", "scripts") for file in (ROOT / part).rglob("*.py")]
+    asking = [file.name for file in files if "non_blocking" in file.read_text(encoding="utf-8")]
+    assert asking == ["devices.py"]
+
+
+def test_time_is_taken_when_the_device_is_done(mps):
+    synchronize(CPU)
+    assert mps == []
+    clock = StepClock(MPS, needed=True)
+    for _ in range(WARM_UP):
+        clock.tick()
+    assert mps == ["synchronize"]
+
+
+def test_memory_of_mps_is_what_it_says(mps):
+    assert memory_in_use(MPS) == "4.0 GiB of GPU memory"
+    assert free_memory(MPS) == 7 * 2**30
