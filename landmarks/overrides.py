@@ -40,7 +40,7 @@ def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
     for word in overrides:
         key, _, given = word.partition("=")
         needed, value = NEEDS.get(key, (None, None))
-        if needed and given != "null" and OmegaConf.select(config, needed) != value:
+        if needed and given != "null" and OmegaConf.select(config, needed, default=value) != value:
             raise UserError(
                 f"{word} changes nothing without {needed}={value}: add that, or leave it out."
             )

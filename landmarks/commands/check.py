@@ -23,6 +23,7 @@ from landmarks.health.images import GOOD
 from landmarks.health.inspect import inspect
 from landmarks.health.pictures import save_suspects
 from landmarks.health.summary import say_crop, say_health
+from landmarks.health.suspects import box_findings
 from landmarks.layout import Layout
 from landmarks.settings import Count, NonNegative, PositiveInt, Workers
 
@@ -62,7 +63,10 @@ def check(
     for line in say_health(health):
         log.info("%s", line)
     try:
-        framed, chosen = frame_faces(replace(faces, rows=good), crop, box_margin, box_from)
+        used = replace(faces, rows=good)
+        framed, chosen = frame_faces(used, crop, box_margin, box_from, leave_out=True)
+        if box_from == "data":
+            health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
         tried = try_crop(framed, framed.rows, health.looks.size, chosen, input_size)
         log.info("%s", say_crop(crop, input_size, tried))
         change = build(augment, size=input_size, permutation=symmetry.flip, seed=seed)

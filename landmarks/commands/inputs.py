@@ -70,7 +70,8 @@ def open_inputs(
         split_file: where the split is kept.
         resumed: take the split that is kept there.
     """
-    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from)
+    leave_out = box_from == "points" or data["on_error"] == "skip"
+    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from, leave_out)
     named = choose_layout(layout, faces.num_points)
     if resumed and split_file.is_file():
         training_rows, validation_rows = load_split(split_file, faces)

@@ -1,5 +1,6 @@
 """`landmarks predict`: a checkpoint and images -> predictions, a picture and a submission."""
 
+import inspect
 import logging
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, describe_model, rebuild_model, trusted
+from landmarks.commands.framing import frame_as_trained
 from landmarks.commands.pictures import has_heatmaps, show_heatmaps
-from landmarks.data.boxes import frame_faces
+from landmarks.data import thousand
+from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.images import find_images, read_image
@@ -22,7 +25,7 @@ from landmarks.plotting import draw_face, save_faces
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
 from landmarks.runs import find_checkpoint
-from landmarks.settings import PositiveInt, Workers, check_arguments
+from landmarks.settings import NonNegative, PositiveInt, Workers, check_arguments
 from landmarks.shortage import explain_no_room
 from landmarks.submission import pick_points, write_submission
 from landmarks.validation import predict as predict_batches
@@ -40,6 +43,8 @@ def predict(
     npz: bool,
     decoder: DecoderName | None,
     flip_test: bool | None,
+    box_from: BoxSource | None,
+    box_margin: NonNegative | None,
     heatmaps: bool,
     batch_size: PositiveInt,
     device: DeviceName,
@@ -78,7 +83,8 @@ def predict(
             *(faces.source, faces.wanted.max(), content["num_points"]),
         )
     config = content["config"]
-    faces, crop = frame_faces(faces, config["crop"], config.get("box_margin", 0.0))
+    leave_out = data["on_error"] == "skip"
+    faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
     batches = Batches(
         *(CroppedFaces(faces, crop, config["input_size"]), np.arange(len(faces))),
         batch_size=batch_size,
@@ -158,14 +164,26 @@ def _describe(content: dict) -> str:
 
 
 def _read_data(data: dict, content: dict) -> Faces:
-    """Return the test faces of the named data, or else of the data the model was trained on."""
+    """Return the test faces of the named data, or else of the data the model was trained on.
+
+    Raises:
+        UserError: if data.root names other data and the training data have no root.
+    """
     given = {key: value for key, value in data.items() if value is not None}
     if "_target_" in data:
         return build(data, part="test")
-    if data["root"] is not None:
-        return build({"_target_": "landmarks.data.thousand.read_faces", **given}, part="test")
     node = content["config"]["data"]
     reader = trusted(node, "landmarks.data")
+    kind = reader.__module__.rpartition(".")[2]
+    if kind == "synthetic" and "root" in given:  # it has the contest's layout
+        reader, node, kind = thousand.read_faces, {}, "thousand"
+    if "root" in given:
+        if "root" not in inspect.signature(reader).parameters:
+            raise UserError(
+                f"data.root={given['root']}: the model was trained with data={kind}, which has no "
+                f"root: name the files with data={kind}, or a folder's format with data=FORMAT."
+            )
+        log.info("data.root is read as data=%s, as in training; data=FORMAT names another.", kind)
     # A limit on the training faces is none on the test faces: a submission needs them all.
     node = {**node, "limit": None, **given}
     return reader(**check_arguments(reader, node, "data"), part="test")

@@ -16,32 +16,52 @@ BoxSource = Literal["data", "points"]
 
 
 def frame_faces(
-    faces: Faces, crop: CropName, box_margin: float, box_from: BoxSource = "data"
+    faces: Faces,
+    crop: CropName,
+    box_margin: float,
+    box_from: BoxSource = "data",
+    leave_out: bool = False,
 ) -> tuple[Faces, Crop | BoxCrop]:
     """Return the faces with what the crop needs of them, and the crop as the loader takes it.
 
     Args:
         crop: "box" shows a square about the face's box; others the whole image.
         box_margin: share of the box's larger side that is added to it at every side.
-        box_from: "data" takes the data set's boxes; "points", in training, the box of the labelled
-            points, and leaves out faces that have fewer than two.
+        box_from: "data" takes the data set's boxes; "points" the box of the labelled points, of
+            which a face needs two.
+        leave_out: faces without a box that has a size, of those that are used (`faces.rows`), are
+            taken out of them and named in a warning; else they are refused.
 
     Raises:
-        UserError: if crop=box finds no box.
+        UserError: if crop=box finds no box, or a used face has none.
     """
     if crop != "box":
+        _warn_of_groups(faces, crop)
         return faces, crop
-    if box_from == "data":
-        _check_boxes(faces)
-        return faces, BoxCrop(box_margin)
-    faces = replace(faces, boxes=point_boxes(faces.points))
+    if box_from == "points":
+        faces = replace(faces, boxes=point_boxes(faces.points))
+    elif faces.boxes is None:
+        raise UserError(
+            f"crop=box needs a box of each face and {faces.source} has none: use data with boxes "
+            f"(coco, wflw, table), box_from=points where there are labels, or train with another "
+            f"crop."
+        )
     rows = np.arange(len(faces)) if faces.rows is None else faces.rows
-    kept = rows[_have_size(faces.boxes[rows])]
-    if not len(kept):
-        raise UserError(f"box_from=points: not one face of {faces.source} has two labelled points.")
-    if len(kept) < len(rows):
-        log.warning("Left out %d faces without two labelled points.", len(rows) - len(kept))
-    return replace(faces, rows=kept), BoxCrop(box_margin)
+    usable = have_size(faces.boxes[rows])
+    if usable.all():
+        return faces, BoxCrop(box_margin)
+    bad = rows[~usable]
+    first = f"'{faces.name(bad[0])}' (face {bad[0] + 1}) first"
+    what = "no two labelled points" if box_from == "points" else "no box, or one without size"
+    if not leave_out:
+        raise UserError(
+            f"crop=box needs a box of each face and {len(bad)} of {faces.source} have {what}, "
+            f"{first}: mend them, or go on with data.on_error=skip or, in training, data.exclude."
+        )
+    if not usable.any():
+        raise UserError(f"crop=box: every face of {faces.source} has {what}.")
+    log.warning("Left out %d faces of %s that have %s, %s.", len(bad), faces.source, what, first)
+    return replace(faces, rows=rows[usable]), BoxCrop(box_margin)
 
 
 def point_boxes(points: np.ndarray) -> np.ndarray:
@@ -54,21 +74,18 @@ def point_boxes(points: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def _check_boxes(faces: Faces) -> None:
-    if faces.boxes is None:
-        raise UserError(
-            f"crop=box needs a box of each face and {faces.source} has none: use data with boxes "
-            f"(coco, wflw, table), or train with another crop or with box_from=points."
-        )
-    bad = np.flatnonzero(~_have_size(faces.boxes))
-    if len(bad):
-        raise UserError(
-            f"crop=box needs a box of each face and {len(bad)} of {faces.source} have none or one "
-            f"without size, '{faces.name(bad[0])}' (face {bad[0] + 1}) first."
-        )
-
-
-def _have_size(boxes: np.ndarray) -> np.ndarray:
-    """Return (n,) bool: is it a box, of more than one place?"""
+def have_size(boxes: np.ndarray) -> np.ndarray:
+    """Return (n,) bool: is each of boxes (n, 4) a box, of more than one place?"""
     sides = boxes[:, 2:] - boxes[:, :2]  # NaN where there is none: not at least 0
     return (sides >= 0).all(axis=1) & (sides > 0).any(axis=1)
+
+
+def _warn_of_groups(faces: Faces, crop: CropName) -> None:
+    rows = slice(None) if faces.rows is None else faces.rows
+    shown = np.unique(faces.names[rows], return_counts=True)[1]
+    if (shown > 1).any():
+        log.warning(
+            "%d of %d images of %s show several faces, and crop=%s shows a model the whole image: "
+            "it cannot tell which face is meant. Train with crop=box.",
+            *((shown > 1).sum(), len(shown), faces.source, crop),
+        )

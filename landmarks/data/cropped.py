@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from landmarks.data.boxes import have_size
 from landmarks.data.crop import read_face
 from landmarks.data.faces import Faces
 from landmarks.geometry import BoxCrop, Crop, box_matrix, invert, transform
@@ -60,9 +61,14 @@ class CroppedFaces(Dataset):
         return make_batch(self.faces, rows, pixels, matrices, readable, self.margin)
 
     def read(self, row: int, out: np.ndarray) -> np.ndarray | None:
-        """Read a face into `out` (C, C, 3), zeroed; return its (2, 3) matrix, or None."""
+        """Read a face into `out` (C, C, 3), zeroed; return its (2, 3) matrix, or None.
+
+        What cannot be read is an image, or a box without size.
+        """
         crop = self.crop
         if isinstance(crop, BoxCrop):
+            if not have_size(self.faces.boxes[row : row + 1]).all():
+                return None
             crop = box_matrix(self.faces.boxes[row], crop.margin, self.size)
             crop[:, 2] += self.margin
         return read_face(self.faces.path(row), crop, out, self.margin)

@@ -8,7 +8,7 @@ from landmarks.files import replacing
 
 ERRORS = (
     *("missing", "corrupt", "duplicate", "same-labels", "degenerate", "off-image"),
-    *("swapped", "shifted", "jittered"),
+    *("swapped", "shifted", "jittered", "no-box"),
 )
 WARNINGS = (
     *("near-duplicate", "shape-outlier", "perhaps-shifted", "outside", "odd-size", "unlabelled"),

@@ -41,6 +41,11 @@ def image_findings(faces: Faces, rows: np.ndarray, looks: Looks, part: str) -> l
     return found
 
 
+def box_findings(faces: Faces, rows: np.ndarray) -> list[Finding]:
+    """Return the faces `rows` (n,), whose boxes are missing or have no size."""
+    return [Finding(row, faces.name(row), "no-box", SURE) for row in rows.tolist()]
+
+
 def duplicate_findings(
     train: Faces, rows: np.ndarray, looks: Looks, test: Faces | None, test_looks: Looks | None
 ) -> list[Finding]:

@@ -130,6 +130,19 @@ def test_few_faces_without_layout_or_test_part(contest, here, capsys):
     assert "crop=box at 128 pixels" in out
 
 
+def test_a_box_without_size_is_named_and_the_rest_tried(contest, here, capsys):
+    made = contest(train=8)
+    rows = ["file_name,x_0,y_0,x_1,y_1,box_x0,box_y0,box_x1,box_y1"]
+    for i, (name, points) in enumerate(zip(made.names, made.points, strict=True)):
+        box = [20, 20, 20, 20] if i == 3 else [2, 2, 40, 40]
+        rows.append(",".join(map(str, [name, *points[:2].ravel(), *box])))
+    (made.root / "faces.csv").write_text("\n".join(rows))
+    data = ["data=table", f"data.train={made.root}/faces.csv"]
+    data += [f"data.images={made.root}/train/images"]
+    assert errors(check(*data, "crop=box", code=3)) == {made.names[3]: ["no-box"]}
+    assert "crop=box at 128 pixels" in capsys.readouterr().out
+
+
 def test_points_without_a_common_shape_are_not_judged_by_it(contest, here, capsys):
     made = contest(train=40, num_points=7)
     assert errors(check(f"data.root={made.root}", "crop=box")) == {}

@@ -78,6 +78,32 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
     np.testing.assert_allclose(square[:3], [[0.28125, 0.28125], [48.71875] * 2, [24.5] * 2])
 
 
+@pytest.mark.parametrize("kind", ["thousand", "synthetic", "coco", "table"])
+def test_other_data_are_of_the_training_datas_format(made, kind, capsys):
+    """A root names another folder of that format; the contest's is that of embedded faces too."""
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    node = {"_target_": f"landmarks.data.{kind}.read_faces", "train": "t.csv", "test": "t.csv"}
+    if kind == "synthetic":
+        node |= {"train": 20, "test": 5, "seed": 0}
+    if kind == "coco":
+        places = {"annotations": "test.json", "images": "test/images"}
+        node = {"_target_": node["_target_"], "root": "elsewhere"}
+        node |= {f"{p}_{key}": value for p in ("train", "test") for key, value in places.items()}
+        images = [{"id": i, "file_name": name} for i, name in enumerate(made.test_names)]
+        (made.root / "test.json").write_text(json.dumps({"images": images}))
+    if kind != "thousand":
+        content["config"]["data"] = node
+    save_checkpoint(Path("other.pt"), content)
+    code = 1 if kind == "table" else 0
+    out = predict("checkpoint=other.pt", f"data.root={made.root}", out=kind, code=code)
+    said = capsys.readouterr()
+    if kind == "table":
+        assert "data=table" in said.err and said.err.count("\n") == 1
+    else:
+        assert len(rows_of(out / "predictions.csv")) == 6
+        assert (out / "submission.csv").exists() == (kind != "coco")
+
+
 def test_a_limit_on_training_does_not_shorten_the_submission(made, capsys):
     content = load_checkpoint(Path("runs/a/best.pt"))
     content["config"]["data"]["limit"] = 2

@@ -124,21 +124,35 @@ def test_without_boxes_one_sentence(faces):
 
 
 @pytest.mark.parametrize("box", [[np.nan] * 4, [5, 5, 5, 5], [9, 0, 2, 7]])
-def test_a_box_without_size_is_named(faces, box):
+def test_a_box_without_size_is_named_or_left_out(faces, box, caplog):
     boxes = faces.boxes.copy()
     boxes[1] = box
-    with pytest.raises(UserError, match=r"1 of two have none .*'two\.png' \(face 2\) first"):
-        frame_faces(replace(faces, boxes=boxes), "box", 0.25)
+    some = replace(faces, boxes=boxes)
+    with pytest.raises(UserError, match=r"1 of two have no box, .*'two\.png' \(face 2\) first"):
+        frame_faces(some, "box", 0.25)
+    framed, crop = frame_faces(some, "box", 0.25, leave_out=True)
+    assert framed.rows.tolist() == [0] and "'two.png' (face 2) first" in caplog.text
+    unused = replace(some, rows=np.array([0]))  # it is excluded: nobody asks for its box
+    assert frame_faces(unused, "box", 0.25) == (unused, BoxCrop(0.25))
+    with pytest.raises(UserError, match="every face of two"):
+        frame_faces(replace(some, rows=np.array([1])), "box", 0.25, leave_out=True)
+    batch = CroppedFaces(framed, crop, SIZE).__getitems__([0, 1])
+    assert batch.readable.tolist() == [True, False] and not batch.images[1].any()
+
+
+def test_images_of_several_faces_ask_for_boxes(faces, caplog):
+    frame_faces(replace(faces, rows=np.array([1])), "letterbox", 0.25)
+    assert not caplog.text
+    frame_faces(faces, "letterbox", 0.25)
+    assert "1 of 1 images of two show several faces" in caplog.text
 
 
 def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):
     points = faces.points.copy()
     points[0, 1:] = np.nan
     some = replace(faces, points=points)
-    framed, _ = frame_faces(some, "box", 0.25, "points")
+    framed, _ = frame_faces(some, "box", 0.25, "points", leave_out=True)
     assert framed.rows.tolist() == [1] and "Left out 1 faces" in caplog.text
     assert point_boxes(points).tolist() == [[50, 60, 50, 60], [200, 30, 260, 70]]
-    with pytest.raises(UserError, match="not one face"):
-        frame_faces(
-            replace(faces, points=points[:1] * 1, names=faces.names[:1]), "box", 0, "points"
-        )
+    with pytest.raises(UserError, match="1 of two have no two labelled points"):
+        frame_faces(some, "box", 0.25, "points")

@@ -1,0 +1,72 @@
+"""How prediction frames faces: as training did, or as the user says."""
+
+import logging
+
+from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+from landmarks.geometry import BoxCrop, Crop
+
+log = logging.getLogger(__name__)
+
+
+def frame_as_trained(
+    faces: Faces,
+    trained: dict,
+    box_from: BoxSource | None,
+    box_margin: float | None,
+    leave_out: bool,
+) -> tuple[Faces, Crop | BoxCrop]:
+    """Return what `frame_faces` does, of the crop that a model was trained with.
+
+    Args:
+        faces: to predict.
+        trained: the settings it was trained with.
+        box_from, box_margin: of crop=box; None: as it was trained.
+        leave_out: see `frame_faces`.
+
+    Raises:
+        UserError: if the faces cannot be framed alike and the user does not say how; see also
+            `frame_faces`.
+    """
+    crop, source = trained["crop"], trained.get("box_from", "data")
+    margin = trained.get("box_margin", 0.0)
+    given = {"box_from": box_from, "box_margin": box_margin}
+    given = {key: value for key, value in given.items() if value is not None}
+    if crop != "box" and given:
+        word, value = next(iter(given.items()))
+        raise UserError(
+            f"{word}={value} changes nothing: the model was trained with crop={crop}, which looks "
+            f"at no boxes; leave it out."
+        )
+    if box_from == "points" and faces.points is None:
+        raise UserError(f"box_from=points takes the boxes of labels, and {faces.source} has none.")
+    chosen = {"box_from": source, "box_margin": margin, **given}
+    if crop == "box" and box_from is None and source == "points":
+        _explain_framing(faces, margin)
+    elif chosen["box_from"] != source or chosen["box_margin"] != margin:
+        log.warning(
+            "Faces are framed by box_from=%s, box_margin=%g; the model was trained with "
+            "box_from=%s, box_margin=%g.",
+            *(*chosen.values(), source, margin),
+        )
+    return frame_faces(faces, crop, chosen["box_margin"], chosen["box_from"], leave_out)
+
+
+def _explain_framing(faces: Faces, margin: float) -> None:
+    """Say that labels frame the faces, as in training; where there are none, ask for boxes."""
+    if faces.points is not None:
+        log.warning(
+            "Faces of %s are framed by their labels, as in training (box_from=points); set "
+            "box_from=data to predict as for faces without labels.",
+            faces.source,
+        )
+        return
+    trained = f"The model was trained on boxes of labels (box_from=points, box_margin={margin:g})"
+    if faces.boxes is None:
+        raise UserError(f"{trained}, and {faces.source} has neither boxes nor labels.")
+    raise UserError(
+        f"{trained}, and {faces.source} has no labels, but boxes of its own: set box_from=data "
+        f"where these reach from outermost point to outermost point; where they are wider, also a "
+        f"smaller box_margin."
+    )

@@ -1,0 +1,67 @@
+"""Prediction frames faces as training did, or says that it does not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landmarks.commands.framing import frame_as_trained
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+from landmarks.geometry import BoxCrop
+
+POINTS = np.array([[[10, 20], [30, 40]], [[5, 6], [7, 10]]], np.float32)
+TIGHT = [[10, 20, 30, 40], [5, 6, 7, 10]]
+LOOSE = np.array([[0, 0, 60, 60], [0, 0, 50, 50]], np.float32)
+BOX = {"crop": "box", "box_margin": 0.25}
+
+
+def make_faces(points=POINTS, boxes=LOOSE):
+    return Faces(Path(), np.array([b"a.png", b"b.png"]), points, boxes=boxes, source="here")
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "boxes", "margin", "said"),
+    [
+        ({"box_from": "data"}, {}, LOOSE, 0.25, ""),
+        ({}, {}, LOOSE, 0.25, ""),  # an older checkpoint
+        ({"box_from": "points"}, {}, TIGHT, 0.25, "framed by their labels, as in training"),
+        ({"box_from": "points"}, {"box_from": "data"}, LOOSE, 0.25, "trained with box_from=points"),
+        ({"box_from": "points"}, {"box_from": "points"}, TIGHT, 0.25, ""),
+        ({"box_from": "data"}, {"box_from": "points"}, TIGHT, 0.25, "trained with box_from=data"),
+        ({"box_from": "data"}, {"box_margin": 0.1}, LOOSE, 0.1, "box_from=data, box_margin=0.25"),
+        ({"box_from": "data"}, {"box_margin": 0.25}, LOOSE, 0.25, ""),
+    ],
+)
+def test_as_trained_or_said(trained, given, boxes, margin, said, caplog):
+    given = {"box_from": None, "box_margin": None, **given}
+    faces, crop = frame_as_trained(make_faces(), {**BOX, **trained}, **given, leave_out=False)
+    assert crop == BoxCrop(margin) and np.array_equal(faces.boxes, boxes)
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "faces", "said"),
+    [
+        ({**BOX, "box_from": "points"}, {}, make_faces(None), "box_from=points.*set box_from=data"),
+        ({**BOX, "box_from": "points"}, {}, make_faces(None, None), "neither boxes nor labels"),
+        ({**BOX, "box_from": "data"}, {}, make_faces(boxes=None), "here has none.*box_from=points"),
+        (BOX, {"box_from": "points"}, make_faces(None), "here has none"),
+        (
+            {"crop": "letterbox"},
+            {"box_margin": 0.5},
+            make_faces(),
+            "box_margin=0.5 changes nothing",
+        ),
+    ],
+)
+def test_what_cannot_be_framed_alike_is_refused(trained, given, faces, said):
+    given = {"box_from": None, "box_margin": None, **given}
+    with pytest.raises(UserError, match=said):
+        frame_as_trained(faces, trained, **given, leave_out=False)
+
+
+def test_without_a_crop_boxes_are_not_looked_at():
+    faces = make_faces(None)
+    trained = {"crop": "stretch", "box_from": "points"}
+    assert frame_as_trained(faces, trained, None, None, False) == (faces, "stretch")
