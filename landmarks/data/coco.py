@@ -13,6 +13,8 @@ from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.recognise import refuse_other
+from landmarks.data.textfile import read_text
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -60,6 +62,7 @@ def read_faces(
     chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
     path, images = (Path(root) / place for place in chosen[part])
     if not path.is_file():
+        refuse_other(Path(root), "coco")
         raise UserError(
             f"There is no {path}: the {part} annotations are looked for there; set "
             f"data.root=FOLDER and data.{part}_annotations=FILE."
@@ -98,18 +101,16 @@ def _read(path: Path, part: str) -> Iterator[Arrays]:
 
 
 def _load(path: Path) -> dict:
-    data = path.read_bytes()
     try:
-        content = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8.") from error
+        content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
+        refuse_other(path, "coco")
         raise UserError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
         ) from error
     lists = [content.get(k) for k in ("images", "annotations")] if isinstance(content, dict) else []
     if not lists or not isinstance(lists[0], list) or not isinstance(lists[1] or [], list):
+        refuse_other(path, "coco")
         raise UserError(f"{path}: lists 'images' and 'annotations' belong at its top.")
     return content
 

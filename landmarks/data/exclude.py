@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.data.nearnames import say_near
 from landmarks.data.tablerows import read_header, read_texts
 from landmarks.data.textfile import read_text
 from landmarks.errors import UserError
@@ -33,11 +34,13 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
         return np.zeros(len(faces), bool)
     names = np.array(sorted(read_names(file)), dtype=bytes)
     excluded = np.isin(faces.names, names)
-    unknown = int((~np.isin(names, faces.names)).sum())
-    if unknown:
+    unknown = names[~np.isin(names, faces.names)]
+    if len(unknown):
+        there = {name.decode() for name in faces.names.tolist()}
         log.warning(
-            "%d of the %d names in %s are not among the faces of %s.",
-            *(unknown, len(names), file, faces.source),
+            "%d of the %d names in %s are not among the faces of %s.%s",
+            *(len(unknown), len(names), file, faces.source),
+            say_near([name.decode() for name in unknown.tolist()], there),
         )
     if len(faces) and excluded.all():
         raise UserError(f"data.exclude={file} names every face of {faces.source}: none is left.")

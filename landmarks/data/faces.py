@@ -1,6 +1,7 @@
 """Faces: the one form in which every data set reaches the rest of the program."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,8 @@ import numpy as np
 
 from landmarks.errors import UserError
 
+# How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
+ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
 CacheName = Literal["auto", "disk", "ram", "off"]
 
 
@@ -84,47 +87,42 @@ def remap(value):
 
 
 def check_name(name: str, where: str) -> None:
-    """Raise UserError if a file name leads out of the images folder or is empty."""
+    """Raise UserError if a file name leads out of the images folder, or can be none."""
+    if not name or "\0" in name:
+        raise UserError(f"{where}: {name[:60]!r} can be no file name; correct it.")
     parts = name.replace("\\", "/").split("/")
-    if not name or name.startswith(("/", "\\", "~")) or ":" in parts[0] or ".." in parts:
+    if ABSOLUTE.match(name) or ".." in parts:
         raise UserError(
-            f"{where}: the file name '{name}' leaves the images folder; names are relative to it "
-            f"and hold no '..'."
+            f"{where}: the file name '{name}' leaves the images folder; names are relative to it, "
+            f"such as '{parts[-1]}', and hold no '..'."
         )
 
 
-def check_names(
-    names: np.ndarray, source: str, first_line: int = 2, column: int = 1, unique: bool = True
-) -> None:
+def check_names(names: np.ndarray, source: str) -> None:
     """Refuse file names that leave the images folder, and names that stand twice.
 
     Args:
         names: (N,) bytes.
-        source: the file they come from.
-        first_line: the line of that file that holds the first name.
-        column: of the names in that file.
-        unique: refuse names that stand twice; else an image may show several faces.
+        source: the file they come from: in column 1, from line 2 on.
     """
     joined = b"\n".join(names.tolist())
     try:
         joined.decode()
     except UnicodeDecodeError as error:
-        line = joined.count(b"\n", 0, error.start) + first_line
+        line = joined.count(b"\n", 0, error.start) + 2
         raise UserError(
-            f"{source}, line {line}, column {column}: the file name is not UTF-8; save the file as "
-            f"UTF-8."
+            f"{source}, line {line}, column 1: the file name is not UTF-8; save the file as UTF-8 "
+            f"text."
         ) from error
-    if any(sign in joined for sign in (b"/", b"\\", b"~", b":")) or b"" in names:
+    if any(sign in joined for sign in (b"/", b"\\", b":", b"\0")) or b"" in names:
         for row, name in enumerate(names):
-            check_name(name.decode(), f"{source}, line {row + first_line}, column {column}")
-    if not unique:
-        return
+            check_name(name.decode(), f"{source}, line {row + 2}, column 1")
     order = np.argsort(names, kind="stable")
     twins = np.flatnonzero(names[order][1:] == names[order][:-1])
     if len(twins):
-        first, second = (int(order[twins[0] + i]) + first_line for i in (0, 1))
+        first, second = (int(order[twins[0] + i]) + 2 for i in (0, 1))
         raise UserError(
-            f"{source}, line {second}, column {column}: the file name "
+            f"{source}, line {second}, column 1: the file name "
             f"'{names[order[twins[0]]].decode()}' already stands in line {first}; leave one of "
             f"them out."
         )

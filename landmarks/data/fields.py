@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landmarks.data.faces import check_name
-from landmarks.data.labels import FLOAT32_MAX, MISSING, NUMBER
+from landmarks.data.labels import FLOAT32_MAX, MISSING, refuse_field
 from landmarks.errors import UserError
 
 NO_VALUE = frozenset(MISSING)
@@ -17,10 +17,13 @@ def parse_name(name: str, where: str) -> bytes:
     Raises:
         UserError: starting with `where`, if it is no name inside the images folder.
     """
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError as error:  # surrogates stand for bytes that were none
+        raise UserError(
+            f"{where}: the file name is not UTF-8; save the file as UTF-8 text."
+        ) from error
     check_name(name, where)
-    encoded = name.encode(errors="replace")
-    if b"\0" in encoded or encoded.decode() != name:
-        raise UserError(f"{where}: {name[:60]!r} can be no file name; correct it.")
     return encoded
 
 
@@ -42,8 +45,7 @@ def parse_numbers(fields: list[str], where: Callable[[int], str]) -> np.ndarray:
                 return values.astype(np.float32)
         except ValueError:
             pass
-    for i, text in enumerate(fields):
-        is_number = NUMBER.fullmatch(text) and abs(float(text)) <= FLOAT32_MAX
-        if not is_number and text not in NO_VALUE:
-            raise UserError(f"{where(i)}: '{text[:40]}' is not a number.")
-    raise AssertionError("every field is a number")
+    stripped = [text.strip(" ") for text in fields]
+    for i, text in enumerate(stripped):
+        refuse_field(text, where(i))
+    return parse_numbers(stripped, where)

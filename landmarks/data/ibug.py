@@ -13,6 +13,7 @@ from landmarks.data.faces import CacheName, Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.images import IMAGE_ENDINGS
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -62,6 +63,7 @@ def read_faces(
     base = Path(root)
     listed = _list_files(base, part, folders)
     if not listed:
+        refuse_other(base, "ibug")
         raise UserError(
             f"No {part} faces in '{root}': .pts files beside their images are looked for in "
             f"all folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; "
@@ -138,6 +140,7 @@ def _read_pairs(path: Path) -> list[tuple[int, list[str]]]:
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     stripped = [line.strip() for line in lines]
     if "{" not in stripped:
+        refuse_other(path, "ibug")
         raise UserError(
             f"{path}, line 1: 'version', 'n_points' and '{{' belong here; found "
             f"'{lines[0][:40] if lines else ''}'."

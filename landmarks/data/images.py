@@ -15,6 +15,7 @@ from tqdm import tqdm
 from landmarks.data.cachefolder import cached
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
+from landmarks.data.nearnames import say_near_files
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -96,15 +97,18 @@ def check_images(
     missing = int((~present & kept).sum())
     listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
     what = f"{len(bad)} of {len(faces)} images ({missing} missing, {len(bad) - missing} unreadable)"
+    lost = [faces.name(row) for row in np.flatnonzero(~present & kept)]
+    near = say_near_files(lost, faces.folder) if lost else ""
+    remedy = "Correct the names or restore the images" if near else "Restore them"
     if on_error == "stop":
         raise UserError(
-            f"{what} in {faces.folder}: {listed}. Restore them, or leave them out with "
+            f"{what} in {faces.folder}: {listed}.{near} {remedy}, or leave them out with "
             f"data.on_error=skip."
         )
-    log.warning("Left out %s in %s: %s", what, faces.folder, listed)
     rows = np.flatnonzero(good & kept)
     if not len(rows):
-        raise UserError(f"Not one image of {faces.source} can be read in {faces.folder}.")
+        raise UserError(f"Not one image of {faces.source} can be read in {faces.folder}.{near}")
+    log.warning("Left out %s in %s: %s.%s", what, faces.folder, listed, near)
     return replace(faces, rows=rows)
 
 

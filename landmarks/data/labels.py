@@ -14,6 +14,7 @@ import pandas as pd
 
 from landmarks.data.cachefolder import cached, describe_source
 from landmarks.data.faces import check_names
+from landmarks.data.textfile import find_delimiter, refuse_binary
 from landmarks.errors import UserError
 
 VERSION = 1
@@ -51,6 +52,7 @@ def _is_whole(folder: Path, note: dict) -> bool:
 
 def _build(path: Path, aside: Path) -> dict:
     names = []
+    refuse_binary(path)
     with path.open("rb") as text, (aside / "points.f32").open("wb") as out:
         num_points = _check_header(path, text.readline())
         for block_names, values in _parse_in_order(path, _blocks(text), num_points):
@@ -68,7 +70,7 @@ def _check_header(path: Path, line: bytes) -> int:
     """Return K, or say what is wrong with the first line."""
     header = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
     if len(header) < 3:
-        other = max(",;| ", key=lambda sign: header[0].count(sign))
+        other = find_delimiter(header[0])
         if header[0].count(other) > 1:
             raise UserError(
                 f"{path}, line 1: columns are separated by '{other}' where TABs belong; save the "
@@ -167,8 +169,12 @@ def _find_fault(path: Path, first: int, lines: list[bytes]) -> None:
     for number, line in enumerate(lines, start=first):
         for column, field in enumerate(line.rstrip(b"\r\n").split(b"\t")[1:], start=2):
             text = field.decode(errors="replace")
-            is_number = NUMBER.fullmatch(text) and abs(float(text)) <= FLOAT32_MAX
-            if not is_number and text not in MISSING:
-                raise UserError(
-                    f"{path}, line {number}, column {column}: '{text[:40]}' is not a number."
-                )
+            refuse_field(text, f"{path}, line {number}, column {column}")
+
+
+def refuse_field(text: str, where: str) -> None:
+    """Raise UserError, starting with `where`, if a field is neither a finite number nor missing."""
+    if text in MISSING or (NUMBER.fullmatch(text) and abs(float(text)) <= FLOAT32_MAX):
+        return
+    advice = "; decimals follow a point" if NUMBER.fullmatch(text.replace(",", ".")) else ""
+    raise UserError(f"{where}: '{text[:40]}' is not a number{advice}.")

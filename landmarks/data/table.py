@@ -8,7 +8,8 @@ from typing import Literal
 from landmarks.data.cachefolder import describe_source
 from landmarks.data.faces import CacheName, Faces
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
-from landmarks.data.tablerows import read_header, read_rows
+from landmarks.data.recognise import refuse_other
+from landmarks.data.tablerows import is_parquet, read_header, read_rows
 from landmarks.errors import UserError, did_you_mean
 from landmarks.settings import PositiveInt
 
@@ -59,7 +60,10 @@ def read_faces(
     """
     path = Path(train if part == "train" else test)
     if not path.is_file():
+        refuse_other(path, "table")
         raise UserError(f"There is no table {path}: set data.{part}=FILE.")
+    if not is_parquet(path):
+        refuse_other(path, "table")
     header = read_header(path)
     name = _find_name(path, header, name_column)
     boxes = _find_boxes(path, header, box_columns)

@@ -13,7 +13,11 @@ from landmarks.data.labels import FLOAT32_MAX
 from landmarks.errors import UserError
 
 BLOCK = 1 << 18  # fields parsed at once
-PARQUET = (".parquet", ".pq")
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a table's name says that it is Parquet."""
+    return path.suffix.lower() in (".parquet", ".pq")
 
 
 def read_header(path: Path) -> list[str]:
@@ -22,7 +26,7 @@ def read_header(path: Path) -> list[str]:
     Raises:
         UserError: if the file cannot be read as a table.
     """
-    if path.suffix.lower() in PARQUET:
+    if is_parquet(path):
         return _open_parquet(path).schema_arrow.names
     _, header = next(textfile.read_rows(path), (1, []))
     return [name.strip() for name in header]
@@ -39,7 +43,7 @@ def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.nd
         UserError: with file, line or record, and column, for a malformed row.
     """
     header = read_header(path)
-    if path.suffix.lower() in PARQUET:
+    if is_parquet(path):
         try:
             yield from _parquet_rows(path, header, name, numbers)
         except ValueError as error:  # pyarrow's own errors are ValueErrors
@@ -62,7 +66,7 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
         UserError: with file and line, for a malformed row.
     """
     header = read_header(path)
-    if path.suffix.lower() in PARQUET:
+    if is_parquet(path):
         wanted = [header[column] for column in columns]
         for batch in _open_parquet(path).iter_batches(columns=wanted):
             fields = (batch.column(name).to_pylist() for name in wanted)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.data.faces import check_names
+from landmarks.data.textfile import read_text
 from landmarks.errors import UserError
 
 
@@ -19,12 +20,7 @@ def read_test_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
         UserError: with file, line and column, for a malformed file.
     """
     names, lists = [], []
-    data = path.read_bytes()
-    try:
-        lines = data.decode("utf-8-sig").rstrip().split("\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8.") from error
+    lines = read_text(path).rstrip().split("\n")
     header = lines[0].rstrip("\r").split("\t")
     if header != ["file_name", "point_index_list"]:
         raise UserError(

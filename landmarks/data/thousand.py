@@ -6,6 +6,7 @@ from typing import Literal
 from landmarks.data.faces import CacheName, Faces
 from landmarks.data.images import check_images
 from landmarks.data.labels import map_labels
+from landmarks.data.recognise import refuse_other
 from landmarks.data.testpoints import read_test_points
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
@@ -40,10 +41,12 @@ def read_faces(
     base = find_root(Path(root))
     images = base / part / "images"
     if not images.is_dir():
+        refuse_other(base, "table")  # as its own files are tables
         raise UserError(f"There is no folder {images}: {part} faces are looked for there.")
     if part == "train":
         labels = base / "train" / "landmarks.csv"
         if not labels.is_file():
+            refuse_other(base, "table")
             raise UserError(f"There is no {labels}: the training points are looked for there.")
         names, points = map_labels(labels, cache_dir)
         faces = Faces(
@@ -77,6 +80,7 @@ def find_root(root: Path) -> Path:
     for base in (root, root / "contest01_data"):
         if (base / "train").is_dir() or (base / "test").is_dir():
             return base
+    refuse_other(root, "thousand")
     raise UserError(
         f"No faces in '{root}': looked for train/images, train/landmarks.csv and test/images there "
         f"and in contest01_data/. Put the contest's data there or set data.root=FOLDER, or use "

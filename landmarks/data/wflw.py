@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import CacheName, Faces, check_names
-from landmarks.data.fields import parse_numbers
+from landmarks.data.faces import CacheName, Faces
+from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.recognise import refuse_other
+from landmarks.data.textfile import refuse_binary
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -53,6 +55,7 @@ def read_faces(
     places = [base / "WFLW_annotations" / LISTS / file, base / LISTS / file, base / file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
+        refuse_other(base, "wflw")
         raise UserError(
             f"There is no {file} in '{root}': looked for there, in {LISTS}/ and in "
             f"WFLW_annotations/{LISTS}/; set data.root=FOLDER."
@@ -64,26 +67,27 @@ def read_faces(
 
 
 def _read(path: Path) -> Iterator[Arrays]:
+    refuse_binary(path)
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
-        first = 1
-        while lines := list(islice(text, BLOCK)):
-            yield _parse(path, first, lines)
-            first += len(lines)
+        numbered = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
+        while block := list(islice(numbered, BLOCK)):
+            yield _parse(path, block)
 
 
-def _parse(path: Path, first: int, lines: list[str]) -> Arrays:
-    rows = []
-    for number, line in enumerate(lines, start=first):
-        rows.append(line.split())
-        if len(rows[-1]) != FIELDS:
+def _parse(path: Path, block: list[tuple[int, str]]) -> Arrays:
+    rows = [line.split() for _, line in block]
+    for (number, _), row in zip(block, rows, strict=True):
+        if len(row) != FIELDS:
             raise UserError(
-                f"{path}, line {number}: {len(rows[-1])} fields where {2 * POINTS} coordinates, "
+                f"{path}, line {number}: {len(row)} fields where {2 * POINTS} coordinates, "
                 f"{BOX} numbers of a box, {ATTRIBUTES} attributes and a name make {FIELDS}."
             )
-    names = np.array([row[-1].encode(errors="surrogateescape") for row in rows])
-    check_names(names, str(path), first, FIELDS, unique=False)
+    names = [
+        parse_name(row[-1], f"{path}, line {number}, column {FIELDS}")
+        for (number, _), row in zip(block, rows, strict=True)
+    ]
     values = parse_numbers(
         [field for row in rows for field in row[:NUMBERS]],
-        lambda i: f"{path}, line {first + i // NUMBERS}, column {i % NUMBERS + 1}",
+        lambda i: f"{path}, line {block[i // NUMBERS][0]}, column {i % NUMBERS + 1}",
     ).reshape(len(rows), NUMBERS)
-    return Arrays(names, values[:, :-BOX].reshape(-1, POINTS, 2), values[:, -BOX:])
+    return Arrays(np.array(names), values[:, :-BOX].reshape(-1, POINTS, 2), values[:, -BOX:])

@@ -1,0 +1,53 @@
+"""File names that differ only in how they are written: capitals, slashes, blanks, accents."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+# What may have been changed in a name, and how to say that it was.
+CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("with / for \\", lambda name: name.replace("\\", "/").removeprefix("./")),
+    ("without blanks about it", str.strip),
+    ("with its accents in another Unicode form", lambda name: unicodedata.normalize("NFC", name)),
+    ("in other capitals", str.casefold),
+    ("with another ending", lambda name: name.rpartition(".")[0] or name),
+    ("in another folder", lambda name: name.rpartition("/")[2]),
+)
+
+
+def say_near(names: list[str], there: Iterable[str]) -> str:
+    """Return a sentence that names what is there in place of names that are not, or "".
+
+    Args:
+        names: that were looked for and are not there.
+        there: the names that are.
+    """
+    there = list(there)
+    if not there:
+        return " There is no file at all."
+    for count in range(1, len(CHANGES) + 1):
+        tried = CHANGES[:count]
+        known: dict[str, str] = {}
+        for name in there:
+            known.setdefault(_fold(name, tried), name)
+        found = [(name, known[key]) for name in names if (key := _fold(name, tried)) in known]
+        if found:
+            name, near = found[0]
+            others = [[one for one in tried if one != change] for change in tried]
+            differ = [_fold(name, rest) != _fold(near, rest) for rest in others]
+            says = [says for (says, _), needed in zip(tried, differ, strict=True) if needed]
+            return f" There is '{near}' for '{name}', {' and '.join(says)} ({len(found)} such)."
+    return f" There are files such as {', '.join(sorted(there)[:2])}."
+
+
+def say_near_files(names: list[str], folder: Path) -> str:
+    """Return `say_near` of names that were looked for in a folder, and its files at any depth."""
+    walked = ((Path(place) / file) for place, _, files in os.walk(folder) for file in files)
+    return say_near(names, (path.relative_to(folder).as_posix() for path in walked))
+
+
+def _fold(name: str, changes: Iterable[tuple[str, Callable[[str], str]]]) -> str:
+    for _, change in changes:
+        name = change(name)
+    return name

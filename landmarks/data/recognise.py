@@ -1,0 +1,133 @@
+"""What a file or folder of labels looks like, so that a refusal can name what reads it."""
+
+import os
+import re
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from landmarks.data.textfile import refuse_binary
+from landmarks.errors import UserError
+
+HEAD = 1 << 16  # bytes of a file that are looked at
+LISTED = 3000  # files of a folder that are looked at
+TRIED = 3  # of each ending
+ENDINGS = (".yaml", ".yml", ".json", ".xml", ".pts", ".mat", ".csv", ".tsv", ".parquet", ".txt")
+CONVERT = (
+    "it is not read here: convert it to COCO keypoints (data=coco), or to a table of file_name, "
+    "x_0, y_0, x_1, ... in pixels (data=table)"
+)
+COCO = "read it with data=coco data.train_annotations=FILE data.train_images=FOLDER"
+TABLE = "read it with data=table data.train={path} data.images=FOLDER"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+class Kind(NamedTuple):
+    """A kind of labels: its name, the reader that takes it ("" where none does), what to do."""
+
+    what: str
+    reader: str = ""
+    advice: str = CONVERT
+
+
+YOLO = Kind("YOLO-pose labels")
+PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
+POINTS = Kind(
+    "a list of one face's points without a name",
+    advice="write the points of all faces into one table with a column file_name (data=table), or "
+    "put 'version: 1', 'n_points: K' and braces about each face's in a .pts file (data=ibug)",
+)
+# What stands near the beginning of a file, all of it, of which kind it then is.
+MARKS = (
+    (r"(<[?!].*)?<dataset\b", r"<image\s+file=", Kind("dlib's XML (imglab)")),
+    (r"(<[?!].*)?<annotations\b", r"<(image|track)\s+id=", Kind("CVAT's XML")),
+    (r"(<[?!].*)?<annotation\b", r"<(filename|object)>", Kind("Pascal VOC's XML")),
+    (r"<\?xml|<\w+>", r"", Kind("XML of a kind unknown here")),
+    (r'[{\[].*"shapes"\s*:', r'"(imagePath|shape_type)"\s*:', Kind("LabelMe's JSON")),
+    (r'[{\[].*"original_width"\s*:', r'"value"\s*:', Kind("Label Studio's JSON")),
+    (r'[{\[].*"(_via_\w+|shape_attributes)"\s*:', r"", Kind("VIA's JSON")),
+    (r'\[\s*\{.*"image_id"\s*:', r'"keypoints"\s*:', Kind("COCO results, without images")),
+    (r'\{.*"images"\s*:', r'"file_name"\s*:', Kind("COCO keypoints", "coco", COCO)),
+    (r'\{.*"annotations"\s*:', r'"image_id"\s*:', Kind("COCO keypoints", "coco", COCO)),
+    (r'[{\[]\s*["{\[\]}]', r"", Kind("JSON of a kind unknown here")),
+    (r"(.*\n)?(kpt_shape|names|nc)\s*:", r"\b(train|val|kpt_shape)\s*:", YOLO),
+    (r"version\s*:.*\n?", r"n_points\s*:", PTS),
+    (r"#?filename,file_size,", r"region_shape_attributes", Kind("VIA's CSV")),
+    (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines")),
+    (r"[^\n]*_x\b[^\n]*\bImage\s*\n", r"(\d+ ){99}",
+     Kind("Kaggle's Facial Keypoints Detection, whose images are grey values in the table")),
+    (r"RowId\b|ImageId\b", r"", Kind("a table of Kaggle's Facial Keypoints without labels")),
+    (r"\s*\d+\s*\n\s*\w+_x +\w+_y", r"",
+     Kind("CelebA's list", advice="it is not read here, but as CSV with the header image_id,"
+          "lefteye_x,lefteye_y,... it is, by data=table")),
+)  # fmt: skip
+
+
+def describe_other(path: Path, reader: str) -> str:
+    """Return one sentence on what a file or folder looks like and what to do, or "".
+
+    Args:
+        path: it need not be there.
+        reader: the last word of data=..., which was asked to read it; "" is returned where it
+            seems to be the right one.
+    """
+    try:
+        kind, found = _of_folder(path) if path.is_dir() else (_of_file(path), path)
+    except OSError:
+        return ""
+    if kind is None or kind.reader == reader:
+        return ""
+    return f"'{found}' looks like {kind.what}; {kind.advice.format(path=found)}."
+
+
+def refuse_other(path: Path, reader: str) -> None:
+    """Raise UserError if the file or folder looks like what `reader` does not read."""
+    said = describe_other(path, reader)
+    if said:
+        raise UserError(said)
+
+
+def _of_folder(root: Path) -> tuple[Kind | None, Path]:
+    """Return the kind of the first file in or below a folder that has one, and that file."""
+    walked = ((Path(folder) / name) for folder, _, names in os.walk(root) for name in sorted(names))
+    files = [path for path in islice(walked, LISTED) if not path.name.startswith("._")]
+    for ending in ENDINGS:
+        for path in [p for p in files if p.suffix.lower() == ending][:TRIED]:
+            kind = _of_file(path)
+            if kind is not None:
+                return kind, path
+    return None, root
+
+
+def _of_file(path: Path) -> Kind | None:
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return Kind("a table", "table", TABLE)
+    if path.suffix.lower() == ".mat":
+        return Kind("a MATLAB file")
+    refuse_binary(path)
+    with path.open("rb") as file:
+        head = file.read(HEAD).decode("utf-8-sig", errors="replace")
+    text = head.lstrip()
+    for start, within, kind in MARKS:
+        if re.match(start, text, re.DOTALL) and re.search(within, text):
+            return kind
+    return _of_numbers(path, [line.split() for line in head.splitlines() if line.strip()])
+
+
+def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:
+    """Return the kind of a file by the numbers in its lines, which blanks part."""
+    if not lines:
+        return None
+    if len(lines[0]) == 207 and all(map(NUMBER.fullmatch, lines[0][:206])):
+        return Kind("WFLW's list", "wflw", "read it with data=wflw data.root=FOLDER")
+    rows = lines[:20]
+    if not all(NUMBER.fullmatch(field) for row in rows for field in row):
+        is_table = re.search(r"[,;\t]", " ".join(lines[0])) or path.suffix.lower() in (
+            ".csv",
+            ".tsv",
+        )
+        return Kind("a table", "table", TABLE) if is_table else None
+    shares = [abs(float(field)) <= 1.5 for row in rows for field in row[1:5]]
+    if all(len(row) >= 5 and row[0].isdigit() for row in rows) and all(shares):
+        return YOLO
+    return POINTS if len(lines) > 1 and all(len(row) == 2 for row in lines[1:20]) else None

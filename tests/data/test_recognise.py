@@ -1,0 +1,79 @@
+"""What labels look like: the right reader is named, or what to convert them to."""
+
+import importlib
+
+import pytest
+
+from landmarks.data.recognise import describe_other
+from landmarks.errors import UserError
+
+XML = "<?xml version='1.0'?>\n"
+FILES = {
+    "dlib": ("a.xml", XML + "<?xml-stylesheet?><dataset><images><image file='a.png'>", "dlib"),
+    "cvat": ("a.xml", XML + '<annotations>\n<version>1.1</version>\n<image id="0"', "CVAT"),
+    "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "CVAT"),
+    "voc": ("a.xml", "<annotation>\n<folder/><filename>a.jpg</filename>", "Pascal"),
+    "labelme": ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.png"}', "LabelMe"),
+    "label studio": ("a.json", '[{"id": 1, "annotations": [{"result": [{"original_width": 6, '
+                     '"value": {"x": 1}}]}]}]', "Label Studio"),
+    "via json": ("a.json", '{"a.jpg12": {"regions": [{"shape_attributes": {}}]}}', "VIA"),
+    "results": ("a.json", '[{"image_id": 1, "category_id": 1, "keypoints": [1]}]', "COCO results"),
+    "coco": ("a.json", '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}',
+             "data=coco"),
+    "coco, other order": ("a.json", '{"annotations": [{"image_id": 1}]}', "data=coco"),
+    "json": ("a.json", '{"faces": {}}', "unknown"),
+    "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "YOLO"),
+    "yolo, without v": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n", "YOLO"),
+    "yolo's yaml": ("data.yaml", "path: .\ntrain: a\nval: b\nkpt_shape: [5, 3]\n", "YOLO"),
+    "pts": ("a.pts", "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n", "data=ibug"),
+    "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "without a name"),
+    "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "without a name"),
+    "wflw": ("a.txt", "1.5 " * 206 + "a.jpg\n", "data=wflw"),
+    "via csv": ("a.csv", "#filename,file_size,file_attributes,region_count,region_id,"
+                "region_shape_attributes,region_attributes\n", "VIA"),
+    "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "DeepLabCut"),
+    "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "grey values"),
+    "celeba": ("a.txt", "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n", "CelebA"),
+    "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "MATLAB"),
+    "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "LabelMe"),
+}  # fmt: skip
+SETTINGS = {
+    "table": lambda path: {"train": str(path), "test": ""},
+    "coco": lambda path: {"root": str(path.parent), "train_annotations": path.name, **NOTHING},
+    "ibug": lambda path: {"root": str(path.parent)},
+    "wflw": lambda path: {"root": str(path.parent)},
+    "thousand": lambda path: {"root": str(path.parent)},
+}
+NOTHING = {"train_images": "", "test_annotations": "", "test_images": ""}
+
+
+@pytest.mark.parametrize(("name", "text", "said"), FILES.values(), ids=FILES)
+def test_every_reader_says_what_it_was_given(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    for reader, settings in SETTINGS.items():
+        if said == f"data={reader}":
+            assert describe_other(tmp_path / name, reader) == ""
+            continue
+        with pytest.raises(UserError) as refused:
+            importlib.import_module(f"landmarks.data.{reader}").read_faces(
+                **settings(tmp_path / name)
+            )
+        message = str(refused.value)
+        assert said in message and name in message and "data=" in message and "\n" not in message
+
+
+def test_a_table_is_named_to_the_other_readers(tmp_path):
+    path = tmp_path / "deep" / "labels.csv"
+    path.parent.mkdir()
+    path.write_text("file_name,x_0,y_0\na.png,1,2\n")
+    assert describe_other(tmp_path, "table") == describe_other(path, "table") == ""
+    for reader in ("coco", "ibug", "wflw", "thousand"):
+        assert f"data=table data.train={path}" in describe_other(tmp_path, reader)
+
+
+def test_nothing_is_said_of_what_is_not_known(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello\nworld\n")
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "._a.xml").write_bytes(b"\0\5")
+    for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.csv", tmp_path / "nowhere"):
+        assert describe_other(path, "coco") == ""
