@@ -17,18 +17,37 @@ def frame_image(like: Tensor, size: int) -> Tensor:
 def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
     """Return the boxes (B, 4) of the labelled of points (B, K, 2), inside the image.
 
+    See `tell_boxes` for faces of which the points tell none.
+
     Args:
         points: in input pixels, NaN where unlabelled.
         size: side of the image, in pixels; all of it is the box of points that have no extent.
         margin: share of their extent added on every side.
     """
+    boxes = _frame(points, size, margin)
+    return torch.where(_have_extent(boxes)[:, None], boxes, frame_image(points, size))
+
+
+def tell_boxes(points: Tensor, size: int, margin: float) -> Tensor:
+    """Say of which faces the points tell the box, (B,) bool; arguments as for `frame_points`.
+
+    The labelled points have an extent in the image, or one point is all that a face can have.
+    """
+    if points.shape[1] == 1:
+        return points.isfinite().all(2)[:, 0]
+    return _have_extent(_frame(points, size, margin))
+
+
+def _frame(points: Tensor, size: int, margin: float) -> Tensor:
     labelled = points.isfinite()
     low = torch.where(labelled, points, torch.inf).amin(1) + 0.5
     high = torch.where(labelled, points, -torch.inf).amax(1) + 0.5
     grown = margin * (high - low)
-    boxes = torch.cat([low - grown, high + grown], 1).clamp(0, size)
-    has_extent = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1, keepdim=True)
-    return torch.where(has_extent, boxes, frame_image(points, size))
+    return torch.cat([low - grown, high + grown], 1).clamp(0, size)
+
+
+def _have_extent(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
 
 
 def move_edges(faces: Tensor, count: int, size: int) -> Tensor:

@@ -11,18 +11,26 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from landmarks.decoders import DECODERS
 from landmarks.models import keypoint_maps
-from landmarks.models.face_boxes import LEAST_SIDE, frame_image, frame_points, move_edges
+from landmarks.models.face_boxes import (
+    LEAST_SIDE,
+    frame_image,
+    frame_points,
+    move_edges,
+    tell_boxes,
+)
 from landmarks.models.heatmap_head import DecoderName
 
 log = logging.getLogger(__name__)
 LEAST_SCORE = 0.05  # of a face that counts as found, as in torchvision
 LEAST_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
+FINEST = 4  # input pixels a cell of the finest map
 
 
 class RcnnHead(nn.Module):
     """Feature maps -> the sum of all losses, or the points in the best box of every image.
 
-    The box that is learned is that of the labelled points, or the whole image where they have none.
+    The box that is learned is that of the labelled points. A face whose points tell none, as they
+    are unlabelled or off the image, teaches nothing: it is not the whole image that is the face.
     Landmarks are learned in the face's box with its edges moved, about as well as boxes are found;
     a point is masked from the map of a box that it lies outside of. To predict, the one box that is
     most surely a face is taken, and where none is one, the whole image: `report` says how often.
@@ -72,6 +80,11 @@ class RcnnHead(nn.Module):
     def loss(self, features: list[Tensor], points: Tensor) -> Tensor:
         """Return the sum of the losses; `points` (B, K, 2) in input pixels, NaN unlabelled."""
         heads = self.roi_heads
+        rows = tell_boxes(points, self.size, self.margin).nonzero()[:, 0]
+        if len(rows) == 0:
+            return 0.0 * self.predictor.bias.sum()
+        if len(rows) < len(points):
+            features, points = [values[rows] for values in features], points[rows]
         with torch.autocast(points.device.type, enabled=False):  # pixels need more than 8 bits
             images, maps = self._describe(features)
             faces = frame_points(points, self.size, self.margin)
@@ -148,19 +161,19 @@ class RcnnHead(nn.Module):
 
     def _describe(self, features: list[Tensor]) -> tuple[ImageList, dict[str, Tensor]]:
         """Return what torchvision asks of images, which is their size, and its named maps."""
-        side = 4 * features[0].shape[-1]  # of the images as the backbone has padded them
-        batch = features[0].new_empty(1).expand(len(features[0]), 3, side, side)
         maps = {str(i): features[i].float() for i in range(len(features))}
+        side = _padded_sizes(maps, 1)[0]
+        batch = features[0].new_empty(1).expand(len(features[0]), 3, *side)
         return ImageList(batch, [(self.size, self.size)] * len(batch)), maps
 
     def _judge(self, maps: dict[str, Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return logits (N, 2), the second a face's, and corrections (N, 8) of all the boxes."""
-        heads, sizes = self.roi_heads, [(self.size, self.size)] * len(boxes)
+        heads, sizes = self.roi_heads, _padded_sizes(maps, len(boxes))
         return heads.box_predictor(heads.box_head(heads.box_roi_pool(maps, boxes, sizes)))
 
     def _look(self, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
         """Return features (B * P, C, 14, 14) of boxes (B, P, 4), to see landmarks in."""
-        heads, sizes = self.roi_heads, [(self.size, self.size)] * len(boxes)
+        heads, sizes = self.roi_heads, _padded_sizes(maps, len(boxes))
         with torch.autocast(boxes.device.type, enabled=False):
             # torchvision's pooling takes feature j to lie at stride * j. In a ResNet this is the
             # centre of a pixel; an edge lies half a pixel before.
@@ -195,3 +208,13 @@ class RcnnHead(nn.Module):
 def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
     """Return what `pool` would, of boxes (B, P, 4), but all from the finest map: maps[0]."""
     return roi_align(maps["0"], list(boxes), pool.output_size, 1.0, pool.sampling_ratio)
+
+
+def _padded_sizes(maps: dict[str, Tensor], count: int) -> list[tuple[int, int]]:
+    """Return the sides of images as the backbone has padded them.
+
+    torchvision tells a map's stride by them, rounded to a power of 2: with the sides from before
+    it is twice as large where the padding is most of the image.
+    """
+    side = FINEST * maps["0"].shape[-1]
+    return [(side, side)] * count

@@ -154,7 +154,7 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
 
 
 def test_predictions_that_are_not_finite_end_in_a_sentence(train, capsys):
-    made = train("run_dir=a", "optimizer.lr=1e30", "epochs=1", "loss=smooth_l1", "batch_size=16", code=1)
+    made = train("optimizer.lr=1e30", "epochs=1", "loss=smooth_l1", "batch_size=16", code=1)
     error = capsys.readouterr().err
     assert "predicted after epoch 1 is not finite, of validation faces '" in error
     assert any(name in error for name in made.names) and "lower optimizer.lr" in error

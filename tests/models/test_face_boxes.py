@@ -2,7 +2,7 @@
 
 import torch
 
-from landmarks.models.face_boxes import JITTER, frame_points, move_edges
+from landmarks.models.face_boxes import JITTER, frame_points, move_edges, tell_boxes
 
 
 def test_boxes_frame_labelled_points():
@@ -13,6 +13,11 @@ def test_boxes_frame_labelled_points():
     boxes = frame_points(points, 64, 0.1)
     assert boxes[0].tolist() == [8.0, 16.0, 32.0, 64.0]
     assert boxes[1:].tolist() == [[0.0, 0.0, 64.0, 64.0]] * 3
+    assert tell_boxes(points, 64, 0.1).tolist() == [True, False, False, False]
+
+
+def test_one_point_is_all_that_a_face_of_one_tells():
+    assert tell_boxes(torch.tensor([[[9.0, 9.0]], [[torch.nan, 9.0]]]), 64, 0.1).tolist() == [1, 0]
 
 
 def test_edges_move_by_a_share_of_the_side_and_stay_inside():

@@ -14,7 +14,7 @@ from landmarks.errors import UserError
 from landmarks.estimate import Ledger, estimate_step
 from landmarks.losses import l1, wing
 from landmarks.models import keypoint_maps, weights
-from landmarks.models.face_boxes import frame_points
+from landmarks.models.face_boxes import frame_image, frame_points
 from landmarks.models.keypoint_maps import CELLS
 from landmarks.models.keypoint_rcnn import keypoint_rcnn
 from landmarks.optimizers import adamw
@@ -60,11 +60,26 @@ def test_loss_is_a_float32_scalar_and_reaches_every_parameter(model, amp):
     assert (rows[1:3] == 0).all() and (rows[[0, 3, 4]] > 0).all()
 
 
-def test_a_batch_without_any_label_has_a_finite_loss(model):
-    images, points = faces()
-    loss = model.train()(images, torch.full_like(points, torch.nan))
+def test_faces_without_labels_teach_nothing(model):
+    """One label, and labels off the image, tell no box either."""
+    images, points = faces(3)
+    points[0], points[1, 1:], points[2] = torch.nan, torch.nan, points[2] + 9 * SIZE
+    loss = model.train()(images, points)
     loss.backward()
-    assert loss.isfinite() and (model.head.predictor.weight.grad == 0).all()
+    assert loss == 0
+    assert all(p.grad is None or (p.grad == 0).all() for p in model.parameters())
+
+
+def test_faces_without_labels_change_nothing_about_others(model):
+    images, points = faces(3)
+    features = model.extract(images)
+    losses = []
+    points[[0, 2]] = torch.nan
+    for some in (slice(1, 2), slice(0, 3)):
+        torch.manual_seed(0)
+        given = [values[some] for values in features]
+        losses.append(model.head.train().loss(given, points[some]).item())
+    assert losses[0] == losses[1] > 0
 
 
 def test_predicts_and_is_rebuilt_from_a_checkpoint_alone(model):
@@ -168,6 +183,24 @@ def test_pooled_features_lie_where_the_cells_of_the_box_do(model, monkeypatch):
     cells = torch.stack([torch.arange(14) * 4 + 1.5, torch.zeros(14)], 1)[None]
     torch.testing.assert_close(pooled, keypoint_maps.from_box(cells, box[0])[0, :, 0])
     assert CELLS == 4 * 14
+
+
+def test_boxes_are_pooled_at_their_scale_at_every_input_size(model, monkeypatch):
+    heads = model.head.roi_heads
+    monkeypatch.setitem(heads._modules, "keypoint_head", nn.Identity())
+    monkeypatch.setitem(heads._modules, "box_head", nn.Identity())
+    monkeypatch.setitem(heads._modules, "box_predictor", nn.Identity())
+    for size in range(16, 257):
+        padded = size + -size % 32
+        maps = {str(i): torch.zeros(1, 1, *2 * [padded // 4 // 2**i]) for i in range(4)}
+        monkeypatch.setattr(model.head, "size", size)
+        box = frame_image(maps["0"], size)
+        pools = heads.keypoint_roi_pool, heads.box_roi_pool
+        for pool in pools:
+            pool.scales = None  # which it keeps from its first image on
+        model.head._look(maps, box.view(1, 1, 4))
+        model.head._judge(maps, [box[None]])
+        assert [pool.scales for pool in pools] == 2 * [[1 / 4, 1 / 8, 1 / 16, 1 / 32]], size
 
 
 def test_published_weights_are_taken_as_torchvision_does(tmp_path, monkeypatch, caplog):
