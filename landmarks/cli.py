@@ -1,11 +1,13 @@
 """The `landmarks` command: the first word picks a command, the rest of the line is Hydra's.
 
 Exit codes: 0 done, 1 the work could not be done (one sentence says why), 2 the command line is
-wrong, 3 `check` found errors in the data, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+wrong, 3 `check` found errors in the data, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 the
+reader of its output has gone.
 """
 
 import gc
 import importlib
+import logging
 import os
 import re
 import sys
@@ -14,6 +16,8 @@ from pathlib import Path
 
 from landmarks import __version__
 from landmarks.errors import UserError, did_you_mean
+from landmarks.files import explain_refusal
+from landmarks.interrupt import tidy_end
 
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
@@ -40,7 +44,26 @@ Usage: landmarks COMMAND [setting=value ...]
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
+    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
+    for stream in streams:  # a terminal that knows ASCII alone is no reason to fail
+        stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # nor is a screen or disk that takes no more lines
+    try:
+        with tidy_end():
+            code = _answer(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt as stop:
+        code = _fail("Stopped.", getattr(stop, "exit_code", 130))
+    except BrokenPipeError:
+        code = 141
+    for stream in streams:
+        try:
+            stream.flush()
+        except BrokenPipeError:  # and not a second time, with a complaint, at the interpreter's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
+def _answer(arguments: list[str]) -> int:
     word, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if word in ("-h", "--help", "help"):
         listed = "\n".join(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items())
@@ -105,12 +128,13 @@ def _run(command: str, arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from landmarks.jobs import Jobs, sweep_runs
     from landmarks.overrides import (
-        check_config,
+        check_settings,
         explain,
         flags_first,
+        place_sweep,
         refuse_flag,
-        refuse_idle,
     )
     from landmarks.resume import refuse_taken, resume_run
     from landmarks.runs import KeptSettings, remove_if_empty
@@ -121,31 +145,33 @@ def _run(command: str, arguments: list[str]) -> int:
 
     OmegaConf.register_new_resolver("suffix", suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
-    outcome: list = []
-    started: list = []
+    jobs = Jobs()
     old_settings = KeptSettings(None)
+    started: list[Path] = []
 
     def task(config: DictConfig) -> None:
-        run_dir = HydraConfig.get().runtime.output_dir
-        started.append(run_dir)
-        code = 2
-        try:
-            function = _load(command)
-            settings = check_config(function, config)
-            refuse_idle(config, list(HydraConfig.get().overrides.task))
-            code = 1
-            outcome.append(function(**{**settings, "run_dir": run_dir}))
-        except UserError as error:
-            remove_if_empty(Path(run_dir))
-            old_settings.restore()
-            # A sweep's launcher must see the failure; a single run ends with the sentence alone.
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+        hydra_config = HydraConfig.get()
+        run, words = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+        started.append(run)
+        sweep_runs(run)
+
+        def job() -> int:
+            try:
+                function = _load(command)
+                settings = check_settings(function, config, words)
+                return function(**{**settings, "run_dir": str(run)})
+            except BaseException:
+                remove_if_empty(run)
+                old_settings.restore()
                 raise
-            outcome.append(_fail(str(error), code))
+
+        is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
+        jobs.run(job, f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None)
 
     wrong = 2
     try:
         refuse_flag(command, arguments)
+        arguments = place_sweep(arguments)
         wrong = 1
         if command == "train":
             arguments, resumed = resume_run(arguments)
@@ -157,17 +183,22 @@ def _run(command: str, arguments: list[str]) -> int:
             task
         )()
     except UserError as error:
-        return _fail(str(error), wrong)
+        if not jobs.failures:
+            return _fail(str(error), wrong)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(explain(error, command, arguments))
     except YAMLError as error:
         return _fail(f"A file of settings cannot be read: {' '.join(str(error).split())}.")
     except OSError as error:
-        if started:
+        if error.filename is not None and not started:
+            return _fail(f"The run's folder cannot be made ({error}): set run_dir=FOLDER.", 1)
+        sentence = explain_refusal(error)
+        if sentence is None:
             raise
-        return _fail(f"The run's folder cannot be made ({error}): set run_dir=FOLDER.", 1)
-    except KeyboardInterrupt:
-        return _fail("Stopped.", 130)
+        return _fail(sentence, 1)
     except SystemExit as leaving:  # Hydra's own --help, or its parser's complaint
         return int(leaving.code or 0)
-    return max(outcome, default=0)
+    finally:
+        for failure in jobs.failures:
+            _fail(failure)
+    return jobs.code

@@ -65,7 +65,11 @@ def fit(
             keep(False, False)
             return False
         counted = training.batch - first
-        errors = validate(training.judged, validation, training.precision, eyes)
+        seen = stop.checked(validation)
+        errors = validate(training.judged, seen, training.precision, eyes)
+        if stop.signal is not None:  # a resumed run validates anew
+            keep(False, False)
+            return False
         if errors["faults"]:
             raise UserError(
                 f"What is predicted after epoch {training.epoch + 1} is not finite, of validation "

@@ -5,7 +5,13 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Wrong input: one sentence that says what is wrong, where, and what to do."""
+    """Wrong input: one sentence that says what is wrong, where, and what to do.
+
+    Attributes:
+        code: the exit code of the command that it ends; 2: its command line was wrong.
+    """
+
+    code = 1
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

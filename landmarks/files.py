@@ -4,6 +4,7 @@ What is aside carries the process that writes it in its name, `.PID.COUNT@HOST~N
 process cannot remove it; the next one that looks into the folder does.
 """
 
+import errno
 import itertools
 import os
 import platform
@@ -77,6 +78,25 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({refused.strerror or refused}){kept}: make room, see that "
             f"the folder can be written to, or name another one."
         ) from error
+
+
+def explain_refusal(error: OSError) -> str | None:
+    """Return in one sentence what the system refuses and what to do; None where it is no help."""
+    advice = {
+        errno.EMFILE: "raise `ulimit -n`, or use fewer workers",
+        errno.ENFILE: "close other programs",
+        errno.ENOMEM: "close other programs",
+        errno.ENOSPC: "make room there",
+        errno.EDQUOT: "make room there",
+        errno.EROFS: "name another folder",
+        errno.EACCES: "see that it may be read and written",
+        errno.EPERM: "see that it may be read and written",
+        errno.EIO: "see whether the disk is sound",
+    }
+    if error.errno not in advice:
+        return None
+    named = f"{error.filename}: " if error.filename else ""
+    return f"{named}{error.strerror}: {advice[error.errno]}."
 
 
 def reserve(path: Path) -> None:

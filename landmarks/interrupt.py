@@ -1,9 +1,17 @@
-"""Ctrl-C and SIGTERM asked for: finish the step, save, leave."""
+"""Ctrl-C, SIGTERM, SIGHUP: a training ends its step, saves and leaves; all else tidies up."""
 
+import math
+import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+TOGETHER = 1.0  # seconds: `timeout`, for one, sends to a process and then to its whole group
 
 
 class Stop:
@@ -16,25 +24,83 @@ class Stop:
         """The shell's code for a process ended by that signal: 130 or 143."""
         return 128 + (self.signal or 0)
 
+    def checked(self, batches: Iterable) -> Iterator:
+        """Yield the batches until a stop is asked for, but one at least."""
+        for batch in batches:
+            yield batch
+            if self.signal is not None:
+                return
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to end, which tidies up as after Ctrl-C."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
 
 @contextmanager
 def graceful_stop() -> Iterator[Stop]:
-    """Collect the first SIGINT or SIGTERM instead of ending; a second one ends at once."""
+    """Collect the first signal instead of ending; a second one ends at once."""
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may set handlers
+    with _at_first_signal(lambda number: setattr(stop, "signal", number)):
+        yield stop
+
+
+@contextmanager
+def tidy_end() -> Iterator[None]:
+    """Raise `Interrupted` at the first signal in this context; a second one ends at once."""
+
+    def end(number: int) -> None:
+        raise Interrupted(number)
+
+    with _at_first_signal(end):
+        yield
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keep the signals from processes that are started in this context.
+
+    They reach a whole group of processes. This one saves, and then ends those that it started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    # What is ignored stays so: `nohup`, or a script's `&`, has asked for it.
+    before = {
+        number: handler
+        for number in SIGNALS
+        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+    heard = -math.inf
 
     def handle(number, frame) -> None:
-        stop.signal = number
-        for signal_number, handler in before.items():
-            signal.signal(signal_number, handler)
+        nonlocal heard
+        if heard == -math.inf:
+            heard = time.monotonic()
+            act(number)
+        elif time.monotonic() - heard > TOGETHER:
+            signal.signal(number, before[number])
+            os.kill(os.getpid(), number)
 
     for number in before:
         signal.signal(number, handle)
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,6 +6,7 @@ Beside cli, resume and commands this is the only module that knows Hydra.
 from collections.abc import Callable
 from importlib import resources
 from itertools import zip_longest
+from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -31,7 +32,30 @@ NEEDS = {  # settings that count only where another one has this value
 }
 
 
-def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
+def check_settings(function: Callable, config: DictConfig, overrides: list[str]) -> dict:
+    """Check a composed config, its groups included, against the functions that receive it.
+
+    Args:
+        function: of the command.
+        config: composed.
+        overrides: that were given.
+
+    Returns:
+        The config as plain dicts and lists: the keyword arguments of `function`.
+
+    Raises:
+        UserError: naming the key, for a missing, unknown, unfitting or idle value.
+    """
+    try:
+        checked = _check_config(function, config)
+        _refuse_idle(config, overrides)
+    except UserError as error:
+        error.code = 2
+        raise
+    return checked
+
+
+def _refuse_idle(config: DictConfig, overrides: list[str]) -> None:
     """Refuse an override that would change nothing, such as split.file without split.by=groups.
 
     Raises:
@@ -46,15 +70,7 @@ def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
             )
 
 
-def check_config(function: Callable, config: DictConfig) -> dict:
-    """Check a composed config, its groups included, against the functions that receive it.
-
-    Returns:
-        The config as plain dicts and lists: the keyword arguments of `function`.
-
-    Raises:
-        UserError: naming the key, for a missing, unknown or unfitting value.
-    """
+def _check_config(function: Callable, config: DictConfig) -> dict:
     missing = OmegaConf.missing_keys(config)
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
@@ -112,6 +128,28 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
             if not equals:
                 value = "VALUE" if "=" in following or following.startswith("-") else following
             raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
+
+
+def place_sweep(arguments: list[str]) -> list[str]:
+    """Return the arguments of a sweep with its run_dir= where Hydra looks for that.
+
+    Raises:
+        UserError: if the folder holds a sweep already, or a run is to be resumed.
+    """
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+        return arguments
+    given = dict(word.split("=", 1) for word in overrides_in(arguments))
+    if given.get("resume", "null") not in ("null", ""):
+        raise UserError(
+            f"resume={given['resume']} goes on with one run and -m starts several: leave one of "
+            f"the two out."
+        )
+    if "run_dir" not in given:
+        return arguments
+    place = Path(given["run_dir"].strip("'\""))
+    if any(place.glob("*/last.pt")):
+        raise UserError(f"run_dir={place} holds runs: name another folder for this sweep.")
+    return [*arguments, f"hydra.sweep.dir={given['run_dir']}"]
 
 
 def flags_first(arguments: list[str]) -> list[str]:

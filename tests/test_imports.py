@@ -8,10 +8,10 @@ import pytest
 import landmarks
 
 PACKAGE = Path(landmarks.__file__).parent
-LEAVES = {"devices", "errors", "files", "geometry", "settings"}  # open to all
+LEAVES = {"devices", "errors", "files", "geometry", "interrupt", "settings"}  # open to all
 ANYTHING = None
 ALLOWED = {
-    "cli": {"overrides", "resume", "runs", "commands"},
+    "cli": {"jobs", "overrides", "resume", "runs", "commands"},
     "resume": {"overrides", "runs"},
     "commands": ANYTHING,
     "engine": {"training", "budget", "interrupt", "precision", "progress", "validation"},

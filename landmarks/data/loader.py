@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch
 from landmarks.errors import UserError
+from landmarks.interrupt import unheard
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,9 @@ class Batches:
         return [self.faces.name(row) for row in self.order.batch_rows(epoch)[batch]]
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in read_ahead(self.loader, AHEAD) if self.threaded else self.loader:
+        with unheard():  # the worker processes start here
+            source = iter(self.loader)
+        for batch in read_ahead(source, AHEAD) if self.threaded else source:
             if not batch.readable.all():
                 self._note(batch.rows[~batch.readable].tolist())
             yield batch
@@ -146,8 +148,6 @@ def _as_it_is(batch: Batch) -> Batch:
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    # Ctrl-C reaches the whole process group; the main process saves, then ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def choose_workers(workers: Workers, device: str) -> int:

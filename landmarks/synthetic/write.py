@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from landmarks.interrupt import unheard
 from landmarks.synthetic.contours import NUM_POINTS
 from landmarks.synthetic.paint import draw_face
 
@@ -73,7 +74,9 @@ def _draw_all(
         return
     # Spawned, not forked: the caller may have threads running, which a fork would copy half-way.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_use_one_thread) as pool:
-        yield from pool.map(draw, range(count), chunksize=32)
+        with unheard():  # the processes start here
+            drawn = pool.map(draw, range(count), chunksize=32)
+        yield from drawn
 
 
 def _count_cores() -> int:

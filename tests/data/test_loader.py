@@ -1,4 +1,6 @@
+import os
 import pickle
+import signal
 from dataclasses import replace
 from typing import get_args
 
@@ -120,6 +122,16 @@ def test_workers_change_nothing_and_resume_gives_the_same_tail(faces):
     for loader in (here, there):
         tail = epoch(loader, 1, 3)
         assert len(tail) == 2 and all(map(same, tail, whole[1][3:]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_the_workers_reading(faces, number):
+    loader = batches(faces, batch_size=1, workers=2)
+    source = iter(loader)
+    seen = [next(source)]
+    for worker in loader.loader._iterator._workers:
+        os.kill(worker.pid, number)
+    assert len(seen + list(source)) == 11
 
 
 def test_names_of_a_batch(faces, made):
