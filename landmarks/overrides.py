@@ -47,15 +47,15 @@ def check_settings(function: Callable, config: DictConfig, overrides: list[str])
         UserError: naming the key, for a missing, unknown, unfitting or idle value.
     """
     try:
-        checked = _check_config(function, config)
-        _refuse_idle(config, overrides)
+        checked = check_config(function, config)
+        refuse_idle(config, overrides)
     except UserError as error:
         error.code = 2
         raise
     return checked
 
 
-def _refuse_idle(config: DictConfig, overrides: list[str]) -> None:
+def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
     """Refuse an override that would change nothing, such as split.file without split.by=groups.
 
     Raises:
@@ -70,7 +70,7 @@ def _refuse_idle(config: DictConfig, overrides: list[str]) -> None:
             )
 
 
-def _check_config(function: Callable, config: DictConfig) -> dict:
+def check_config(function: Callable, config: DictConfig) -> dict:
     missing = OmegaConf.missing_keys(config)
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")

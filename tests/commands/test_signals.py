@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from landmarks import cli, engine
+from landmarks import cli, validation
 from landmarks.checkpoint import load_checkpoint
 
 
@@ -62,7 +62,7 @@ def test_in_check_and_predict_nothing_is_left(train, terminate_in, tmp_path):
 
 def test_in_validation_the_epoch_is_saved_and_validated_on_resume(train, monkeypatch):
     train("run_dir=whole", "epochs=1")
-    predict, seen = engine.predict, []
+    predict, seen = validation.predict, []
 
     def stop_at_first(model, batches, precision):
         for batch in predict(model, batches, precision):
@@ -70,7 +70,7 @@ def test_in_validation_the_epoch_is_saved_and_validated_on_resume(train, monkeyp
                 seen.append(os.kill(os.getpid(), signal.SIGTERM))
             yield batch
 
-    monkeypatch.setattr(engine, "predict", stop_at_first)
+    monkeypatch.setattr(validation, "predict", stop_at_first)
     train("run_dir=runs/parts", "epochs=1", "batch_size=2", code=143)
     saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
     assert (saved["epoch"], saved["batch"], saved["history"]) == (0, 6, [])
