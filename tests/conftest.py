@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from landmarks.data.cacheuse import release
+
 SHARED = Path(__file__).parents[2] / "shared/data"
 SIZES = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))  # width, height
 
@@ -19,13 +21,15 @@ def cache(tmp_path_factory, monkeypatch):
     """The cache folder of this test alone."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("LANDMARKS_CACHE", str(folder))
-    return folder
+    yield folder
+    release()
 
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch):
     """Tests need no file to outlive a power cut; waiting for the disk takes most of their time."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from landmarks.commands.inputs import Inputs
-from landmarks.data.images import read_image
+from landmarks.data.decoding import read_image
 from landmarks.devices import move
 from landmarks.models.landmarker import Landmarker
 from landmarks.plotting import draw_heatmaps
@@ -34,7 +34,10 @@ def draw_validation(
         ranges: see `show_heatmaps`.
     """
     for batch, predicted, _ in predict(model, inputs.pictured, precision):
-        images = [read_image(inputs.faces.path(row)) for row in batch.rows.tolist()]
+        images = [
+            read_image(inputs.faces.path(row), exif=inputs.faces.exif)
+            for row in batch.rows.tolist()
+        ]
         there = [i for i, image in enumerate(images) if image is not None]
         if not there:
             continue

@@ -15,9 +15,10 @@ from landmarks.commands.pictures import has_heatmaps, show_heatmaps
 from landmarks.data import thousand
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
-from landmarks.data.images import find_images, read_image
 from landmarks.data.loader import Batches, choose_workers
+from landmarks.data.photos import find_images
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
@@ -71,7 +72,7 @@ def predict(
     smaller += ["device=cpu"] * (where.type != "cpu")
     advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
     full = explain_no_room(where, f"batches of {batch_size}", advice)
-    faces = find_images(input, data["limit"]) if input else _read_data(data, content)
+    faces = _find_input(input, data, content) if input else _read_data(data, content)
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
         raise UserError(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
@@ -108,7 +109,7 @@ def predict(
                 asked.append(pick_points(points, faces.wanted[rows]))
             there = []
             for i, (row, face) in enumerate(zip(rows.tolist(), points, strict=True)):
-                image = read_image(faces.path(row)) if row in shown else None
+                image = read_image(faces.path(row), exif=faces.exif) if row in shown else None
                 if image is not None:
                     pictures.append(draw_face(image, None, face))
                     there.append(i)
@@ -161,6 +162,12 @@ def _describe(content: dict) -> str:
     if not trained:
         return model
     return f"{model}, epoch {trained['epoch']}, validation MSE {trained['val_mse']:.3f} px²"
+
+
+def _find_input(place: str, data: dict, content: dict) -> Faces:
+    """Return the faces of the images that `input` names, turned as those trained on were."""
+    exif = data.get("exif") or content["config"]["data"].get("exif", "rotate")
+    return find_images(place, data["limit"], exif)
 
 
 def _read_data(data: dict, content: dict) -> Faces:

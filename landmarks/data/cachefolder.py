@@ -8,19 +8,30 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from landmarks.data.cacheuse import NOTE, hold, read_note, remove
 from landmarks.errors import UserError
 from landmarks.files import aside, sweep
 
 log = logging.getLogger(__name__)
-NOTE = "made_from.json"
+MANY = 64  # files that are synced one by one; more are with all that waits for the disk
 
 
 def default_cache() -> Path:
-    """Return $LANDMARKS_CACHE, or `landmarks` in the user's cache folder."""
+    """Return $LANDMARKS_CACHE, or `landmarks` in the user's cache folder.
+
+    Raises:
+        UserError: if neither is set and the user has no home.
+    """
     named = os.environ.get("LANDMARKS_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landmarks"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landmarks"
+    except RuntimeError as error:
+        raise UserError(
+            "There is no place for caches, as this user has no home folder: set LANDMARKS_CACHE, "
+            "or data.cache_dir=FOLDER."
+        ) from error
 
 
 def cache_root(kind: str, cache_dir: str | None) -> Path:
@@ -35,6 +46,7 @@ def describe_source(path: Path, version: int) -> dict:
         "path": str(path.resolve()),
         "size": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
+        "ctime_ns": stat.st_ctime_ns,  # nobody can set it: a copy may have the older file's time
         "version": version,
     }
 
@@ -62,14 +74,15 @@ def cached(
     Raises:
         UserError: if the cache cannot be written.
 
-    Two processes may build at once: each builds aside, and the later one takes the earlier's.
+    Two processes may build at once: each builds aside, and the later one takes the earlier's. The
+    folder stays while this process lives, whatever others make of its source.
     """
     root = cache_root(kind, cache_dir)
-    place = hashlib.sha256(source["path"].encode()).hexdigest()[:12]
+    place = hashlib.sha256(os.fsencode(source["path"])).hexdigest()[:12]
     stamp = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:12]
     folder = root / f"{place}-{stamp}"
-    note = _read_note(folder)
-    if note is not None and is_whole(folder, note):
+    note = read_note(folder)
+    if note is not None and _has_all(folder, note) and is_whole(folder, note) and hold(folder):
         return folder, note
     try:
         if folder.exists():
@@ -79,30 +92,65 @@ def cached(
         sweep(root)
         with aside(folder) as part:
             part.mkdir()
-            note = {**source, **build(part)}
+            note = {**source, **_build(build, part)}
             (part / NOTE).write_text(json.dumps(note, indent=1))
+            _sync(part)
             _move_into_place(part, folder)
     except OSError as error:
-        raise UserError(
-            f"The cache {root} cannot be made ({error}): make room there, or set "
-            f"data.cache_dir=FOLDER or LANDMARKS_CACHE."
-        ) from error
+        raise cannot_make(root, error) from error
+    hold(folder)
     for old in root.glob(f"{place}-*"):
         if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-    return folder, _read_note(folder) or note
+            remove(old)
+    return folder, read_note(folder) or note
 
 
-def _read_note(folder: Path) -> dict | None:
+def cannot_make(root: Path, error: OSError) -> UserError:
+    """Return what to say where a cache cannot be written."""
+    return UserError(
+        f"The cache {root} cannot be made ({error}): make room there, or set "
+        f"data.cache_dir=FOLDER or LANDMARKS_CACHE."
+    )
+
+
+def _build(build: Callable[[Path], dict], part: Path) -> dict:
+    """Fill an empty folder; say of an error that a source's file made whose it was."""
     try:
-        return json.loads((folder / NOTE).read_text())
-    except (OSError, ValueError):
-        return None
+        noted = build(part)
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(part)):
+            raise
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
+    sizes = {
+        path.relative_to(part).as_posix(): path.stat().st_size
+        for path in sorted(part.rglob("*"))
+        if path.is_file()
+    }
+    return {**noted, "sizes": sizes}
+
+
+def _has_all(folder: Path, note: dict) -> bool:
+    """Say whether all files are there in full: a power cut may leave them empty."""
+    try:
+        return all((folder / name).stat().st_size == n for name, n in note["sizes"].items())
+    except (OSError, KeyError, AttributeError):
+        return False
+
+
+def _sync(folder: Path) -> None:
+    """Bring a folder's files to the disk before it is given its name."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if len(files) > MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in files:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def _move_into_place(part: Path, folder: Path) -> None:
     try:
         part.rename(folder)
     except OSError:
-        if _read_note(folder) is None:  # not another process's finished folder: a real failure
+        if read_note(folder) is None:  # not another process's finished folder: a real failure
             raise

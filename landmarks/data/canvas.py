@@ -2,7 +2,7 @@
 
 A canvas is a face's crop with a margin around it that augmentation may move into sight. Pixels,
 matrices and stamps lie in files by row of the data set, so that runs with one crop share them. A
-stamp, size and time of the image it was made from, is set after the pixels have reached the disk:
+stamp, size and times of the image it was made from, is set after the pixels have reached the disk:
 building can be cut off anywhere and goes on from there, two builders write the same bytes, and an
 image that changes is read again.
 """
@@ -17,14 +17,16 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from landmarks.data.cachefolder import cache_root
+from landmarks.data.cacheuse import claim
 from landmarks.data.cropped import Batch, CroppedFaces, make_batch
+from landmarks.data.decoding import stamp
 from landmarks.data.faces import Faces
-from landmarks.data.filling import Canvas, fill, stamp
+from landmarks.data.filling import Canvas, fill
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 SPARE = 1 << 30  # bytes that stay free
 
 
@@ -78,12 +80,13 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
     rows = np.arange(len(faces)) if faces.rows is None else faces.rows
     margin = choose_margin(crop, size)
     side = size + 2 * margin
-    place = "memory" if cache == "ram" else _folder(faces, crop, size, margin)
+    made_from = _describe(faces, crop, size, margin)
+    place = "memory" if cache == "ram" else _folder(made_from, faces.cache_dir)
     try:
         if cache != "ram":
-            place.mkdir(parents=True, exist_ok=True)
+            claim(place, made_from)
         canvas = _open(len(faces), side, None if cache == "ram" else place)
-        stamps = np.array([stamp(faces.path(row)) for row in rows]).reshape(-1, 2)
+        stamps = np.array([stamp(faces.path(row)) for row in rows]).reshape(-1, 3)
         stale = (canvas.stamps[rows] != stamps).any(1)
         canvas.readable[rows[~stale]] = True
         needed = int(stale.sum()) * side * side * 3
@@ -123,27 +126,32 @@ def say_bytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _folder(faces: Faces, crop: Crop | BoxCrop, size: int, margin: int) -> Path:
+def _describe(faces: Faces, crop: Crop | BoxCrop, size: int, margin: int) -> dict:
+    """Return what a canvas depends on besides its images, as plain JSON data."""
     content = hashlib.sha256(np.ascontiguousarray(faces.names).tobytes())
     if isinstance(crop, BoxCrop):
         content.update(np.ascontiguousarray(faces.boxes).tobytes())
-    made_from = {
+    return {
         "path": str(faces.folder.resolve()),
         "faces": content.hexdigest(),
         "crop": crop if isinstance(crop, str) else ["box", crop.margin],
         "size": size,
         "margin": margin,
+        "exif": faces.exif,
         "version": VERSION,
     }
+
+
+def _folder(made_from: dict, cache_dir: str | None) -> Path:
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
-    return cache_root("canvas", faces.cache_dir) / name
+    return cache_root("canvas", cache_dir) / name
 
 
 def _open(count: int, side: int, folder: Path | None) -> Canvas:
     arrays = {
         "pixels": ((count, side, side, 3), np.uint8),
         "matrices": ((count, 2, 3), np.float64),
-        "stamps": ((count, 2), np.int64),
+        "stamps": ((count, 3), np.int64),
     }
     readable = np.zeros(count, bool)
     if folder is None:

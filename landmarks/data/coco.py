@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -36,6 +36,7 @@ def read_faces(
     on_error: Literal["stop", "skip"] = "stop",
     cache: CacheName = "auto",
     exclude: str | None = None,
+    exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a COCO keypoint file, those of one image beside each other.
 
@@ -49,6 +50,7 @@ def read_faces(
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
         cache: see `Faces`.
         exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
 
     A keypoint with v=0 is not labelled. Crowds and, in training, faces without a labelled keypoint
     are left out. Test faces need no keypoints; a test file without annotations stands for its
@@ -69,7 +71,7 @@ def read_faces(
         )
     source = {**describe_source(path, VERSION), "part": part}
     arrays = map_faces("coco", source, lambda: _read(path, part), cache_dir)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, images, str(path), asked)
 
 

@@ -5,7 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from landmarks.data.images import decode, jpeg_size, read_bytes
+from landmarks.data.decoding import decode, jpeg_size, read_bytes, reduction
+from landmarks.data.faces import ExifName
 from landmarks.geometry import Crop, compose, crop_matrix, crop_rectangle, scale_matrix
 
 REDUCED = {
@@ -17,7 +18,11 @@ REDUCED = {
 
 
 def read_face(
-    path: str, crop: Crop | np.ndarray, out: np.ndarray, margin: int = 0
+    path: str,
+    crop: Crop | np.ndarray,
+    out: np.ndarray,
+    margin: int = 0,
+    exif: ExifName = "rotate",
 ) -> np.ndarray | None:
     """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
@@ -27,12 +32,12 @@ def read_face(
     data = read_bytes(path)
     if data is None:
         return None
-    original = jpeg_size(data)
-    reduced = 1
-    if original is not None:
-        blocks = min(averaging(crop, *original, out.shape[0] - 2 * margin))
-        reduced = min(8, 1 << (blocks.bit_length() - 1))
-    image = decode(data, REDUCED[reduced])
+    header = jpeg_size(data, exif)
+    original, reduced = None, 1
+    if header is not None:
+        original = header[:2]
+        reduced = reduction(header, min(averaging(crop, *original, out.shape[0] - 2 * margin)))
+    image = decode(data, REDUCED[reduced], exif)
     if image is None:
         return None
     return crop_face(image, crop, out, original, reduced, margin)

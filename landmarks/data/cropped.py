@@ -71,7 +71,7 @@ class CroppedFaces(Dataset):
                 return None
             crop = box_matrix(self.faces.boxes[row], crop.margin, self.size)
             crop[:, 2] += self.margin
-        return read_face(self.faces.path(row), crop, out, self.margin)
+        return read_face(self.faces.path(row), crop, out, self.margin, self.faces.exif)
 
 
 def make_batch(

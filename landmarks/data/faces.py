@@ -13,6 +13,7 @@ from landmarks.errors import UserError
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
 CacheName = Literal["auto", "disk", "ram", "off"]
+ExifName = Literal["rotate", "ignore"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class Faces:
             None: the data set has no boxes.
         cache: where their cropped images may be kept, see `landmarks.data.canvas.open_canvas`.
         cache_dir: the folder of caches; None: the user's cache folder.
+        exif: "rotate" turns the images as their EXIF orientation says, and the points are those of
+            the turned image; "ignore" leaves images and points as they are stored.
     """
 
     folder: Path
@@ -44,6 +47,7 @@ class Faces:
     boxes: np.ndarray | None = None
     cache: CacheName = "off"
     cache_dir: str | None = None
+    exif: ExifName = "rotate"
 
     def __len__(self) -> int:
         return len(self.names)

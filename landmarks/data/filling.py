@@ -21,7 +21,7 @@ SYNC = 4096  # faces between two syncs of the disk
 @dataclass(frozen=True, eq=False)
 class Canvas:
     """N canvases of side C: pixels (N, C, C, 3) uint8 RGB, matrices (N, 2, 3) float64, original
-    image to canvas, stamps (N, 2) int64, and readable (N,) bool: the rows that were filled."""
+    image to canvas, stamps (N, 3) int64, and readable (N,) bool: the rows that were filled."""
 
     pixels: np.ndarray
     matrices: np.ndarray
@@ -78,12 +78,3 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
         if done:
             syncer.submit(sync, np.concatenate(done))
         syncer.shutdown(wait=False)
-
-
-def stamp(path: str) -> tuple[int, int]:
-    """Return a file's size in bytes and time in nanoseconds, -1 where it is not there."""
-    try:
-        stat = os.stat(path)  # noqa: PTH116 (once a face)
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns

@@ -9,11 +9,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.fields import parse_numbers
-from landmarks.data.images import IMAGE_ENDINGS
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.photos import encode_names
 from landmarks.data.recognise import refuse_other
+from landmarks.data.walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -28,7 +29,7 @@ class Listed(NamedTuple):
     points: str
     image: str
     size: int
-    mtime_ns: int
+    times: tuple[int, int]
 
 
 def read_faces(
@@ -42,6 +43,7 @@ def read_faces(
     on_error: Literal["stop", "skip"] = "stop",
     cache: CacheName = "auto",
     exclude: str | None = None,
+    exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of all .pts files below a folder, in the order of their paths.
 
@@ -55,6 +57,8 @@ def read_faces(
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at missing or unreadable images with their list, or "skip" them.
+        cache, exif: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
 
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
@@ -78,31 +82,32 @@ def read_faces(
         "version": VERSION,
     }
     arrays = map_faces("ibug", source, lambda: _read(base, listed, one_based), cache_dir)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
-    return to_faces(arrays, base, root, asked)
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
+    return to_faces(arrays, base, root, asked, linked=True)
 
 
 def _list_files(root: Path, part: str, test_folders: list[str]) -> list[Listed]:
     listed = []
-    for folder, _, files in os.walk(root):
-        below = Path(folder).relative_to(root).as_posix()
+    for below, files in walk_files(str(root)):
         path = f"/{below.casefold()}/"
         is_test = any(f"/{name.strip('/').casefold()}/" in path for name in test_folders)
         if is_test != (part == "test"):
             continue
         images: dict[str, str] = {}
-        for file in sorted(files):
-            stem, dot, ending = file.rpartition(".")
-            if dot + ending.lower() in IMAGE_ENDINGS:
-                images.setdefault(stem, file)
+        # A picture that cannot be read is named where there is no other of that name.
+        for kinds in (IMAGE_ENDINGS, UNREAD_ENDINGS):
+            for file in files:
+                if ending(file) in kinds:
+                    images.setdefault(os.path.splitext(file)[0], file)  # noqa: PTH122
         for file in files:
-            stem, dot, ending = file.rpartition(".")
-            if dot + ending.lower() == ".pts":
+            if ending(file) == ".pts":
                 # Without an image, that of this name is reported missing.
+                stem = os.path.splitext(file)[0]  # noqa: PTH122
                 image = images.get(stem, f"{stem}.jpg")
-                stat = os.stat(os.path.join(folder, file))  # noqa: PTH116, PTH118 (thousands)
-                prefix = "" if below == "." else f"{below}/"
-                listed.append(Listed(prefix + file, prefix + image, stat.st_size, stat.st_mtime_ns))
+                stat = os.stat(os.path.join(root, below, file))  # noqa: PTH116, PTH118 (thousands)
+                prefix = f"{below}/" if below else ""
+                times = stat.st_mtime_ns, stat.st_ctime_ns
+                listed.append(Listed(prefix + file, prefix + image, stat.st_size, times))
     return sorted(listed)
 
 
@@ -122,17 +127,14 @@ def _read(root: Path, listed: list[Listed], one_based: bool) -> Iterator[Arrays]
             for line, pair in pairs:
                 fields += pair
                 places.append((path, line))
-            try:
-                names.append(file.image.encode())
-            except UnicodeEncodeError as error:
-                raise UserError(f"{path}: the file name is not UTF-8; rename it.") from error
+            names.append(file.image)
         values = parse_numbers(
             fields,
             lambda i, at=places: "{}, line {}, column {}".format(*at[i // 2], i % 2 + 1),
         )
         points = values.reshape(len(names), first, 2) - np.float32(one_based)
         points[np.isnan(points).any(axis=2)] = np.nan
-        yield Arrays(np.array(names), points)
+        yield Arrays(encode_names(names, str(root)), points)
 
 
 def _read_pairs(path: Path) -> list[tuple[int, list[str]]]:

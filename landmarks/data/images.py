@@ -1,70 +1,20 @@
-"""Image files: reading one, and finding those of a data set that cannot be read."""
+"""The images of a data set: those that are missing or cannot be read, and what to do then."""
 
-import hashlib
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
-from landmarks.data.cachefolder import cached
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
+from landmarks.data.goodimages import find_good
 from landmarks.data.nearnames import say_near_files
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-VERSION = 1
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-
-def read_image(path: str, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
-    """Return an image (H, W, 3) uint8 in OpenCV's BGR order, or None if it cannot be read whole."""
-    data = read_bytes(path)
-    return None if data is None else decode(data, flags)
-
-
-def read_bytes(path: str) -> bytes | None:
-    """Return a file's content, or None if it cannot be read or is a JPEG that was cut off."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 (once a face, every epoch)
-            data = file.read()
-    except OSError:
-        return None
-    # Some decoders fill what is missing of a cut-off JPEG with grey and say nothing.
-    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9", max(0, len(data) - 65536)) < 0:
-        return None
-    return data
-
-
-def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
-    """Return the image in a file's content, BGR, or None."""
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
-
-
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height from a JPEG's header; None if it is none, or may be stored turned.
-
-    Cameras store the turn in an EXIF segment, which OpenCV obeys.
-    """
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xE1:  # EXIF, or Adobe's XMP
-            return None
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            size = int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-            return size if all(size) else None
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return None
 
 
 def check_images(
@@ -73,6 +23,7 @@ def check_images(
     cache_dir: str | None,
     decode: bool,
     exclude: str | None = None,
+    linked: bool = False,
 ) -> Faces:
     """Return the faces with `rows` set to those that are not excluded and whose images can be read.
 
@@ -82,14 +33,15 @@ def check_images(
         cache_dir: where it is kept that images were found good; None: the user's cache folder.
         decode: look into every image, once per data set; else only see that the file is there.
         exclude: a file that names faces to leave out, whether their images can be read or not.
+        linked: links may lead out of the folder, whose files were looked for and not named.
 
     Raises:
         UserError: with the list, for unreadable images; for a link that leaves the images folder.
     """
-    present = _find_files(faces)
+    present = _find_files(faces, linked)
     good = present.copy()
     if decode:
-        good[present] = _decodable(faces, np.flatnonzero(present), cache_dir)
+        good[present] = find_good(faces, np.flatnonzero(present), cache_dir)
     kept = ~find_excluded(faces, exclude)
     bad = np.flatnonzero(~good & kept)
     if not len(bad):
@@ -112,92 +64,49 @@ def check_images(
     return replace(faces, rows=rows)
 
 
-def _find_files(faces: Faces) -> np.ndarray:
+def _find_files(faces: Faces, linked: bool) -> np.ndarray:
     """Return (N,) bool: is the file there? Refuse links that lead out of the images folder."""
-    inside = os.path.realpath(faces.folder) + os.sep
-    present, suspects = [], []
-    with os.scandir(os.fsencode(faces.folder)) as entries:
-        for entry in entries:
-            present.append(entry.name)
-            if entry.is_symlink():
-                suspects.append(entry.name)
-    found = np.isin(faces.names, np.array(present))
-    nested = np.char.find(faces.names, b"/") >= 0
-    for row in np.flatnonzero(nested | np.isin(faces.names, np.array(suspects, dtype=bytes))):
-        found[row] = os.path.exists(faces.path(row))  # noqa: PTH110
-        if not os.path.realpath(faces.path(row)).startswith(inside):
-            raise UserError(
-                f"{faces.path(row)} is a link that leaves the images folder; put the file itself "
-                f"there."
-            )
+    found = np.zeros(len(faces), bool)
+    inside = "" if linked else os.path.join(os.path.realpath(faces.folder), "")  # noqa: PTH118
+    for below, rows, names in _by_folder(faces.names):
+        folder = os.path.join(faces.folder, below)  # noqa: PTH118
+        if not os.path.isdir(folder):  # noqa: PTH112
+            continue
+        _refuse_outside(folder, inside)
+        present, links = _scan(folder)
+        found[rows] = np.isin(names, present)
+        for row in rows[np.isin(names, links)]:
+            found[row] = os.path.exists(faces.path(row))  # noqa: PTH110
+            _refuse_outside(faces.path(row), inside)
     return found
 
 
-def _decodable(faces: Faces, rows: np.ndarray, cache_dir: str | None) -> np.ndarray:
-    """Return (n,) bool: can the image be decoded? Good ones are remembered, bad ones are not."""
-    names = hashlib.sha256(np.ascontiguousarray(faces.names[rows]).tobytes()).hexdigest()
-    source = {
-        "path": str(faces.folder.resolve()),
-        "mtime_ns": faces.folder.stat().st_mtime_ns,
-        "names": names,
-        "version": VERSION,
-    }
-
-    def build(aside: Path) -> dict:
-        np.save(aside / "good.npy", _decode_all(faces, rows))
-        return {"images": len(rows)}
-
-    folder, _ = cached("images", source, build, cache_dir)
-    good = np.load(folder / "good.npy")
-    again = np.flatnonzero(~good)
-    good[again] = [_decodes(faces, rows[i]) for i in again]
-    return good
+def _by_folder(names: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield each folder (from the images folder) with its rows (n,) and their bare names (n,)."""
+    if not (np.char.find(names, b"/") >= 0).any():
+        yield "", np.arange(len(names)), names
+        return
+    folders, _, bare = np.moveaxis(np.char.rpartition(names, b"/"), -1, 0)
+    each, of_row = np.unique(folders, return_inverse=True)
+    ends = np.cumsum(np.bincount(of_row))
+    for folder, rows in zip(each, np.split(np.argsort(of_row, kind="stable"), ends), strict=False):
+        yield os.fsdecode(bytes(folder)), rows, bare[rows]
 
 
-def _decodes(faces: Faces, row: int) -> bool:
-    return read_image(faces.path(row), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+def _scan(folder: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names of all that lies in a folder, and those of its links, (n,) bytes."""
+    try:
+        with os.scandir(os.fsencode(folder)) as entries:
+            found = [(entry.name, entry.is_symlink()) for entry in entries]
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    names = [name for name, _ in found]
+    links = [name for name, is_link in found if is_link]
+    return np.array(names, dtype=bytes), np.array(links, dtype=bytes)
 
 
-def _decode_all(faces: Faces, rows: np.ndarray) -> np.ndarray:
-    def decode(chunk: np.ndarray) -> list[bool]:
-        return [_decodes(faces, row) for row in chunk]
-
-    chunks = np.array_split(rows, max(1, len(rows) // 64))
-    bar = tqdm(total=len(rows), desc="checking images", unit="image", disable=None)
-    good: list[bool] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        for checked in pool.map(decode, chunks):
-            good += checked
-            bar.update(len(checked))
-    return np.array(good, dtype=bool)
-
-
-def find_images(place: str, limit: int | None = None) -> Faces:
-    """Return the faces of a folder of images, or of a text file with one image path a line.
-
-    Args:
-        place: the folder or file.
-        limit: only so many, the first ones; None: all.
-
-    Raises:
-        UserError: if there is none.
-    """
-    path = Path(place)
-    if path.is_dir():
-        names = sorted(
-            str(file.relative_to(path).as_posix())
-            for file in path.rglob("*")
-            if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()
+def _refuse_outside(path: str, inside: str) -> None:
+    if not os.path.join(os.path.realpath(path), "").startswith(inside):  # noqa: PTH118
+        raise UserError(
+            f"{path} is a link that leaves the images folder; put the file itself there."
         )
-        folder = path
-    elif path.is_file() and path.suffix.lower() in IMAGE_ENDINGS:
-        names, folder = [path.name], path.parent
-    elif path.is_file():
-        listed = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        names, folder = [line.strip() for line in listed if line.strip()], path.parent
-    else:
-        raise UserError(f"input={place}: there is no such folder, image or list of images.")
-    if not names:
-        raise UserError(f"input={place}: no images ({', '.join(IMAGE_ENDINGS)}) found there.")
-    names = np.array([name.encode() for name in names[:limit]])
-    return Faces(folder, names, source=place)

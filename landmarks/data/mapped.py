@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from landmarks.data.cachefolder import cached
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.images import check_images
 from landmarks.errors import UserError
 
@@ -30,6 +30,7 @@ class Asked(NamedTuple):
     cache: CacheName
     cache_dir: str | None
     exclude: str | None
+    exif: ExifName
 
 
 def map_faces(
@@ -45,7 +46,7 @@ def map_faces(
         UserError: if there are no faces, or they cannot be read.
     """
     folder, note = cached(
-        kind, source, lambda aside: _write(aside, source["path"], read), cache_dir, _is_whole
+        kind, source, lambda aside: _write(aside, source["path"], read), cache_dir
     )
 
     mapped = {
@@ -56,8 +57,12 @@ def map_faces(
     return Arrays(names, mapped.get("points.f32"), mapped.get("boxes.f32"))
 
 
-def to_faces(arrays: Arrays, folder: Path, source: str, asked: Asked) -> Faces:
+def to_faces(
+    arrays: Arrays, folder: Path, source: str, asked: Asked, linked: bool = False
+) -> Faces:
     """Return the first `limit` of the faces, their images in `folder` checked.
+
+    linked: see `check_images`.
 
     Raises:
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.
@@ -68,10 +73,10 @@ def to_faces(arrays: Arrays, folder: Path, source: str, asked: Asked) -> Faces:
     training = asked.part == "train"
     if training and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
-    kept = {"cache": asked.cache, "cache_dir": asked.cache_dir}
+    kept = {"cache": asked.cache, "cache_dir": asked.cache_dir, "exif": asked.exif}
     faces = Faces(folder, names, points, source=source, boxes=boxes, **kept)
     exclude = asked.exclude if training else None  # test faces are all wanted, whatever it names
-    return check_images(faces, asked.on_error, asked.cache_dir, training, exclude)
+    return check_images(faces, asked.on_error, asked.cache_dir, training, exclude, linked)
 
 
 def _write(aside: Path, path: str, read: Callable[[], Iterable[Arrays]]) -> dict:
@@ -87,10 +92,7 @@ def _write(aside: Path, path: str, read: Callable[[], Iterable[Arrays]]) -> dict
     if not count:
         raise UserError(f"{path} holds no faces.")
     np.save(aside / "names.npy", np.concatenate(names))
-    return {
-        "shapes": {name: [count, *shape] for name, shape in shapes.items()},
-        "sizes": {file.name: file.stat().st_size for file in aside.iterdir()},
-    }
+    return {"shapes": {name: [count, *shape] for name, shape in shapes.items()}}
 
 
 def _readable(path: str, blocks: Iterable[Arrays]) -> Iterator[Arrays]:
@@ -100,11 +102,3 @@ def _readable(path: str, blocks: Iterable[Arrays]) -> Iterator[Arrays]:
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
         raise UserError(f"{error.filename or path} cannot be read ({reason}).") from error
-
-
-def _is_whole(folder: Path, note: dict) -> bool:
-    sizes = note.get("sizes", {})
-    try:
-        return bool(sizes) and all((folder / k).stat().st_size == v for k, v in sizes.items())
-    except OSError:
-        return False

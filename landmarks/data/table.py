@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.data.recognise import refuse_other
 from landmarks.data.tablerows import is_parquet, read_header, read_rows
@@ -37,6 +37,7 @@ def read_faces(
     on_error: Literal["stop", "skip"] = "stop",
     cache: CacheName = "auto",
     exclude: str | None = None,
+    exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a CSV, TSV or Parquet file, one a row.
 
@@ -51,6 +52,7 @@ def read_faces(
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
         cache: see `Faces`.
         exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x. Points are in the order of the index. An empty field is missing.
@@ -70,7 +72,7 @@ def read_faces(
     points = _find_points(path, header, {name, *boxes})
     source = {**describe_source(path, VERSION), "columns": [name, points, boxes]}
     arrays = map_faces("table", source, lambda: _read(path, name, points, boxes), cache_dir)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, path.parent if images is None else Path(images), str(path), asked)
 
 

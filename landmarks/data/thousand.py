@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.images import check_images
 from landmarks.data.labels import map_labels
 from landmarks.data.recognise import refuse_other
@@ -21,6 +21,7 @@ def read_faces(
     on_error: Literal["stop", "skip"] = "stop",
     cache: CacheName = "auto",
     exclude: str | None = None,
+    exif: ExifName = "rotate",
 ) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.
 
@@ -33,6 +34,7 @@ def read_faces(
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
         cache: see `Faces`.
         exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
 
     Raises:
         UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot
@@ -56,6 +58,7 @@ def read_faces(
             source=str(labels),
             cache=cache,
             cache_dir=cache_dir,
+            exif=exif,
         )
         return check_images(faces, on_error, cache_dir, decode=True, exclude=exclude)
     folders = (base / "test", base, Path(root))  # it was a download of its own
@@ -67,7 +70,7 @@ def read_faces(
             f"input={images}."
         )
     names, wanted = read_test_points(found)
-    faces = Faces(images, names[:limit], wanted=wanted[:limit], source=str(found))
+    faces = Faces(images, names[:limit], wanted=wanted[:limit], source=str(found), exif=exif)
     return check_images(faces, on_error, cache_dir, decode=False)
 
 

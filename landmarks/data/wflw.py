@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.data.recognise import refuse_other
@@ -33,6 +33,7 @@ def read_faces(
     on_error: Literal["stop", "skip"] = "stop",
     cache: CacheName = "auto",
     exclude: str | None = None,
+    exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a WFLW list, in its order, with their boxes.
 
@@ -45,6 +46,7 @@ def read_faces(
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
         cache: see `Faces`.
         exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
 
     Points and boxes are used as they are: the first pixel's centre is (0, 0).
 
@@ -62,7 +64,7 @@ def read_faces(
         )
     source = describe_source(path, VERSION)
     arrays = map_faces("wflw", source, lambda: _read(path), cache_dir)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude)
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, base / "WFLW_images", str(path), asked)
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from landmarks.data.decoding import decode, jpeg_size, read_bytes, reduction
 from landmarks.data.faces import Faces
-from landmarks.data.images import decode, jpeg_size, read_bytes
 
 GOOD, MISSING, CORRUPT = 0, 1, 2
 BLOCK = 64  # faces a thread looks at in one go
@@ -73,16 +73,14 @@ class Reader:
             return None
         digest = hashlib.blake2b(data, digest_size=16).digest()
         looks.content[row] = np.frombuffer(digest, np.uint64)
-        known = jpeg_size(data)
-        reduced = 1
-        if known is not None:
-            allowed = np.fmin(self.spare[row], min(known) / HASHED)
-            reduced = 1 << (int(np.clip(allowed, 1, 8)).bit_length() - 1)
-        image = decode(data, GREY[reduced])
+        known = jpeg_size(data, self.faces.exif)
+        allowed = 1 if known is None else np.fmin(self.spare[row], min(known[:2]) / HASHED)
+        reduced = reduction(known, allowed)
+        image = decode(data, GREY[reduced], self.faces.exif)
         looks.state[row] = CORRUPT if image is None else GOOD
         if image is None:
             return None
-        looks.size[row] = known or (image.shape[1], image.shape[0])
+        looks.size[row] = known[:2] if known else (image.shape[1], image.shape[0])
         small = cv2.resize(image, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
         looks.picture[row] = np.packbits(small[:, 1:] > small[:, :-1])
         looks.spread[row] = small.std()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import cv2
 
+from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
-from landmarks.data.images import read_image
 from landmarks.health.findings import Finding, worst_first
 from landmarks.plotting import draw_face, save_faces
 
@@ -31,7 +31,7 @@ def save_suspects(path: Path, parts: dict[str, Faces], findings: list[Finding]) 
         if queue:
             turns.append(queue)
         faces = parts[finding.part]
-        image = read_image(faces.path(finding.row))
+        image = read_image(faces.path(finding.row), exif=faces.exif)
         if image is None:
             continue
         points = None if faces.points is None else faces.points[finding.row]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from landmarks.data.cachefolder import NOTE, cached, default_cache, describe_source
+from landmarks.data.cacheuse import release
 from landmarks.errors import UserError
 
 SOURCE = {"path": "/somewhere/file", "size": 3}
@@ -36,7 +37,7 @@ def test_built_once(cache):
     folder, note = cached("kind", SOURCE, build)
     assert (folder / "thing").read_text() == "made"
     assert folder.parent == cache / "kind"
-    assert note == {**SOURCE, "letters": 4}
+    assert note == {**SOURCE, "letters": 4, "sizes": {"thing": 4}}
     assert cached("kind", SOURCE, build) == (folder, note)
     assert len(calls) == 1
 
@@ -50,6 +51,7 @@ def test_cache_dir_is_used_when_named(cache, tmp_path):
 def test_a_changed_source_replaces_only_its_own_folder(cache):
     other, _ = cached("kind", {**SOURCE, "path": "/other"}, builder()[0])
     old, _ = cached("kind", SOURCE, builder()[0])
+    release()
     new, note = cached("kind", {**SOURCE, "size": 4}, builder("again")[0])
     assert note["size"] == 4 and (new / "thing").read_text() == "again"
     assert sorted((cache / "kind").iterdir()) == sorted([other, new]) and old != new
@@ -62,7 +64,11 @@ def test_a_damaged_note_is_made_again(damage, caplog):
         (folder / NOTE).unlink()
     else:
         (folder / NOTE).write_text(damage)
-    assert cached("kind", SOURCE, builder("again")[0])[1] == {**note, "letters": 5}
+    assert cached("kind", SOURCE, builder("again")[0])[1] == {
+        **note,
+        "letters": 5,
+        "sizes": {"thing": 5},
+    }
     assert "is damaged; making it again" in caplog.text
 
 

@@ -52,7 +52,7 @@ def same(one, other):
 
 def settle(faces):
     """Wait for the stamps, which follow the disk."""
-    folder = canvas_module._folder(faces, "letterbox", SIZE, 0)
+    folder = canvas_module._folder(canvas_module._describe(faces, "letterbox", SIZE, 0), None)
     for _ in range(500):
         if canvas_module._open(len(faces), SIZE, folder).stamps.all():
             return

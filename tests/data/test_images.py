@@ -1,10 +1,14 @@
+import os
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from landmarks.data import images
+from landmarks.data import goodimages
+from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
-from landmarks.data.images import check_images, find_images, read_image
+from landmarks.data.images import check_images
 from landmarks.errors import UserError
 
 
@@ -138,42 +142,65 @@ def test_good_images_are_decoded_once_and_restored_ones_are_found(faces, monkeyp
     whole = (faces.folder / "e.jpg").read_bytes()
     (faces.folder / "e.jpg").write_bytes(whole[:200])
     assert check_images(faces, "skip", None, decode=True).rows.tolist() == [0, 1, 2, 3, 5]
-    read, looked = images.read_image, []
-    monkeypatch.setattr(images, "read_image", lambda *a: looked.append(a[0]) or read(*a))
+    read, looked = goodimages.read_image, []
+    monkeypatch.setattr(goodimages, "read_image", lambda *a: looked.append(a[0]) or read(*a))
     (faces.folder / "e.jpg").write_bytes(whole)
     assert check_images(faces, "skip", None, decode=True).rows.tolist() == [0, 1, 2, 3, 4, 5]
     assert looked == [faces.path(4)]
 
 
-def test_find_images_in_a_folder(faces):
-    (faces.folder / "notes.txt").write_text("no image")
-    (faces.folder / "UPPER.JPG").write_bytes((faces.folder / "a.jpg").read_bytes())
-    (faces.folder / "folder.png").mkdir()
-    found = find_images(str(faces.folder))
-    names = ["UPPER.JPG", "a.jpg", "b.jpg", "d.png", "e.jpg", "f.jpg", "sub/c.jpg"]
-    assert [found.name(row) for row in range(len(found))] == names
-    assert all(read_image(found.path(row)) is not None for row in range(len(found)))
-    assert found.points is None and found.wanted is None
+def test_folders_are_looked_at_once_each(tmp_path, monkeypatch):
+    for folder in ("x", "y/z"):
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(20):
+            cv2.imwrite(str(tmp_path / folder / f"{i}.png"), np.zeros((8, 8), np.uint8))
+    names = [f"{folder}/{i}.png".encode() for i in range(20) for folder in ("x", "y/z", "gone")]
+    faces, real = Faces(tmp_path, np.array([*names, b"top.png"])), os.path.realpath
+    resolved = []
+    monkeypatch.setattr(os.path, "realpath", lambda p: resolved.append(p) or real(p))
+    with pytest.raises(UserError, match=r"^21 of 61 images \(21 missing"):
+        check_images(faces, "stop", None, decode=False)
+    assert len(resolved) <= 4
 
 
-def test_find_images_from_a_list(faces, tmp_path):
-    (tmp_path / "list.txt").write_text(f"images/e.jpg\r\n\n  images/sub/c.jpg  \n{faces.path(0)}\n")
-    found = find_images(str(tmp_path / "list.txt"))
-    assert len(found) == 3 and found.name(1) == "images/sub/c.jpg"
-    for row, same in enumerate([4, 2, 0]):
-        assert np.array_equal(read_image(found.path(row)), read_image(faces.path(same)))
+def test_a_limit_forgets_no_good_image(faces, monkeypatch):
+    check_images(faces, "stop", None, decode=True)
+    read, looked = goodimages.read_image, []
+    monkeypatch.setattr(goodimages, "read_image", lambda *a: looked.append(a[0]) or read(*a))
+    few = replace(faces, names=faces.names[:2])
+    for some in (few, faces, few):
+        check_images(some, "stop", None, decode=True)
+    assert not looked
 
 
-def test_find_one_image(faces):
-    found = find_images(faces.path(3))
-    assert len(found) == 1 and found.path(0) == faces.path(3)
+def test_a_file_of_the_same_size_and_time_is_looked_at_again(faces):
+    path = faces.folder / "b.jpg"
+    check_images(faces, "stop", None, decode=True)
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(UserError, match=r"\(0 missing, 1 unreadable\).*b\.jpg"):
+        check_images(faces, "stop", None, decode=True)
 
 
-def test_find_none(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty.txt").write_text("\n \n")
-    for name in ("empty", "empty.txt"):
-        with pytest.raises(UserError, match=rf"input=.*{name}: no images"):
-            find_images(str(tmp_path / name))
-    with pytest.raises(UserError, match=r"input=.*nowhere: there is no such"):
-        find_images(str(tmp_path / "nowhere"))
+@pytest.mark.parametrize("damage", [b"", b"PK", None])
+def test_a_damaged_list_of_good_images_is_made_again(faces, cache, damage):
+    check_images(faces, "stop", None, decode=True)
+    (kept,) = cache.glob("images/*/good.npz")
+    kept.unlink() if damage is None else kept.write_bytes(damage)
+    assert len(check_images(faces, "stop", None, decode=True).rows) == 6
+    assert len(np.load(kept)["names"]) == 6
+
+
+def test_two_runs_at_once_keep_what_both_have_found(faces, cache, monkeypatch):
+    save = goodimages._save
+
+    def other_first(*arguments):
+        monkeypatch.setattr(goodimages, "_save", save)
+        check_images(replace(faces, names=faces.names[3:]), "stop", None, decode=True)
+        return save(arguments[0], goodimages._load(arguments[0]), *arguments[2:])
+
+    monkeypatch.setattr(goodimages, "_save", other_first)
+    check_images(replace(faces, names=faces.names[:3]), "stop", None, decode=True)
+    (kept,) = cache.glob("images/*/good.npz")
+    assert len(np.load(kept)["names"]) == 6

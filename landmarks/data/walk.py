@@ -1,0 +1,78 @@
+"""Finding files below a folder: where links lead, and what is passed over."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+from landmarks.errors import UserError
+
+log = logging.getLogger(__name__)
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".jp2", ".avif"),
+)
+UNREAD_ENDINGS = (  # of pictures and videos that OpenCV does not read
+    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".ico", ".eps", ".pdf", ".apng", ".tga"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg"),
+)
+
+
+def ending(name: str) -> str:
+    """Return a file name's ending, lower case, with its dot; "" where it has none."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (thousands)
+
+
+def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders below `root`, as paths from it, "" first, and the names of their files.
+
+    Sorted by name. Links to folders are followed, each folder is gone into once, and links that
+    lead back into `root` or to what it lies in are not followed. Hidden files and folders, a Mac's
+    "._" files and its __MACOSX folders are passed over, and counted in a warning.
+
+    Raises:
+        UserError: if a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise UserError(f"The folder {error.filename} cannot be read ({error.strerror}).")
+
+    hidden: Counter = Counter()
+    been = set()
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        place = os.stat(folder)  # noqa: PTH116
+        hidden.update(name for name in (*folders, *files) if _is_litter(name))
+        if (place.st_dev, place.st_ino) in been:
+            folders.clear()
+            continue
+        been.add((place.st_dev, place.st_ino))
+        folders[:] = sorted(n for n in folders if not _is_litter(n) and _leads_on(root, folder, n))
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        yield "" if below == "." else below, sorted(n for n in files if not _is_litter(n))
+    if hidden:
+        few = ", ".join(list(hidden)[:3]) + (", ..." if len(hidden) > 3 else "")
+        log.warning("Passed over %d hidden names in %s: %s.", hidden.total(), root, few)
+
+
+def _leads_on(root: str, folder: str, name: str) -> bool:
+    """Say whether a folder is one to go into: no link into the root, or to what it lies in."""
+    path = os.path.join(folder, name)  # noqa: PTH118
+    if not os.path.islink(path):  # noqa: PTH114
+        return True
+    target, inside = (os.path.join(os.path.realpath(place), "") for place in (path, root))  # noqa: PTH118
+    return not target.startswith(inside) and not inside.startswith(target)
+
+
+def say_unread(names: list[str]) -> str:
+    """Return " Passed over ..." for the pictures among file names that are never read, or ""."""
+    counts = Counter(ending(name) for name in names if ending(name) in UNREAD_ENDINGS)
+    if not counts:
+        return ""
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return f"Passed over {listed}: not read; convert them to {IMAGE_ENDINGS[0]} or .png."
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
