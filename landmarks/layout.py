@@ -17,6 +17,9 @@ class Layout:
         eyes: the two points (outer eye corners) whose distance normalises errors; None: the
             square root of the area of the labelled points' box does.
         regions: name -> [first, last], inclusive.
+        places: name of a region -> [x, y], where the middle of its points is in a face from the
+            front, counted from the middle between the eyes in their distance, x to the right and y
+            down; what the labels are checked against.
         swap: [a, b, c, d] exchanges the ranges a..b and c..d, in order, when a face is mirrored.
         reverse: [a, b] exchanges the two ends of the range a..b, inwards to its middle.
     """
@@ -27,6 +30,7 @@ class Layout:
     regions: dict = field(default_factory=dict)
     swap: list = field(default_factory=list)
     reverse: list = field(default_factory=list)
+    places: dict = field(default_factory=dict)
 
     def __post_init__(self):
         used = [i for a, b in self.regions.values() for i in (a, b)]
@@ -36,11 +40,24 @@ class Layout:
             raise UserError(
                 f"layout {self.name}: point {wrong[0]} is outside its {self.num_points} points."
             )
+        unknown = [name for name in self.places if name not in self.regions]
+        if unknown or (self.places and not self.eyes):
+            missing = f"a region {unknown[0]}" if unknown else "eyes"
+            raise UserError(f"layout {self.name}: its places need {missing}, which it has not.")
 
     @property
     def nme_name(self) -> str:
         """The normaliser of the mean error, for column names and messages."""
         return "eyes" if self.eyes else "box"
+
+    def spots(self) -> dict[str, tuple[list[int], list[float]]]:
+        """Return name -> ([first, last], [x, y]), where points are expected: places and eyes."""
+        if not self.places:
+            return {}
+        spots = {name: (self.regions[name], place) for name, place in self.places.items()}
+        (left, right), half = self.eyes, 0.5
+        eyes = {f"eye at point {left}": ([left, left], [-half, 0.0])}
+        return {**spots, **eyes, f"eye at point {right}": ([right, right], [half, 0.0])}
 
     def pick_ranges(self, region: str) -> dict[str, range]:
         """Return {"all": every point, region: its points}; "auto" is the first region, if any.

@@ -82,6 +82,15 @@ def test_a_mirrored_region_is_a_region(layout):
     assert mirrored == regions
 
 
+def test_places_are_of_a_symmetric_face(layout):
+    spots, flip = layout.spots(), layout.flip_permutation()
+    at = {tuple(points): place for points, place in spots.values()}
+    assert len(spots) == len(layout.regions) + 2
+    for (a, b), (x, y) in at.items():
+        mirrored = flip[a : b + 1]
+        assert at[(mirrored.min(), mirrored.max())] == [-x or 0, y]
+
+
 def test_equals_the_independent_description(layout971):
     layout = load("thousand")
     assert layout.flip_permutation().tolist() == layout971["flip"]
@@ -101,6 +110,14 @@ def test_equals_the_independent_description(layout971):
 def test_a_point_out_of_range_is_refused(setting, wrong):
     with pytest.raises(UserError, match=f"layout five: point {wrong} is outside its 5 points"):
         Layout("five", 5, **setting)
+
+
+def test_places_need_their_region_and_eyes():
+    with pytest.raises(UserError, match="need a region nose"):
+        Layout("five", 5, [0, 1], {"jaw": [2, 4]}, places={"nose": [0, 0]})
+    with pytest.raises(UserError, match="need eyes"):
+        Layout("five", 5, None, {"jaw": [2, 4]}, places={"jaw": [0, 0]})
+    assert Layout("five", 5, [0, 1], {"jaw": [2, 4]}).spots() == {}
 
 
 def test_without_pairs_there_is_no_permutation():

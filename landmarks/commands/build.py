@@ -2,14 +2,11 @@
 
 import functools
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import OmegaConf
 
 from landmarks.errors import UserError
-from landmarks.layout import Layout
 from landmarks.models.landmarker import Landmarker
 from landmarks.settings import check_arguments
 
@@ -26,28 +23,6 @@ def build(node: dict, *positional, **known: Any) -> Any:
     if node.get("_partial_"):
         return functools.partial(target, *positional, **arguments, **known)
     return target(*positional, **arguments, **known)
-
-
-def choose_layout(node: dict, num_points: int) -> Layout:
-    """Return the configured layout; for "auto" the one that has this number of points.
-
-    Raises:
-        UserError: if the named layout has another number of points.
-    """
-    if node["name"] == "auto":
-        for file in sorted(files("landmarks.configs.layout").iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".yaml"):
-                known = OmegaConf.to_container(OmegaConf.create(file.read_text()))
-                if known.get("num_points") == num_points:
-                    return Layout(**known)
-    if "num_points" not in node:
-        return Layout("none", num_points)
-    if node["num_points"] != num_points:
-        raise UserError(
-            f"layout={node['name']} has {node['num_points']} points and the data has "
-            f"{num_points}: use layout=auto or layout=none."
-        )
-    return Layout(**node)
 
 
 def describe_model(node: dict) -> str:

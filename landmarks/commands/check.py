@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.commands.build import build, choose_layout
+from landmarks.commands.build import build
 from landmarks.commands.inputs import draw_augmented
+from landmarks.commands.layouts import settle_layout
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
@@ -53,7 +54,7 @@ def check(
     faces = build(lenient, part="train")
     rows = np.flatnonzero(~find_excluded(faces, data["exclude"]))
     test = _read_test(lenient)
-    named = choose_layout(layout, faces.num_points)
+    named = settle_layout(layout, faces, rows, seed)
     threads = (os.cpu_count() or 1) if workers == "auto" else max(1, workers)
     health = inspect(faces, rows, test, named.regions, threads)
     good = rows[health.looks.state[rows] == GOOD]
@@ -101,8 +102,4 @@ def _say_layout(named: Layout, symmetry: Symmetry) -> str:
     said = f"{named.num_points} points, layout {named.name}, {len(named.regions)} regions"
     if symmetry.flip is None:
         return f"{said}; no flip permutation: {symmetry.reason}."
-    pairs = int((symmetry.flip != np.arange(len(symmetry.flip))).sum()) // 2
-    return (
-        f"{said}; flip permutation ({symmetry.source}) of {pairs} pairs and "
-        f"{len(symmetry.flip) - 2 * pairs} single points."
-    )
+    return f"{said}; flip permutation ({symmetry.source}): {symmetry.reason}."

@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from landmarks.augment import Augment
-from landmarks.commands.build import build, choose_layout
+from landmarks.commands.build import build
+from landmarks.commands.layouts import settle_layout
 from landmarks.data.basis import shape_basis
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
@@ -72,12 +73,12 @@ def open_inputs(
     """
     leave_out = box_from == "points" or data["on_error"] == "skip"
     faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from, leave_out)
-    named = choose_layout(layout, faces.num_points)
     if resumed and split_file.is_file():
         training_rows, validation_rows = load_split(split_file, faces)
     else:
         training_rows, validation_rows = build(split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
+    named = settle_layout(layout, faces, training_rows, seed)
     is_wanted = flip_test or augment["flip"] > 0
     flip = choose_flip(faces, named, training_rows, seed) if is_wanted else None
     change = build(augment, size=input_size, permutation=flip, seed=seed)
@@ -122,9 +123,11 @@ def find_basis(model: dict, inputs: Inputs) -> dict:
 
 def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.ndarray | None:
     """Return the flip permutation of these training faces, or None where they bear none out."""
-    symmetry = find_symmetry(faces.points, named.flip_permutation(), rows, seed=seed)
+    known = named.flip_permutation()
+    symmetry = find_symmetry(faces.points, known, rows, seed=seed)
+    is_expected = symmetry.flip is not None and (known is None or symmetry.source == "layout")
     log.log(
-        logging.INFO if symmetry.flip is not None else logging.WARNING,
+        logging.INFO if is_expected else logging.WARNING,
         "Faces are %smirrored: %s.",
         *("" if symmetry.flip is not None else "not ", symmetry.reason),
     )

@@ -4,7 +4,7 @@ A wrong one teaches a model wrong faces and shows in no message, so nothing is g
 faces do not speak clearly, flipping is off, and the reason says why.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Symmetry:
             partners that differ by less than label rounding (0.3 px) count as the same. NaN where
             no halves were looked at.
         reason: one clause for the log: why flipping is on or off.
-        source: "layout" or "data".
+        source: whose it is, "layout" or "data".
     """
 
     flip: np.ndarray | None
@@ -53,14 +53,27 @@ def find_symmetry(
 ) -> Symmetry:
     """Return the flip permutation of the points, if the faces bear it out.
 
+    Where they speak against a layout's, the points' own is looked for.
+
     Args:
         points: (N, K, 2) original pixels, NaN where missing; may be memory-mapped: no more than
             `max_faces` rows are read.
-        known: (K,) the layout's permutation, which is then only checked; None: it is looked for.
+        known: (K,) the layout's permutation, which is checked; None: there is none.
         rows: the faces to look at; None: all.
         max_faces: the most faces that are looked at, chosen at random.
         seed: of that choice and of the halves.
     """
+    judged = _judge(points, known, rows, max_faces, seed)
+    if known is None or judged.flip is not None:
+        return judged
+    found = _judge(points, None, rows, max_faces, seed)
+    if found.reason == judged.reason:
+        return found
+    return replace(found, reason=f"{found.reason} (not the layout's pairs: {judged.reason})")
+
+
+def _judge(points, known, rows, max_faces: int, seed: int) -> Symmetry:
+    """Return what `find_symmetry` does of a layout's permutation alone, or of none."""
     source = "data" if known is None else "layout"
     num_points = points.shape[1]
     flip = None if known is None else np.asarray(known, np.int64)

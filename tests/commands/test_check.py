@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from landmarks import cli
-from landmarks.commands.build import choose_layout
+from landmarks.commands.layouts import choose_layout
 from landmarks.data.thousand import read_faces
 from landmarks.synthetic.write import write_faces
 

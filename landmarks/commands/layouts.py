@@ -1,0 +1,68 @@
+"""Which layout the points have: the named one or, of that number of points, the one that fits."""
+
+import logging
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from landmarks.data.faces import Faces
+from landmarks.data.places import find_misplaced
+from landmarks.errors import UserError
+from landmarks.layout import Layout
+
+log = logging.getLogger(__name__)
+
+
+def settle_layout(node: dict, faces: Faces, rows: np.ndarray, seed: int = 0) -> Layout:
+    """Return the layout of labelled faces: the chosen one, if the labels lie where it says.
+
+    Of a layout that "auto" has chosen and that does not fit, only the pairs are kept: whether they
+    are mirror images is judged by themselves, see `landmarks.data.symmetry.find_symmetry`.
+
+    Args:
+        node: of configs/layout.
+        rows: (n,) the faces to look at.
+        seed: of which of them.
+    """
+    named = choose_layout(node, faces.num_points)
+    spots = named.spots()
+    doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
+    if not doubt:
+        return named
+    if node["name"] == "auto":
+        log.warning(
+            "The %d points of %s are in another order than layout %s, which has as many: %s. They "
+            "are taken to have no regions, and errors are normalised by their box (layout none).",
+            *(faces.num_points, faces.source, named.name, doubt),
+        )
+        return replace(named, name="none", eyes=None, regions={}, places={})
+    log.warning(
+        "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing here; "
+        "use layout=auto, or one of your own.",
+        *(named.name, faces.source, doubt),
+    )
+    return named
+
+
+def choose_layout(node: dict, num_points: int) -> Layout:
+    """Return the configured layout; for "auto" the one that has this number of points.
+
+    Raises:
+        UserError: if the named layout has another number of points.
+    """
+    if node["name"] == "auto":
+        for file in sorted(files("landmarks.configs.layout").iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".yaml"):
+                known = OmegaConf.to_container(OmegaConf.create(file.read_text()))
+                if known.get("num_points") == num_points:
+                    return Layout(**known)
+    if "num_points" not in node:
+        return Layout("none", num_points)
+    if node["num_points"] != num_points:
+        raise UserError(
+            f"layout={node['name']} has {node['num_points']} points and the data has "
+            f"{num_points}: use layout=auto or layout=none."
+        )
+    return Layout(**node)
