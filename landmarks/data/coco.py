@@ -1,7 +1,5 @@
 """`data=coco`: COCO keypoint files, one face an annotation, with its box."""
 
-import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -9,17 +7,15 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
+from landmarks.data.cocofile import CocoFile, choose_faces, load
 from landmarks.data.faces import CacheName, ExifName, Faces
-from landmarks.data.fields import parse_name
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.data.recognise import refuse_other
-from landmarks.data.textfile import read_text
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
-log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 BLOCK = 1024  # annotations turned into arrays at once
 
 
@@ -30,6 +26,8 @@ def read_faces(
     train_images: str,
     test_annotations: str,
     test_images: str,
+    keypoints: str | None = None,
+    category: str | None = None,
     part: Literal["train", "test"] = "train",
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
@@ -44,6 +42,9 @@ def read_faces(
         root: what the other paths start from.
         train_annotations, test_annotations: the JSON files.
         train_images, test_images: the folders that hold the images.
+        keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
+            other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
+        category: name or id of the faces' category; None: the one that has keypoints.
         part: which of the two.
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
@@ -52,11 +53,10 @@ def read_faces(
         exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
         exif: see `Faces`.
 
-    A keypoint with v=0 is not labelled. Crowds and, in training, faces without a labelled keypoint
-    are left out. Test faces need no keypoints; a test file without annotations stands for its
-    images, one face each. Keypoints are used as they
-    are; boxes, which COCO counts from the image's corner, move by the half pixel to its first
-    pixel's centre.
+    A keypoint with v=0 is not labelled. Crowds, other categories and, in training, faces without a
+    labelled keypoint are left out. Test faces need no keypoints; a test file without annotations
+    stands for its images, one face each. Keypoints are used as they are; boxes, which COCO counts
+    from the image's corner, move by the half pixel to its first pixel's centre.
 
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
@@ -69,111 +69,72 @@ def read_faces(
             f"There is no {path}: the {part} annotations are looked for there; set "
             f"data.root=FOLDER and data.{part}_annotations=FILE."
         )
-    source = {**describe_source(path, VERSION), "part": part}
-    arrays = map_faces("coco", source, lambda: _read(path, part), cache_dir)
+    source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
+    arrays = map_faces("coco", source, lambda: _read(path, part, keypoints, category), cache_dir)
     asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, images, str(path), asked)
 
 
-def _read(path: Path, part: str) -> Iterator[Arrays]:
-    content = _load(path)
-    order: dict = {}  # image id -> place, name
-    for i, image in enumerate(content["images"]):
-        where = f"{path}, images[{i}]"
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
-            raise UserError(f"{where}: a 'file_name' is missing.")
-        if not isinstance(image.get("id"), int | str) or image["id"] in order:
-            raise UserError(f"{where}: an 'id' of its own is missing.")
-        order[image["id"]] = i, parse_name(image["file_name"], where)
-    annotations = content.get("annotations")
-    if annotations is None and part == "test":
-        yield Arrays(np.array([name for _, name in order.values()]), None)
+def _read(path: Path, part: str, field: str | None, category: str | None) -> Iterator[Arrays]:
+    file = load(path, field)
+    if file.annotations is None and part == "test":
+        yield Arrays(np.array([name for _, name in file.images.values()]), None)
         return
-    kept = _choose(path, annotations or [], order, part)
-    has_points, has_boxes = (
-        any(annotations[i].get(key) is not None for i in kept) for key in ("keypoints", "bbox")
-    )
+    kept = choose_faces(file, part, category)
+    first = next((i for i in kept if file.points(i)), None)  # says what K is
+    has_boxes = any(file.box(i) is not None for i in kept)
     for start in range(0, len(kept), BLOCK):
         rows = kept[start : start + BLOCK]
         yield Arrays(
-            np.array([order[annotations[i]["image_id"]][1] for i in rows]),
-            _points(path, annotations, rows, kept[0]) if has_points else None,
-            np.array([_box(path, annotations, i) for i in rows]) if has_boxes else None,
+            np.array([file.image(i)[1] for i in rows]),
+            None if first is None else np.array([_points(file, i, first) for i in rows]),
+            np.array([_box(file, i) for i in rows]) if has_boxes else None,
         )
 
 
-def _load(path: Path) -> dict:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        refuse_other(path, "coco")
+def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
+    """Return the points (K, 2) of an annotation, K being that of the annotation `first`."""
+    where, count = f"{file.path}, annotations[{face}], {file.field}", len(file.points(first))
+    if not file.points(face):
+        return np.full((count // 3, 2), np.nan)
+    values = _numbers(file.points(face), where)
+    if len(values) == 2 * len(file.category(face).get("keypoints") or ()):
+        raise UserError(f"{where}: x, y pairs without v; write x, y, 2 for each point, or 0, 0, 0.")
+    if len(values) != count or count % 3:
         raise UserError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
-        ) from error
-    lists = [content.get(k) for k in ("images", "annotations")] if isinstance(content, dict) else []
-    if not lists or not isinstance(lists[0], list) or not isinstance(lists[1] or [], list):
-        refuse_other(path, "coco")
-        raise UserError(f"{path}: lists 'images' and 'annotations' belong at its top.")
-    return content
+            f"{where}: {len(values)} numbers; x, y, v of each point belong here, of the same "
+            f"points in every face (annotations[{first}] has {count} numbers)."
+        )
+    places, seen = np.split(values.reshape(-1, 3), [2], axis=1)
+    odd = np.flatnonzero(~np.isin(seen, (0, 1, 2)))
+    if len(odd):
+        raise UserError(
+            f"{where}: v of a point is 0, 1 or 2; found {seen[odd[0], 0]:g} behind point {odd[0]}; "
+            f"of x, y pairs without v, write x, y, 2 for each point."
+        )
+    lost = np.flatnonzero((seen[:, 0] > 0) & np.isnan(places).any(axis=1))
+    if len(lost):
+        raise UserError(f"{where}: point {lost[0]} has no place; its v must be 0 then.")
+    return np.where(seen > 0, places, np.nan)
 
 
-def _choose(path: Path, annotations: list, order: dict, part: str) -> list[int]:
-    """Return which annotations are faces, image by image as the file has its images.
-
-    A file may list faces in any order; those of one image must not be parted by a split in blocks.
-    """
-    kept, empty = [], 0
-    for i, face in enumerate(annotations):
-        where = f"{path}, annotations[{i}]"
-        if not isinstance(face, dict) or not isinstance(face.get("image_id"), int | str):
-            raise UserError(f"{where}: an 'image_id' is missing.")
-        if face["image_id"] not in order:
-            raise UserError(f"{where}: there is no image with the id {face['image_id']}.")
-        if face.get("iscrowd"):
-            continue
-        keypoints = face.get("keypoints")
-        if part == "train" and not isinstance(keypoints, list):
-            raise UserError(f"{where}: a list of 'keypoints' is missing.")
-        if part == "train" and not any(keypoints[2::3]):
-            empty += 1
-        else:
-            kept.append(i)
-    if empty:
-        log.warning("Left out %d annotations of %s without a labelled keypoint.", empty, path)
-    return sorted(kept, key=lambda i: order[annotations[i]["image_id"]][0])
-
-
-def _points(path: Path, annotations: list, rows: list[int], first: int) -> np.ndarray:
-    """Return the points (n, K, 2) of some annotations; the one at `first` says what K is."""
-    faces = []
-    for i in [first, *rows]:
-        where = f"{path}, annotations[{i}], keypoints"
-        faces.append(_numbers(annotations[i].get("keypoints"), where))
-        if len(faces[-1]) != len(faces[0]) or len(faces[0]) % 3 or not len(faces[0]):
-            raise UserError(
-                f"{where}: {len(faces[-1])} numbers; x, y, v of each point belong here, of the "
-                f"same points in every face (annotations[{first}] has {len(faces[0])} numbers)."
-            )
-    values = np.array(faces[1:]).reshape(len(rows), -1, 3)
-    return np.where(values[:, :, 2:] > 0, values[:, :, :2], np.nan)
-
-
-def _box(path: Path, annotations: list, i: int) -> np.ndarray:
-    where = f"{path}, annotations[{i}], bbox"
-    if annotations[i].get("bbox") is None:
+def _box(file: CocoFile, face: int) -> np.ndarray:
+    where = f"{file.path}, annotations[{face}], bbox"
+    if file.box(face) is None:
         return np.full(4, np.nan)
-    values = _numbers(annotations[i]["bbox"], where)
-    if len(values) != 4:
-        raise UserError(f"{where}: {len(values)} numbers; x, y, width and height belong here.")
+    values = _numbers(file.box(face), where)
+    if len(values) != 4 or np.isnan(values).any():
+        raise UserError(f"{where}: {str(file.box(face))[:60]}; x, y, width and height belong here.")
     x, y, width, height = values
     return np.array([x, y, x + width, y + height]) - 0.5
 
 
 def _numbers(values: object, where: str) -> np.ndarray:
-    """Return a list of finite numbers as (n,) float64."""
+    """Return a list of numbers as (n,) float64, NaN for null or NaN."""
     if not isinstance(values, list):
         raise UserError(f"{where}: a list of numbers belongs here; found '{str(values)[:40]}'.")
     for value in values:
-        if type(value) not in (int, float) or not abs(value) <= FLOAT32_MAX:
+        is_number = type(value) in (int, float) and not abs(value) > FLOAT32_MAX
+        if value is not None and not is_number:
             raise UserError(f"{where}: '{str(value)[:40]}' is not a number.")
     return np.array(values, np.float64)

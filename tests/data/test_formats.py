@@ -69,7 +69,7 @@ BROKEN = {
     "coco, name": ("coco", "train.json", "helen/", "../", ["images[0]", "leaves"]),
     "coco, image": ("coco", "train.json", '"image_id": 49', '"image_id": 5', ["annotations[0]"]),
     "coco, length": ("coco", "train.json", '"keypoints": [', '"keypoints": [1, ', ["295 numbers"]),
-    "coco, number": ("coco", "train.json", '"bbox": [', '"bbox": [NaN, ', ["[0], bbox", "'nan'"]),
+    "coco, number": ("coco", "train.json", '"bbox": [', '"bbox": [NaN, ', ["[0], bbox", "[nan, 0"]),
     "csv, columns": ("table-csv", "train.csv", "helen", "a,helen", ["line 2", "202 columns"]),
     "csv, not UTF-8": ("table-csv", "train.csv", "/1ü", "/1\udcfc", ["line 3", "not UTF-8"]),
     "coco, not UTF-8": ("coco", "train.json", "helen", "hel\udcfcn", ["line 1", "not UTF-8"]),
@@ -152,7 +152,7 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
     (tmp_path / "train.json").write_text(json.dumps(content))
     faces = read_faces(**settings)
     assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
-    assert "Left out 1 annotations" in caplog.text
+    assert "Left out 1 of the 8 annotations" in caplog.text
     for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
         content["annotations"] = annotations
         (tmp_path / "test.json").write_text(json.dumps(content))
