@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from landmarks.data.cropped import is_plausible
 from landmarks.data.shapes import principal_components
 from landmarks.errors import UserError
 
@@ -34,6 +35,8 @@ def shape_basis(
 ) -> Basis:
     """Return the principal components of at most 5,000 of these faces that have all their points.
 
+    A face with a label far beside the input is left out with those that have not.
+
     As they lie in the input, neither moved nor turned onto one another: where a face is, and how
     large, are its first modes.
 
@@ -55,7 +58,7 @@ def shape_basis(
         points = source.__getitems__(sample[first : first + AT_ONCE].tolist()).points
         parts.append((points if move is None else move(points, step)).numpy())
     shapes = np.concatenate(parts)
-    shapes = shapes[~np.isnan(shapes).any((1, 2))]
+    shapes = shapes[is_plausible(shapes, source.size).all(1)]
     count, num_points = shapes.shape[:2]
     most = min(count - 1, 2 * num_points)
     if components > most:

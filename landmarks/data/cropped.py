@@ -74,6 +74,18 @@ class CroppedFaces(Dataset):
         return read_face(self.faces.path(row), crop, out, self.margin, self.faces.exif)
 
 
+def is_plausible(points: np.ndarray, size: int) -> np.ndarray:
+    """Say of points (n, K, 2), input pixels, which can be labels of a face that the input shows.
+
+    One that lies more than a side beside the input has not been seen there: a slip of a digit, or a
+    number that stands for a missing label. It would move a mean of hundreds of faces by pixels.
+
+    Returns:
+        (n, K) bool, False where unlabelled.
+    """
+    return ((points > -size) & (points < 2 * size)).all(2)
+
+
 def make_batch(
     faces: Faces,
     rows: list[int],

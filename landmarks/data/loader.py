@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from landmarks.data.canvas import CanvasFaces
-from landmarks.data.cropped import Batch
+from landmarks.data.cropped import Batch, is_plausible
 from landmarks.errors import UserError
 from landmarks.interrupt import unheard
 from landmarks.settings import Workers
@@ -163,11 +163,12 @@ def choose_workers(workers: Workers, device: str) -> int:
 def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:
     """Return the mean shape (K, 2) float32 in input pixels, over at most 512 of these faces.
 
-    A point that none of them has labelled takes the mean of the others.
+    A point that none of them has labelled takes the mean of the others. Labels far beside the input
+    are left out.
     """
     sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), 512)).astype(int)]
     points = source.__getitems__(sample.tolist()).points.numpy()
-    known = ~np.isnan(points)
+    known = ~np.isnan(points) & is_plausible(points, source.size)[..., None]
     mean = np.where(known, points, 0).sum(0) / np.maximum(known.sum(0), 1)
     anywhere = known.any(0)
     fallback = np.where(anywhere, mean, 0).sum(0) / np.maximum(anywhere.sum(0), 1)

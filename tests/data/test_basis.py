@@ -13,7 +13,7 @@ K, N = 20, 3
 
 
 class Shapes:
-    """Faces of three modes of 8, 4 and 2 px a coordinate (rms), and 0.1 px of noise."""
+    """Faces of three modes of 8, 4 and 2 px a coordinate (rms), and 0.1 px of noise, in 128 px."""
 
     def __init__(self, count, seed=0):
         random = np.random.default_rng(seed)
@@ -24,7 +24,7 @@ class Shapes:
         noise = 0.1 * random.standard_normal((count, 2 * K))
         faces = self.mean + weights @ self.modes + noise
         self.points = torch.tensor(faces.reshape(count, K, 2), dtype=torch.float32)
-        self.asked = []
+        self.asked, self.size = [], 128
 
     def __getitems__(self, rows):
         self.asked.append(rows)
@@ -91,3 +91,12 @@ def test_faces_are_taken_as_augmentation_moves_them():
 def test_too_many_components_are_refused(count, components, sentence):
     with pytest.raises(UserError, match=sentence):
         shape_basis(Shapes(count), np.arange(count), components)
+
+
+@pytest.mark.parametrize("value", [99999.0, -999.0])
+def test_a_label_far_beside_the_input_leaves_its_face_out(value):
+    shapes = Shapes(300)
+    expected = shape_basis(shapes, np.arange(1, 300), N)
+    shapes.points[0, 5, 1] = value
+    found = shape_basis(shapes, np.arange(300), N)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -210,6 +210,20 @@ def test_mean_points_leaves_missing_ones_out(faces):
     assert mean[2] == pytest.approx(mean[[0, 1, 3, 4]].mean(0), abs=1e-5)  # of the other points
 
 
+@pytest.mark.parametrize("value", [99999, -99999, 200])
+def test_mean_points_leaves_out_what_is_far_beside_the_input(faces, value):
+    points = np.array(faces.points)
+    points[0, 1, 0] = points[1, 3, 1] = value
+    points[0, 1, 1] += 40  # of a wrong label nothing counts
+    missing = np.array(faces.points)
+    missing[0, 1] = missing[1, 3] = np.nan
+    means = [
+        mean_points(CroppedFaces(replace(faces, points=labels), "stretch", SIZE), np.arange(3))
+        for labels in (points, missing)
+    ]
+    assert np.array_equal(*means)
+
+
 def test_choose_workers():
     assert choose_workers(3, "cpu") == 3 and choose_workers(0, "cuda") == 0
     assert choose_workers("auto", "cpu") == 0
