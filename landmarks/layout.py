@@ -33,12 +33,40 @@ class Layout:
     places: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        used = [i for a, b in self.regions.values() for i in (a, b)]
-        used += [i for ranges in (*self.swap, *self.reverse) for i in ranges] + (self.eyes or [])
-        wrong = [i for i in used if not 0 <= i < self.num_points]
+        regions = self.regions.values()
+        for key, ranges in (("regions", regions), ("swap", self.swap), ("reverse", self.reverse)):
+            for listed in ranges:
+                self._check_range(key, listed, 4 if key == "swap" else 2)
+        if self.eyes is not None:
+            self._check_points("eyes", self.eyes, 2)
+
+    def _check_points(self, key: str, listed: object, count: int) -> None:
+        if not (
+            isinstance(listed, list) and len(listed) == count and {*map(type, listed)} == {int}
+        ):
+            raise UserError(
+                f"layout {self.name}, {key}: {count} points, whole numbers, belong here; found "
+                f"{listed}."
+            )
+        wrong = [i for i in listed if not 0 <= i < self.num_points]
         if wrong:
             raise UserError(
-                f"layout {self.name}: point {wrong[0]} is outside its {self.num_points} points."
+                f"layout {self.name}, {key}: point {wrong[0]} is outside its {self.num_points} "
+                f"points."
+            )
+
+    def _check_range(self, key: str, listed: object, count: int) -> None:
+        self._check_points(key, listed, count)
+        sizes = [last - first + 1 for first, last in zip(listed[::2], listed[1::2], strict=True)]
+        if min(sizes) < 1:
+            raise UserError(
+                f"layout {self.name}, {key}: {listed} does not begin before it ends; name the "
+                f"first point, then the last."
+            )
+        if len({*sizes}) > 1:
+            raise UserError(
+                f"layout {self.name}, {key}: {listed} exchanges {sizes[0]} points with {sizes[1]}; "
+                f"both ranges need as many."
             )
         unknown = [name for name in self.places if name not in self.regions]
         if unknown or (self.places and not self.eyes):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from landmarks.files import replacing
-from landmarks.geometry import crop_matrix, transform
+from landmarks.geometry import LONGEST, compose, crop_matrix, scale_matrix, transform
 
 TILE = 320  # pixels a face in a picture; about as many with heatmaps
 TRUTH, PREDICTED = (80, 220, 60), (60, 60, 255)  # BGR: green, red
@@ -23,7 +23,12 @@ def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray
     """
     height, width = image.shape[:2]
     matrix = crop_matrix("letterbox", width, height, TILE)
-    tile = cv2.warpAffine(image, matrix, (TILE, TILE), flags=cv2.INTER_LINEAR)
+    to_tile = matrix
+    if max(height, width) > LONGEST:
+        small = [max(1, side * LONGEST // max(height, width)) for side in (width, height)]
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        to_tile = compose(matrix, scale_matrix(width / small[0], height / small[1]))
+    tile = cv2.warpAffine(image, to_tile, (TILE, TILE), flags=cv2.INTER_LINEAR)
     for points, colour in ((truth, TRUTH), (predicted, PREDICTED)):
         if points is None:
             continue

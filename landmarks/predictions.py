@@ -96,4 +96,4 @@ class PredictionFile:
 
 
 def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\r\n') else name

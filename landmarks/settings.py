@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from landmarks.errors import UserError, did_you_mean
 
+LARGEST = 2**63 - 1  # whole number that torch takes
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -95,6 +97,8 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         if name not in known:
             raise UserError(f"There is no setting '{key}'.{did_you_mean(name, known)}")
         wanted = hints[name]
+        if type(value) is int and abs(value) > LARGEST:
+            raise UserError(f"{key}={value} is too large: {key} takes at most {LARGEST}.")
         if not _fits(value, wanted):
             hint = did_you_mean(value, _choices(wanted)) if isinstance(value, str) else ""
             raise UserError(f"{key}={value} does not fit: {key} takes {_describe(wanted)}.{hint}")

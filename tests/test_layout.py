@@ -108,7 +108,26 @@ def test_equals_the_independent_description(layout971):
     ],
 )
 def test_a_point_out_of_range_is_refused(setting, wrong):
-    with pytest.raises(UserError, match=f"layout five: point {wrong} is outside its 5 points"):
+    with pytest.raises(UserError, match=f"layout five, .*: point {wrong} is outside its 5 points"):
+        Layout("five", 5, **setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"swap": [[0, 1, 2, 4]]}, "exchanges 2 points with 3"),
+        ({"swap": [[0, 1, 2]]}, "swap: 4 points"),
+        ({"swap": [0, 1, 2, 3]}, "swap: 4 points"),
+        ({"reverse": [[3, 1]]}, "does not begin before it ends"),
+        ({"regions": {"jaw": [2]}}, "regions: 2 points"),
+        ({"regions": {"jaw": 2}}, "regions: 2 points"),
+        ({"regions": {"jaw": [0.5, 2]}}, "regions: 2 points"),
+        ({"eyes": [1]}, "eyes: 2 points"),
+        ({"eyes": ["left", "right"]}, "eyes: 2 points"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(setting, says):
+    with pytest.raises(UserError, match=f"layout five, .*{says}"):
         Layout("five", 5, **setting)
 
 

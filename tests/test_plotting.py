@@ -98,3 +98,12 @@ def test_curves_that_are_not_finite_are_drawn_too(tmp_path):
     ]
     save_curves(tmp_path / "curves.png", history)
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+
+
+@pytest.mark.parametrize(("width", "height"), [(33_000, 20), (20, 70_000), (40_000, 1), (1, 1)])
+def test_a_face_is_drawn_whatever_its_photos_sides(width, height):
+    image = np.full((height, width, 3), 90, np.uint8)
+    middle = np.array([[(width - 1) / 2, (height - 1) / 2]])
+    tile = draw_face(image, middle, None)
+    assert np.hypot(*(np.argwhere(tile[:, :, 1] == 220).mean(0) - (TILE - 1) / 2)) < 1.5
+    assert (tile == 90).all(2).any() or min(width, height) < 30

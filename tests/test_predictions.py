@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,3 +88,12 @@ def test_not_finite_is_refused_in_one_sentence(tmp_path, rounded):
     with pytest.raises(UserError, match=r"(?=.*not finite)(?=.*'NA' \(Point_1\))"):
         write(tmp_path, rounded, npz=True, points=points)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\r\nb.png", 'a, "b".png', "a\tb.png", " a .png"])
+def test_any_name_is_read_back(tmp_path, name):
+    names = np.array([name.encode(), b"next.png"])
+    with PredictionFile(tmp_path, names, 1, True, False) as written:
+        written.add(np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.float32))
+    with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert [row[0] for row in csv.reader(file)][1:] == [name, "next.png"]

@@ -166,3 +166,13 @@ def test_what_is_no_duration(text):
     """The 30 of "1h30" is minutes to most people, and a plain number is seconds."""
     with pytest.raises(ValueError):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("kind", [Count, PositiveInt, Positive, int | None, Workers])
+def test_a_number_that_no_machine_holds_is_refused(kind):
+    def function(value):
+        pass
+
+    function.__annotations__["value"] = kind
+    with pytest.raises(UserError, match="value=99999999999999999999 is too large"):
+        check_arguments(function, {"value": 99_999_999_999_999_999_999})

@@ -50,10 +50,12 @@ def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tu
     or one up to 17/16: an image a little short of twice the size is halved all the same.
     """
     if isinstance(crop, np.ndarray):
-        blocks = max(1, int(17 / (16 * crop[0, 0])))
+        blocks = max(1, min(int(17 / (16 * crop[0, 0])), width, height))
         return blocks, blocks
     _, _, across, down = crop_rectangle(crop, width, height, size)
-    return max(1, (width + width // 16) // across), max(1, (height + height // 16) // down)
+    # No more than there are: of a thin image that has less than a pixel of the input.
+    columns = min(width, max(1, (width + width // 16) // across))
+    return columns, min(height, max(1, (height + height // 16) // down))
 
 
 def crop_face(

@@ -10,6 +10,8 @@ for each fold.
 import cv2
 import numpy as np
 
+from landmarks.geometry import LONGEST
+
 SIZE, CELL, ORIENTATIONS = 64, 8, 8  # pixels of a cut, of a cell; directions
 FEATURES = (SIZE // CELL) ** 2 * ORIENTATIONS + 1  # with a constant
 SEEN = 1.8  # side of a cut in face sizes
@@ -157,6 +159,12 @@ class ShiftFinder:
 
 
 def _cut(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    if max(image.shape) > LONGEST:
+        low = matrix[:, 2] + np.minimum(matrix[:, :2] * SIZE, 0).sum(1) - 1
+        corner = low.clip(0, np.array(image.shape[::-1]) - 1).astype(int)
+        image = image[corner[1] :, corner[0] :][:LONGEST, :LONGEST]
+        matrix = matrix.copy()
+        matrix[:, 2] -= corner
     return cv2.warpAffine(
         image,
         matrix,

@@ -32,6 +32,33 @@ def test_default_cache(monkeypatch):
     assert default_cache() == Path.home() / ".cache/landmarks"
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("LANDMARKS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(UserError, match=r"set LANDMARKS_CACHE.*data\.cache_dir=FOLDER"):
+        default_cache()
+
+
+def test_a_source_that_may_not_be_read_is_not_the_caches_fault(tmp_path):
+    def build(folder):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "labels.csv"))
+
+    with pytest.raises(UserError, match=r"labels\.csv cannot be read \(Permission denied\)"):
+        cached("kind", SOURCE, build)
+
+
+def test_a_file_that_a_power_cut_left_empty_is_made_again():
+    build, calls = builder()
+    folder, _ = cached("kind", SOURCE, build)
+    (folder / "thing").write_text("")
+    assert cached("kind", SOURCE, build)[0] == folder and len(calls) == 2
+    assert (folder / "thing").read_text() == "made"
+
+
 def test_built_once(cache):
     build, calls = builder()
     folder, note = cached("kind", SOURCE, build)

@@ -124,3 +124,19 @@ def test_a_jpeg_that_was_cut_anywhere_is_none(options):
 
 def test_a_name_that_no_file_can_have_is_none():
     assert decoding.read_bytes("a\0b.jpg") is None and decoding.stamp("a\0b") == (-1, -1, -1)
+
+
+@pytest.mark.parametrize("side", [(1, 700), (700, 1), (30, 3000), (3000, 11), (3, 40_000), (1, 1)])
+@pytest.mark.parametrize(
+    "crop", ["letterbox", "center", "stretch", np.array([[0.3, 0, 2], [0, 0.3, 2]])]
+)
+@pytest.mark.parametrize("size", [16, 128])
+def test_an_image_of_any_shape_is_cropped(side, crop, size, monkeypatch):
+    image = np.full((*side, 3), 200, np.uint8)
+    for ending in (".jpg", ".png"):
+        data = cv2.imencode(ending, image)[1].tobytes()
+        monkeypatch.setattr("landmarks.data.crop.read_bytes", lambda path, data=data: data)
+        out = np.zeros((size, size, 3), np.uint8)
+        matrix = read_face("", crop, out)
+        assert np.isfinite(invert(matrix)).all()
+        assert out.max() >= 100 or not isinstance(crop, str)
