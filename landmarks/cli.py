@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a model and keep its best checkpoint",
     "predict": "find the points of faces; write a Kaggle submission",
     "check": "find faulty images and labels before hours are spent",
+    "cache": "list or clear what is kept to start sooner",
 }
 
 USAGE = """landmarks {version}: train, judge and run dense facial landmark models.

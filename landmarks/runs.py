@@ -40,7 +40,12 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
 
 
 def remove_if_empty(run: Path) -> None:
-    """Remove a run's folder if nothing but its settings, split and log was written to it."""
+    """Remove a run's folder if nothing but its settings, split and log was written to it.
+
+    A folder without settings is none that was made for a run.
+    """
+    if not (run / ".hydra").is_dir():
+        return
     worthless = (".hydra", "split.npz", "augmented.png")
     if all(path.name in worthless or path.suffix == ".log" for path in run.iterdir()):
         shutil.rmtree(run, ignore_errors=True)

@@ -73,7 +73,8 @@ def test_command_help_shows_groups_settings_and_three_examples(command, here, ca
     assert cli.main([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.count(f"landmarks {command} ") >= 2 and out.count("landmarks ") >= 4
-    assert "Groups (group=choice)" in out and "run_dir:" in out
+    assert "Settings (setting=value)" in out and "run_dir:" in out
+    assert ("Groups (group=choice)" in out) == (command != "cache")
     assert not list(here.iterdir())
 
 
@@ -192,7 +193,7 @@ def test_predict_without_a_run_says_what_to_do(here, capsys):
     ("line", "expected"),
     [
         ("landmarks tr", {"train"}),
-        ("landmarks ", {"train", "predict", "check"}),
+        ("landmarks ", {"train", "predict", "check", "cache"}),
         ("landmarks train model=resnet", {"model=resnet18", "model=resnet34", "model=resnet50"}),
         ("landmarks train optimizer.l", {"optimizer.lr=", "optimizer.layer_decay="}),
         ("landmarks predict checkp", {"checkpoint="}),

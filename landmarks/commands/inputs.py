@@ -1,6 +1,7 @@
 """What training reads: faces, their split, batches and augmentation, built from the settings."""
 
 import logging
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from landmarks.commands.build import build
 from landmarks.commands.layouts import settle_layout
 from landmarks.data.basis import shape_basis
 from landmarks.data.boxes import BoxSource, frame_faces
-from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
+from landmarks.data.cachefolder import find_cache
+from landmarks.data.cacheuse import DAY, list_caches
+from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers, mean_points
@@ -25,6 +28,8 @@ from landmarks.plotting import draw_face, save_faces
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
+OLD = 30 * DAY
+MUCH = 5_000_000_000  # bytes of old caches that a start tells of
 PICTURED = 8  # validation faces in faces.png
 AUGMENTED = 16  # faces in augmented.png
 
@@ -85,6 +90,7 @@ def open_inputs(
     change = change if change.is_on else None
 
     canvas = open_canvas(faces, crop, input_size)
+    say_old_caches(faces.cache_dir)
     margin = choose_margin(crop, input_size) if change is not None and change.moves else 0
     if canvas is None:
         plain = CroppedFaces(faces, crop, input_size)
@@ -119,6 +125,18 @@ def find_basis(model: dict, inputs: Inputs) -> dict:
     training, change = inputs.training, inputs.augment
     move = None if change is None else change.move
     return {"shapes": shape_basis(training.source, training.order.rows, model["components"], move)}
+
+
+def say_old_caches(cache_dir: str | None) -> None:
+    """Warn of caches that no run has used for long, if they take much."""
+    old = [entry for entry in list_caches(find_cache(cache_dir)) if time.time() - entry.used > OLD]
+    size = sum(entry.size for entry in old)
+    if size > MUCH:
+        log.warning(
+            "Caches that no run has used for 30 days take %s: `landmarks cache unused_for=30` "
+            "lists them, with clear=true it removes them.",
+            say_bytes(size),
+        )
 
 
 def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.ndarray | None:

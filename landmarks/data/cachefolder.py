@@ -35,8 +35,13 @@ def default_cache() -> Path:
 
 
 def cache_root(kind: str, cache_dir: str | None) -> Path:
-    """Return the folder of the caches of one kind; `cache_dir` None: below `default_cache()`."""
-    return (Path(cache_dir) if cache_dir else default_cache()) / kind
+    """Return the folder of the caches of one kind, below `find_cache(cache_dir)`."""
+    return find_cache(cache_dir) / kind
+
+
+def find_cache(cache_dir: str | None) -> Path:
+    """Return the folder of caches; `cache_dir` None: `default_cache()`."""
+    return Path(cache_dir) if cache_dir else default_cache()
 
 
 def describe_source(path: Path, version: int) -> dict:

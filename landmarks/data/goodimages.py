@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.cachefolder import cache_root, cannot_make
-from landmarks.data.cacheuse import claim
+from landmarks.data.cacheuse import claim, hold
 from landmarks.data.decoding import read_image, stamp
 from landmarks.data.faces import Faces
 from landmarks.files import replacing
@@ -34,6 +34,7 @@ def find_good(faces: Faces, rows: np.ndarray, cache_dir: str | None) -> np.ndarr
     path = os.path.realpath(faces.folder)
     root = cache_root("images", cache_dir)
     folder = root / hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    hold(folder)
     good = _are_known(_load(folder), names, stamps)
     again = np.flatnonzero(~good)
     good[again] = _decode_all(faces, rows[first[again]])

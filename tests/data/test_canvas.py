@@ -60,10 +60,10 @@ def settle(faces):
     raise AssertionError("the stamps were never written")
 
 
-@pytest.mark.parametrize("cache", ["disk", "ram", "auto"])
+@pytest.mark.parametrize("where", ["disk", "ram", "auto"])
 @pytest.mark.parametrize("crop", ["letterbox", "stretch", "center", "box"])
-def test_batches_are_the_same_as_without(faces, cache, crop):
-    faces, crop = frame_faces(replace(faces, cache=cache), crop, 0.25, "points")
+def test_batches_are_the_same_as_without(faces, where, crop):
+    faces, crop = frame_faces(replace(faces, cache=where), crop, 0.25, "points")
     canvas = open_canvas(faces, crop, SIZE)
     rows = [3, 140, 0, 77]
     most = choose_margin(crop, SIZE)

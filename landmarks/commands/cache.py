@@ -1,0 +1,54 @@
+"""`landmarks cache`: what the caches hold, how large they are, and when they were last used."""
+
+import logging
+import time
+
+from landmarks.data.cachefolder import find_cache
+from landmarks.data.cacheuse import DAY, Entry, list_caches, remove
+from landmarks.data.canvas import say_bytes
+from landmarks.settings import NonNegative
+
+log = logging.getLogger(__name__)
+
+
+def cache(
+    *,
+    only: str | None,
+    unused_for: NonNegative,
+    clear: bool,
+    cache_dir: str | None,
+    run_dir: str,
+) -> int:
+    """List or clear; see configs/cache.yaml for what each setting means. Return the exit code."""
+    root = find_cache(cache_dir)
+    before = time.time() - unused_for * DAY
+    found = [
+        entry
+        for entry in list_caches(root)
+        if entry.used <= before and (only is None or only in describe_cache(entry))
+    ]
+    for entry in found:
+        log.info("%s", describe_cache(entry))
+    removed = [entry for entry in found if clear and remove(entry.folder)]
+    total = say_bytes(sum(entry.size for entry in found))
+    log.info("%d caches, %s, in %s", len(found), total, root)
+    if clear:
+        log.info(
+            "Removed %d of them, %s.", len(removed), say_bytes(sum(entry.size for entry in removed))
+        )
+        if len(removed) < len(found):
+            log.warning("Left %d: a run is using them.", len(found) - len(removed))
+    elif found:
+        log.info("To remove these: add clear=true. Runs make again what they need.")
+    return 0
+
+
+def describe_cache(entry: Entry) -> str:
+    """Return a line on a cache: its kind and name, size, last use, and what it was made from."""
+    note = entry.note
+    crop = note.get("crop")
+    crop = "-".join(map(str, crop)) if isinstance(crop, list) else crop
+    made = f" ({crop} at {note['size']} pixels)" if crop else ""
+    used = time.strftime("%Y-%m-%d", time.localtime(entry.used))
+    source = note["path"] or "unknown images"
+    return f"{entry.name:<42} {say_bytes(entry.size):>8}  used {used}  {source}{made}"
