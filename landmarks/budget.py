@@ -1,5 +1,6 @@
 """How long training takes, and how many steps fit into `max_time`."""
 
+import math
 import time
 
 import torch
@@ -21,7 +22,10 @@ class Budget:
         max_time: seconds from `started` in which everything must be done; None: no limit.
         steps_per_epoch: batches.
         validation_share: an epoch's validation, guessed as a share of its training, until seen.
-        started: time.monotonic() when the command started.
+        started: time.monotonic() when the command started, less the seconds that earlier sessions
+            of the run have spent.
+        frozen_epochs: the first ones, in which a step costs less, as the backbone is frozen.
+        thaw: how many times as much a step costs after them, guessed, until seen.
 
     Raises:
         UserError: if neither epochs nor max_time is set.
@@ -34,55 +38,94 @@ class Budget:
         steps_per_epoch: int,
         validation_share: float,
         started: float,
+        *,
+        frozen_epochs: int = 0,
+        thaw: float = 1.0,
     ):
         if epochs is None and max_time is None:
             raise UserError("epochs=null needs max_time, which then decides: max_time=2h.")
         self.most = None if epochs is None else epochs * steps_per_epoch
         self.max_time, self.steps_per_epoch, self.started = max_time, steps_per_epoch, started
-        self.validation_share = validation_share
-        self.per_step = self.per_validation = 0.0
+        self.validation_share, self.per_validation = validation_share, 0.0
+        self.frozen_steps, self.thaw = frozen_epochs * steps_per_epoch, thaw
+        self._seen: dict[bool, float] = {}  # whether the backbone was frozen -> seconds a step
 
     @property
-    def first_guess(self) -> int:
-        """Steps to plan with before anything is measured: without `epochs`, very many."""
-        return 1000 * self.steps_per_epoch if self.most is None else self.most
-
-    def measure(self, per_step: float, per_validation: float | None = None) -> None:
-        """Take note of seconds a step and, once seen, seconds a validation."""
-        self.per_step = per_step
-        if per_validation is None:
-            per_validation = self.validation_share * per_step * self.steps_per_epoch
-        self.per_validation = per_validation
-
-    def plan(self, step: int, batch: int) -> int:
-        """Return the step at which training should end, `step` steps (`batch` of an epoch) in."""
-        if self.max_time is None:
-            return self.most
-        spent = time.monotonic() - self.started
-        left = PLANNED * (self.max_time - spent - self.ending)
-        per_epoch = self.per_step * self.steps_per_epoch + self.per_validation
-        left += batch * self.per_step  # of the epoch under way; counted back in below
-        whole = max(0, int(left / per_epoch))
-        rest = int(max(0.0, left - whole * per_epoch - self.per_validation) / self.per_step)
-        steps = step - batch + whole * self.steps_per_epoch + rest
-        steps = max(steps, step)
-        return steps if self.most is None else min(steps, self.most)
+    def spent(self) -> float:
+        """Seconds since the run was started, all its sessions together."""
+        return time.monotonic() - self.started
 
     @property
     def ending(self) -> float:
         """Seconds kept for what follows the last validation."""
         return min(ENDING, 0.1 * self.max_time) if self.max_time else 0.0
 
+    def guess(self, step: int) -> int:
+        """Return the steps to plan with before any is measured in this session.
+
+        As many as fit if they go on taking what the first `step` took; very many where there is
+        nothing to go by.
+        """
+        if self.max_time is None:
+            return self.most
+        if step:
+            steps = int(step * PLANNED * (self.max_time - self.ending) / max(self.spent, 1e-9))
+        else:
+            steps = 1000 * self.steps_per_epoch
+        return max(step, steps if self.most is None else min(steps, self.most))
+
+    def knows(self, step: int) -> bool:
+        """Say whether steps like `step`, frozen or not, have been measured in this session."""
+        return (step < self.frozen_steps) in self._seen
+
+    def measure(self, per_step: float, per_validation: float | None = None, step: int = 0) -> None:
+        """Take note of seconds a step, at steps like `step`, and, once seen, a validation."""
+        self._seen[step < self.frozen_steps] = per_step
+        if per_validation is None:
+            # Later ones are like those seen; a first one is guessed from steps that are not frozen.
+            guessed = self.validation_share * self._per_step(self.frozen_steps)
+            per_validation = self.per_validation or guessed * self.steps_per_epoch
+        self.per_validation = per_validation
+
+    def plan(self, step: int, batch: int) -> int:
+        """Return the step at which training should end, `step` steps (`batch` of an epoch) in."""
+        if self.max_time is None:
+            return self.most
+        left = PLANNED * (self.max_time - self.spent - self.ending)
+        left += batch * self._per_step(step)  # of the epoch under way; counted back in below
+        end = step - batch
+        for most in (max(0, self.frozen_steps - end) // self.steps_per_epoch, math.inf):
+            per_epoch = self._per_step(end) * self.steps_per_epoch + self.per_validation
+            whole = min(max(0, int(left / per_epoch)), most)
+            left, end = left - whole * per_epoch, end + whole * self.steps_per_epoch
+            if whole < most:
+                break
+        end += int(max(0.0, left - self.per_validation) / self._per_step(end))
+        return max(step, end if self.most is None else min(end, self.most))
+
+    def has_time(self) -> bool:
+        """Say whether any of what is planned to be used of `max_time` is left."""
+        return self.max_time is None or self.spent < PLANNED * (self.max_time - self.ending)
+
     def is_over(self) -> bool:
         """Say whether training must end now for the validation to fit in `max_time`."""
         if self.max_time is None:
             return False
-        spent = time.monotonic() - self.started
-        return spent > self.max_time - 1.1 * self.per_validation - self.ending
+        return self.spent > self.max_time - 1.1 * self.per_validation - self.ending
 
-    def seconds_for(self, steps: int) -> float:
-        """Return how long `steps` more steps will take, validations included."""
-        return steps * self.per_step + -(-steps // self.steps_per_epoch) * self.per_validation
+    def seconds_for(self, steps: int, after: int = 0) -> float:
+        """Return how long so many steps after `after` will take, validations included."""
+        frozen = min(steps, max(0, self.frozen_steps - after))
+        trained = frozen * self._per_step(0) + (steps - frozen) * self._per_step(self.frozen_steps)
+        return trained + -(-steps // self.steps_per_epoch) * self.per_validation
+
+    def _per_step(self, step: int) -> float:
+        """Return the seconds a step like `step` takes, as measured or guessed from the others."""
+        frozen = step < self.frozen_steps
+        if frozen in self._seen:
+            return self._seen[frozen]
+        other = self._seen[not frozen]
+        return other / self.thaw if frozen else other * self.thaw
 
 
 class StepClock:

@@ -53,15 +53,16 @@ def fit(
         UserError: if the loss or the validation error is not finite; what was saved before stays.
     """
     if training.total_steps == 0:
-        training.total_steps = budget.first_guess
+        training.plan(budget.guess(0))
     # A stop may have come after an epoch's last batch and before its validation.
     while training.step < training.total_steps or training.batch > 0:
         started = time.perf_counter()
         first = training.batch
         rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip, augment)
         trained = max(1e-9, time.perf_counter() - started)
-        training.seconds += trained
+        waited = display.wait_share
         if stop.signal is not None:
+            training.seconds = budget.spent
             keep(False, False)
             return False
         counted = training.batch - first
@@ -91,7 +92,7 @@ def fit(
             **({} if math.isnan(sure) else {"val_confidence": sure}),
             "seconds": round(time.perf_counter() - started, 2),
             "images_per_s": round(counted * batches.order.batch_size / trained, 1),
-            "data_wait": round(display.wait_share, 3),
+            "data_wait": round(waited, 3),
         }
         if hasattr(training.schedule, "observe"):
             training.schedule.observe(errors["mse"])
@@ -100,15 +101,15 @@ def fit(
         training.history.append(row)
         training.epoch, training.batch = training.epoch + 1, 0
         training.loss_sum.zero_()
+        training.seconds = budget.spent
         keep(is_best, True)
         display.end_epoch(row, is_best)
-        after = time.perf_counter() - started - trained
-        training.seconds += after
         if counted > 0:
-            budget.measure(trained / counted, after)
+            after = time.perf_counter() - started - trained
+            budget.measure(trained / counted, after, training.step - 1)
             # An annealed training is not taken up again, even if a little time is left.
             if training.step < training.total_steps:
-                training.total_steps = budget.plan(training.step, 0)
+                training.plan(budget.plan(training.step, 0))
     return True
 
 
@@ -131,7 +132,7 @@ def _train_epoch(
     if training.batch >= last:
         return training.optimizer.param_groups[0]["lr"]
     first_bad = torch.full((), -1, device=device)
-    clock = StepClock(device, needed=budget.per_step == 0)
+    clock = StepClock(device, needed=not budget.knows(training.step))
     rate = training.advance()
     group = 0  # batches whose gradients wait for a step: a group may begin late, and end early
     for batch in display.timed(batches):
@@ -150,8 +151,8 @@ def _train_epoch(
         first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
         per_step = clock.tick()
         if per_step is not None:
-            budget.measure(per_step)
-            training.total_steps = budget.plan(training.step, training.batch)
+            budget.measure(per_step, step=training.step - 1)
+            training.plan(budget.plan(training.step, training.batch))
             last = min(len(batches), training.batch + training.total_steps - training.step)
             _say_estimate(training, budget, display)
         is_last = training.batch >= last
@@ -163,7 +164,7 @@ def _train_epoch(
             if stop.signal is not None or is_last:
                 break
             if budget.is_over():
-                training.total_steps = training.step
+                training.plan(training.step)
                 break
         rate = training.advance()
         if display.is_due(READ_EVERY):
@@ -174,12 +175,14 @@ def _train_epoch(
 
 
 def _say_estimate(training: Training, budget: Budget, display: Display) -> None:
-    epoch = budget.seconds_for(budget.steps_per_epoch)
-    whole = budget.seconds_for(training.total_steps - training.step)
-    epochs = training.total_steps / budget.steps_per_epoch
+    left = training.total_steps - training.step
+    epoch, whole = (
+        budget.seconds_for(steps, training.step) for steps in (budget.steps_per_epoch, left)
+    )
+    epochs, of = (steps / budget.steps_per_epoch for steps in (left, training.total_steps))
     display.say(
-        f"An epoch takes about {say_duration(epoch)}, the remaining run of {epochs:.1f} epochs "
-        f"about {say_duration(whole)}; {memory_in_use(training.precision.device)} in use."
+        f"An epoch takes about {say_duration(epoch)}, the remaining {epochs:.1f} of {of:.1f} "
+        f"epochs about {say_duration(whole)}; {memory_in_use(training.precision.device)} in use."
     )
 
 

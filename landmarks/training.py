@@ -12,7 +12,10 @@ from landmarks.devices import move
 from landmarks.ema import Ema
 from landmarks.precision import Precision
 
-PLAIN = ("epoch", "batch", "step", "total_steps", "seconds", "best", "history")
+PLAIN = (
+    *("epoch", "batch", "step", "total_steps", "planned_at", "planned_from"),
+    *("seconds", "best", "history"),
+)
 
 
 @dataclass(eq=False)
@@ -31,7 +34,8 @@ class Training:
         epoch: epochs finished.
         batch: batches done in the epoch under way.
         step: batches done in all; training ends at `total_steps`.
-        seconds: spent so far, earlier sessions included.
+        planned_at, planned_from: the step at which that was last planned, and `progress` there.
+        seconds: spent on this run so far, by all its sessions.
         best: the lowest validation error so far, square pixels.
         history: one row an epoch, plain JSON data.
         loss_sum: summed over the batches of the epoch under way, on the device.
@@ -47,6 +51,8 @@ class Training:
     batch: int = 0
     step: int = 0
     total_steps: int = 0
+    planned_at: int = 0
+    planned_from: float = 0.0
     seconds: float = 0.0
     best: float = math.inf
     history: list[dict] = field(default_factory=list)
@@ -64,11 +70,28 @@ class Training:
         """The model that is validated and kept."""
         return self.model if self.ema is None else self.ema.model
 
+    @property
+    def progress(self) -> float:
+        """Share of training that is done, 0 to 1: what all schedules follow."""
+        if self.step >= self.total_steps > 0:
+            return 1.0
+        share = (self.step - self.planned_at) / max(1, self.total_steps - self.planned_at)
+        return self.planned_from + (1 - self.planned_from) * share
+
+    def plan(self, total_steps: int) -> None:
+        """Let training end at `total_steps`; `progress` goes on from where it is, never back."""
+        if total_steps != self.total_steps:
+            self.planned_at, self.planned_from = self.step, self.progress
+            self.total_steps = total_steps
+
+    def plan_anew(self, total_steps: int) -> None:
+        """Let training end at `total_steps`; `progress` is as if that had always been the plan."""
+        self.planned_at, self.planned_from, self.total_steps = 0, 0.0, total_steps
+
     def advance(self) -> float:
         """Set rates and the model's own schedules for the coming step; return the first rate."""
-        progress = self.step / max(1, self.total_steps)
-        self.model.advance(progress, self.epoch)
-        factor = self.schedule(progress)
+        self.model.advance(self.progress, self.epoch)
+        factor = self.schedule(self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         return self.optimizer.param_groups[0]["lr"]
@@ -79,6 +102,7 @@ class Training:
         self.batch = min(round(self.batch * share), steps_per_epoch)
         self.step = self.epoch * steps_per_epoch + self.batch
         self.total_steps = round(self.total_steps * share)
+        self.planned_at = min(round(self.planned_at * share), self.step)
         self.loss_sum *= share
 
     def state_dict(self) -> dict:
@@ -121,6 +145,7 @@ class Training:
         if "schedule" in state and hasattr(self.schedule, "load_state_dict"):
             self.schedule.load_state_dict(state["schedule"])
         for name in PLAIN:
-            setattr(self, name, state[name])
+            if name in state or not name.startswith("planned"):  # which older ones lack
+                setattr(self, name, state[name])
         self.loss_sum = move(state["loss_sum"], self.precision.device)
         restore_random_state(state["random"])

@@ -30,7 +30,7 @@ def budget(clock, epochs=None, max_time=None, steps=10, share=0.1):
 
 def test_epochs_alone(clock):
     plan = budget(clock, epochs=3)
-    assert plan.first_guess == plan.plan(0, 0) == plan.plan(29, 9) == 30
+    assert plan.guess(0) == plan.plan(0, 0) == plan.plan(29, 9) == 30
     plan.measure(1e6)
     clock.now += 1e9
     assert plan.plan(12, 2) == 30 and not plan.is_over() and plan.ending == 0
@@ -43,7 +43,7 @@ def test_neither_is_refused(clock):
 
 def test_plan_by_hand(clock):
     plan = budget(clock, max_time=200)
-    assert plan.first_guess >= 1000 and plan.ending == 5  # more than there will be
+    assert plan.guess(0) >= 1000 and plan.ending == 5  # more than there will be
     plan.measure(1.0, 2.0)  # an epoch: 10 x 1 s and 2 s
     # 0.96 x (200 - 5) = 187 s: 15 epochs of 12 s, and 7 s for 5 more steps and 2 s
     assert plan.plan(0, 0) == 155
@@ -55,7 +55,7 @@ def test_plan_by_hand(clock):
 def test_epochs_cap_the_plan(clock):
     plan = budget(clock, epochs=4, max_time=200)
     plan.measure(1.0, 2.0)
-    assert plan.first_guess == plan.plan(0, 0) == 40
+    assert plan.guess(0) == plan.plan(0, 0) == 40
     clock.now += 172  # 0.96 x (200 - 172 - 5) = 22 s: one epoch, and 8 steps with their validation
     assert plan.plan(10, 0) == 10 + 10 + 8
 
@@ -89,20 +89,25 @@ def test_short_trainings_keep_a_tenth_for_the_ending(clock):
     assert budget(clock, max_time=20).ending == 2
 
 
-def train(clock, plan, per_step, validation_time, ending_time=2.0, estimate_at=5):
+def train(clock, plan, per_step, validation_time, ending_time=2.0, done=0, stop_at=None):
     """Train as the engine does, on the clock; return steps and validations done."""
-    step = epoch = 0
-    end = plan.first_guess
+    step, epoch = done, 0
+    end = plan.guess(step)
     while step < end:
-        started, batch, over = clock.now, 0, False
+        started, over = clock.now, False
+        first = batch = step % plan.steps_per_epoch
+        known = plan.knows(step)
         while batch < min(plan.steps_per_epoch, batch + end - step) and not over:
             clock.now += per_step(step)
             step, batch = step + 1, batch + 1
-            if step == estimate_at:
-                plan.measure((clock.now - started) / batch)
+            if step == stop_at:
+                return step, epoch
+            if not known and batch - first == min(5, plan.steps_per_epoch):
+                known = True
+                plan.measure((clock.now - started) / (batch - first), step=step - 1)
                 end = plan.plan(step, batch)
             over = plan.is_over()
-        plan.measure((clock.now - started) / batch, validation_time)
+        plan.measure((clock.now - started) / (batch - first), validation_time, step - 1)
         clock.now += validation_time
         epoch += 1
         end = step if over else end
@@ -139,6 +144,68 @@ def test_epochs_end_a_training_with_time_left(clock):
 def test_a_training_that_slows_down_ends_in_time(clock, slower, steps):
     plan = budget(clock, max_time=600, steps=steps, share=2 / steps / 0.1)
     train(clock, plan, lambda step: 0.1 * slower**step, validation_time=2.0)
+    assert 480 < clock.now - 1000 <= 600
+
+
+@pytest.mark.parametrize("stop_at", [3, 60, 177])
+def test_several_sessions_share_max_time(clock, stop_at):
+    """The pause between them costs nothing, each one's start does."""
+    whole = train(clock, budget(clock, max_time=200), lambda step: 0.5, 1.0)
+    begun = clock.now
+    done, _ = train(clock, budget(clock, max_time=200), lambda step: 0.5, 1.0, stop_at=stop_at)
+    spent = clock.now - begun
+    clock.now += 1e6
+    second = Budget(None, 200, 10, 0.1, clock() - spent)
+    begun = clock.now
+    clock.now += 4  # data are opened again
+    steps, _ = train(clock, second, lambda step: 0.5, 1.0, done=done)
+    assert 160 < spent + clock.now - begun <= 200
+    assert whole[0] - 20 < steps <= whole[0]
+
+
+def test_before_steps_are_measured_the_first_ones_are_gone_by(clock):
+    plan = Budget(None, 200, 10, 0.1, clock() - 50)
+    assert plan.guess(0) >= 1000
+    assert plan.guess(100) == int(100 * 0.96 * 195 / 50)
+    assert Budget(20, 200, 10, 0.1, clock() - 50).guess(100) == 200
+    assert Budget(None, 200, 10, 0.1, clock() - 199).guess(100) == 100
+
+
+@pytest.mark.parametrize(("spent", "left"), [(0, True), (187, True), (187.3, False), (1e6, False)])
+def test_has_time(clock, spent, left):
+    assert Budget(None, 200, 10, 0.1, clock() - spent).has_time() is left  # 0.96 x (200 - 5)
+    assert Budget(3, None, 10, 0.1, clock() - spent).has_time()
+
+
+FROZEN = {"frozen_epochs": 2}
+
+
+def test_plan_by_hand_while_the_backbone_is_frozen(clock):
+    plan = Budget(None, 200, 10, 0.1, clock(), **FROZEN, thaw=3)
+    plan.measure(1.0, 2.0, 4)
+    # 187.2 s: two epochs of 12 s, five of 32 s, and 3.2 s for no step more
+    assert plan.plan(0, 0) == 70 and plan.seconds_for(70) == 20 + 150 + 14
+    assert plan.seconds_for(10, 15) == 5 + 15 + 2
+    clock.now += 15
+    # 172.8 s and the 3 s under way: two epochs of 12 s, four of 32 s, and 23.8 s for 7 steps
+    assert plan.plan(3, 3) == 60 + 7
+    plan.measure(1.0, 2.0, 20)  # thawed, and no dearer
+    assert plan.plan(20, 0) == 20 + 140 + 2
+
+
+def test_the_steps_of_a_backbone_that_is_no_longer_frozen_are_measured_again(clock):
+    plan = Budget(None, 200, 10, 0.1, clock(), **FROZEN, thaw=3)
+    assert not plan.knows(0)
+    plan.measure(1.0, step=4)
+    assert plan.knows(19) and not plan.knows(20)
+    plan.measure(2.0, step=24)
+    assert plan.knows(20) and plan.knows(19)
+
+
+@pytest.mark.parametrize("thaw", [1.5, 3, 4])
+def test_a_training_that_begins_frozen_fills_its_time_and_not_more(clock, thaw):
+    plan = Budget(None, 600, 100, 0.1, clock(), **FROZEN, thaw=thaw)
+    train(clock, plan, lambda step: 0.1 if step < 200 else 0.3, 1.0)
     assert 480 < clock.now - 1000 <= 600
 
 

@@ -1,4 +1,4 @@
-"""The training loop on a model whose gradients are known by hand."""
+"""The training loop on a model whose gradients are known by hand, and what it says of its time."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from landmarks.budget import Budget
 from landmarks.data.cropped import Batch
-from landmarks.engine import fit
+from landmarks.engine import _say_estimate, fit
 from landmarks.errors import UserError
 from landmarks.interrupt import Stop
 from landmarks.precision import Precision
@@ -135,3 +135,15 @@ def test_a_prediction_that_is_no_number_ends_training(value, monkeypatch):
     monkeypatch.setattr(Product, "forward", predict)
     with pytest.raises(UserError, match=r"after epoch 1 .* faces '1\.jpg' \(point 0\): lower"):
         train(validated=((0.0, 0.0), (1.0, 1.0)))
+
+
+def test_the_rest_of_a_run_is_told_from_the_whole():
+    budget = Budget(30, None, 10, 0.1, 0.0)
+    budget.measure(10.0, 20.0)
+    training = SimpleNamespace(
+        step=255, total_steps=300, precision=SimpleNamespace(device=torch.device("cpu"))
+    )
+    said = []
+    _say_estimate(training, budget, SimpleNamespace(say=said.append))
+    # 45 steps of 10 s and five validations of 20 s
+    assert "takes about 2 min 00 s, the remaining 4.5 of 30.0 epochs about 9 min 10 s" in said[0]

@@ -1,6 +1,7 @@
 """Objects from config nodes, and models from checkpoints."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
         node = {**node, key: value}
     builder = trusted(node, "landmarks.models")
     arguments = check_arguments(builder, node, "model")
-    if "weights" in arguments:
+    if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
     model = builder(
         **arguments,

@@ -8,7 +8,7 @@ from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.tuning import refuse_untrained
 from landmarks.models.weights import find_weights
-from landmarks.runs import FINISHED, find_checkpoint
+from landmarks.runs import find_checkpoint
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ def settle_start(
         if wanted != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
         return blank, find_checkpoint(Path(init))
-    if init or (resume and model.get("freeze") != "auto"):  # which weights decide
+    if resume:
+        if model.get("freeze") == "auto":  # as the weights decided that the run began with
+            blank["freeze"] = not init and wanted != "none"
         return blank, None
     if wanted == "none":
         refuse_untrained(model)
@@ -45,8 +47,8 @@ def settle_start(
     return model, None
 
 
-def restore(training: Training, path: Path, batches: Batches, input_size: int) -> None:
-    """Go on from a checkpoint of the same run.
+def restore(training: Training, path: Path, batches: Batches, input_size: int) -> dict:
+    """Go on from a checkpoint of the same run; return the settings that it was trained with.
 
     Args:
         training: as its settings build it; changed in place.
@@ -82,9 +84,4 @@ def restore(training: Training, path: Path, batches: Batches, input_size: int) -
     if size != before:
         training.change_batch_size(before, size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
-    if (path.parent / FINISHED).is_file():
-        log.warning(
-            "That run was finished: it trains on only if epochs= or max_time= is raised beside "
-            "resume=%s.",
-            path.parent,
-        )
+    return config

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks.budget import Budget, say_duration
+from landmarks.budget import say_duration
 from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
+from landmarks.commands.length import compare_thawed, open_budget, settle_length
 from landmarks.commands.pictures import draw_validation, has_heatmaps
 from landmarks.commands.start import restore, settle_start
 from landmarks.data.boxes import BoxSource
@@ -36,7 +37,6 @@ from landmarks.settings import (
     PositiveInt,
     Share,
     Workers,
-    parse_duration,
 )
 from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
 from landmarks.training import Training
@@ -126,26 +126,28 @@ def train(
         )
     count = inputs.training.order.batch_size
     savings = name_savings(precision.name, model, input_size)
+    shapes = (count, 3, input_size, input_size), (count, faces.num_points, 2)
     needed = check_memory(
         training,
-        (count, 3, input_size, input_size),
-        (count, faces.num_points, 2),
+        *shapes,
         dtype=torch.uint8 if inputs.augment is None else torch.float32,
         accumulate=accumulate,
         savings=savings,
     )
+    before = restore(training, Path(resume), inputs.training, input_size) if resume else None
+    limits = {"epochs": epochs, "max_time": max_time}
+    counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
+    thaw = compare_thawed(training, needed, *shapes)
+    budget = open_budget(
+        training, counts, len(inputs.training), **limits, started=started, thaw=thaw
+    )
+    if before is not None:
+        settle_length(training, budget, run, **limits, before=before)
+        if training.history:  # the last session may have ended before it was written
+            runlog.write(training.history)
     if inputs.augment is not None:
         shown = np.random.default_rng(seed).permutation(inputs.training.order.rows)
         draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
-    limit = parse_duration(max_time) if max_time is not None else None
-    # Until it has been seen, a face is taken to cost as much to validate as to train on; it costs
-    # a third of it (two with flip_test), but for the reading of images.
-    counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
-    budget = Budget(epochs, limit, len(inputs.training), counts[1] / counts[0], started)
-    if resume:
-        restore(training, Path(resume), inputs.training, input_size)
-        if limit is None:
-            training.total_steps = budget.first_guess
     (run / FINISHED).unlink(missing_ok=True)
     log.info(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
@@ -177,8 +179,7 @@ def train(
             runlog.write(training.history)
             draw_validation(training.judged, inputs, ranges, precision, runlog)
             if has_heatmaps(training.judged):
-                progress = training.step / training.total_steps
-                runlog.warn_of_empty_maps(training.history[-1], progress)
+                runlog.warn_of_empty_maps(training.history[-1], training.progress)
 
     shortage = explain_shortage(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings
@@ -209,14 +210,14 @@ def train(
         return stop.exit_code
     with replacing(run / FINISHED) as part:
         part.write_text(json.dumps(training.history[-1] if training.history else {}))
-    spent = time.monotonic() - started
-    if limit is not None and spent > limit:
+    if budget.max_time is not None and budget.spent > budget.max_time:
         log.warning(
             "max_time=%s was exceeded by %s; %s of it went by before the first batch.",
-            *(max_time, say_duration(spent - limit), say_duration(begun - started)),
+            *(max_time, say_duration(budget.spent - budget.max_time)),
+            say_duration(begun - started),
         )
     log.info(
         "Done in %s. Best validation MSE %.3f px². Best model, with curves.png and faces.png: %s",
-        *(say_duration(spent), training.best, run / "best.pt"),
+        *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
     )
     return 0

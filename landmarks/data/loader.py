@@ -97,6 +97,9 @@ class Batches:
             persistent_workers=processes > 0,
             prefetch_factor=AHEAD if processes > 0 else None,
             worker_init_fn=_start_worker,
+            # Each iteration draws a seed. From torch's own generator it would change what the model
+            # draws (dropout), and a resumed training iterates at other times.
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:

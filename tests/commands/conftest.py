@@ -1,7 +1,10 @@
 """`landmarks train` with tiny settings, and what to ask of its runs."""
 
 import csv
+import os
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import torch
 
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
+from landmarks.progress import Display
+from landmarks.training import Training
 
 TINY = [
     *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=2"),
@@ -48,3 +53,45 @@ def train(contest, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     return Train(contest(train=16))
+
+
+@pytest.fixture
+def stop_at_step():
+    """Send SIGTERM to this process when the step of that number begins, in this context."""
+
+    @contextmanager
+    def stop(step):
+        def advance(training):
+            if training.step == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return original(training)
+
+        with pytest.MonkeyPatch.context() as patch:
+            original = Training.advance
+            patch.setattr(Training, "advance", advance)
+            yield
+
+    return stop
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = FakeClock()
+    for module in ("landmarks.budget", "landmarks.commands.train"):
+        monkeypatch.setattr(f"{module}.time.monotonic", clock.now)
+    monkeypatch.setattr("landmarks.engine.time.perf_counter", clock.now)
+    monkeypatch.setattr(Display, "is_due", lambda self, every: clock.advance(10))
+    return clock
+
+
+class FakeClock:
+    """Ten seconds a step, whatever the machine does."""
+
+    seconds = 0.0
+
+    def now(self):
+        return self.seconds
+
+    def advance(self, seconds):
+        self.seconds += seconds
+        return False

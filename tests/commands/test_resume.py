@@ -1,7 +1,5 @@
 """Runs that are taken up again: to the same bits, with other settings, or not at all."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -10,48 +8,16 @@ import torch
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
 from landmarks.models.backbones import Backbone
-from landmarks.training import Training
-
-
-class StopAt:
-    """Sends SIGTERM to this process when the step `at` begins."""
-
-    original = Training.advance
-
-    def __init__(self, at):
-        self.at = at
-
-    def __get__(self, training, owner):
-        def call():
-            if training.step == self.at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return StopAt.original(training)
-
-        return call
-
-
-@pytest.fixture
-def monkeypatch(monkeypatch):
-    """monkeypatch that can take back its last change alone."""
-
-    def undo_once():
-        target, name, value = monkeypatch._setattr.pop()
-        setattr(target, name, value)
-
-    monkeypatch.undo_once = undo_once
-    return monkeypatch
 
 
 @pytest.mark.parametrize(
     "extra", [[], ["accumulate=2", "scheduler=plateau", "ema=0", "clip=1", "max_time=10m"]]
 )
 @pytest.mark.parametrize("stop_at", [1, 2, 5])
-def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeypatch, capsys):
+def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, stop_at_step, capsys):
     train("run_dir=whole", *extra)
-    stops = StopAt(stop_at)
-    monkeypatch.setattr(Training, "advance", stops)
-    train("run_dir=runs/parts", *extra, code=143)
-    monkeypatch.undo_once()
+    with stop_at_step(stop_at):
+        train("run_dir=runs/parts", *extra, code=143)
     saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
     assert (saved["epoch"], saved["batch"]) != (0, 0) and saved["step"] == stop_at + 1
     assert not Path("runs/parts/finished.json").exists()
@@ -68,16 +34,15 @@ def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, monkeyp
 
 @pytest.mark.parametrize("stop_at", [1, 2, 4])
 def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
-    train, stop_at, monkeypatch
+    train, stop_at, stop_at_step
 ):
     """Three batches an epoch, two a step; the backbone is frozen in the first of two epochs."""
     torch.save(Backbone("resnet18").state_dict(), "weights.pth")
     extra = ["model.weights=weights.pth", "model.freeze=1", "model.norm=group", "accumulate=2"]
     extra += ["optimizer.backbone_lr_scale=0.1", "optimizer.layer_decay=0.5"]
     train("run_dir=whole", *extra)
-    monkeypatch.setattr(Training, "advance", StopAt(stop_at))
-    train("run_dir=runs/parts", *extra, code=143)
-    monkeypatch.undo_once()
+    with stop_at_step(stop_at):
+        train("run_dir=runs/parts", *extra, code=143)
     assert cli.main(["train", "resume=auto"]) == 0
     assert train.are_equal("whole", "runs/parts")
     first, second = (
@@ -86,24 +51,19 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
     assert str(first["optimizer"]) == str(second["optimizer"])
 
 
-def test_resume_with_more_epochs_goes_on(train):
-    train("run_dir=runs/a", "epochs=1")
-    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
-    assert [row["epoch"] for row in train.metrics("runs/a")] == ["1", "2"]
+def test_a_model_that_draws_resumes_to_the_same_bits(train, stop_at_step):
+    """Stochastic depth and dropout draw at every step, on both sides of the stop."""
+    extra = ["model=efficientnet_b0", "epochs=1"]
+    train("run_dir=whole", *extra)
+    with stop_at_step(1):
+        train("run_dir=runs/parts", *extra, code=143)
+    assert cli.main(["train", "resume=auto"]) == 0
+    assert train.are_equal("whole", "runs/parts")
 
 
-def test_resuming_a_finished_run_says_that_it_was(train, capsys):
-    train("run_dir=runs/a", "epochs=1")
-    assert cli.main(["train", "resume=runs/a"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "That run was finished" in said and "raised beside resume=" in said
-    assert [row["epoch"] for row in train.metrics("runs/a")] == ["1"]
-
-
-def test_resume_with_another_batch_size_counts_in_the_new_one(train, monkeypatch, capsys):
-    monkeypatch.setattr(Training, "advance", StopAt(0))
-    train("run_dir=runs/a", "batch_size=8", code=143)
-    monkeypatch.undo_once()
+def test_resume_with_another_batch_size_counts_in_the_new_one(train, stop_at_step, capsys):
+    with stop_at_step(0):
+        train("run_dir=runs/a", "batch_size=8", code=143)
     assert cli.main(["train", "resume=runs/a", "batch_size=4"]) == 0
     assert "epoch 1, batch 3." in capsys.readouterr().out  # a batch of 8 faces is two of 4
     assert [row["step"] for row in train.metrics("runs/a")] == ["3", "6"]

@@ -11,7 +11,6 @@ import torch
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import rebuild_model
-from landmarks.progress import Display
 from landmarks.training import Training
 
 
@@ -179,29 +178,6 @@ def test_max_time_that_is_too_short_is_told_so(train, clock, capsys):
     assert [row["step"] for row in train.metrics("a")] == ["2"]
     said = capsys.readouterr().out
     assert "max_time=4s was exceeded by 6 s; 0 s of it went by before the first batch." in said
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = FakeClock()
-    for module in ("landmarks.budget", "landmarks.commands.train"):
-        monkeypatch.setattr(f"{module}.time.monotonic", clock.now)
-    monkeypatch.setattr("landmarks.engine.time.perf_counter", clock.now)
-    monkeypatch.setattr(Display, "is_due", lambda self, every: clock.advance(10))
-    return clock
-
-
-class FakeClock:
-    """Ten seconds a step, whatever the machine does."""
-
-    seconds = 0.0
-
-    def now(self):
-        return self.seconds
-
-    def advance(self, seconds):
-        self.seconds += seconds
-        return False
 
 
 def test_compile_and_tensorboard_and_fp16_say_what_they_need(train, capsys):

@@ -52,6 +52,15 @@ def test_a_batch(faces):
     assert batch.images.float().mean() > 5
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_leaves_torch_s_generator_to_the_model(faces, workers):
+    """Else a model that draws would draw other numbers where a run was taken up again."""
+    made = batches(faces, seed=3, workers=workers)
+    before = torch.get_rng_state()
+    assert len(list(made)) == 2
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_test_faces_have_no_points(made):
     batch = next(iter(batches(read_faces(str(made.root), part="test"))))
     assert batch.images.shape == (3, 3, SIZE, SIZE) and batch.points.shape == (3, 0, 2)

@@ -1,0 +1,113 @@
+"""How long a run trains, by its epochs and max_time, and what a resume makes of that."""
+
+import logging
+import math
+from pathlib import Path
+
+from landmarks.budget import Budget, say_duration
+from landmarks.errors import UserError
+from landmarks.estimate import Estimate, estimate_step
+from landmarks.runs import FINISHED
+from landmarks.settings import parse_duration
+from landmarks.training import Training
+
+log = logging.getLogger(__name__)
+BACKWARD = 3.0  # a step's cost to that of its forward pass alone
+
+
+def open_budget(
+    training: Training,
+    counts: tuple[int, int],
+    steps_per_epoch: int,
+    *,
+    epochs: int | None,
+    max_time: str | float | None,
+    started: float,
+    thaw: float,
+) -> Budget:
+    """Return the budget of a training that goes on from where it stands.
+
+    Args:
+        counts: faces to train on, and to validate on.
+        started: time.monotonic() when the command started.
+        thaw: see `compare_thawed`.
+    """
+    frozen = training.model.frozen_epochs
+    return Budget(
+        *(epochs, _seconds(max_time), steps_per_epoch),
+        # Until it has been seen, a face is taken to cost as much to validate as to train on; it
+        # costs a third of it (two with flip_test), but for the reading of images.
+        counts[1] / counts[0],
+        started - training.seconds,
+        frozen_epochs=0 if frozen == math.inf else frozen,
+        thaw=thaw,
+    )
+
+
+def compare_thawed(
+    training: Training, thawed: Estimate | None, images: tuple[int, ...], points: tuple[int, ...]
+) -> float:
+    """Return how many times as much a step costs once the first epochs' frozen backbone is not.
+
+    Args:
+        training: its model is frozen as in the first epoch, if it is to be.
+        thawed: what a step of these shapes needs that is not frozen; None: not known.
+        images, points: see `estimate_step`.
+    """
+    if not training.epoch < training.model.frozen_epochs < math.inf:
+        return 1.0
+    if thawed is None:
+        return BACKWARD
+    training.model.advance(0.0, 0)
+    return thawed.flops / estimate_step(training, images, points).flops
+
+
+def settle_length(
+    training: Training,
+    budget: Budget,
+    run: Path,
+    *,
+    epochs: int | None,
+    max_time: str | float | None,
+    before: dict,
+) -> None:
+    """Plan how a resumed run goes on: as it was planned, or anew where its limits are others.
+
+    Args:
+        training: as it was left.
+        run: its folder.
+        epochs, max_time: the limits now.
+        before: the settings it was last trained with.
+
+    Raises:
+        UserError: if the run is finished and no limit that ended it is raised.
+    """
+    limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
+    is_finished = (run / FINISHED).is_file()
+    ended_in_time = before["epochs"] and training.step >= before["epochs"] * budget.steps_per_epoch
+    reached = []
+    if budget.most is not None and training.step >= budget.most:
+        reached.append(f"epochs= (now {epochs})")
+    # An annealed training is not taken up again for the little time that was left.
+    is_no_longer = not ended_in_time and limit_before is not None and limit is not None
+    if not budget.has_time() or (is_finished and is_no_longer and limit <= limit_before):
+        used = say_duration(training.seconds)
+        reached.append(f"max_time= (now {max_time}, of which {used} are used)")
+    if is_finished and reached:
+        raise UserError(
+            f"{run} was finished with epoch {training.epoch}, and nothing is left to do: to train "
+            f"on, raise {' and '.join(reached)} beside resume={run}."
+        )
+    if is_finished or (epochs, limit) != (before["epochs"], limit_before):
+        training.plan_anew(budget.guess(training.step))
+        log.info(
+            "Its length is now epochs=%s max_time=%s: it goes on as after %.0f %% of such a run, "
+            "at %.2g of the highest learning rate.",
+            *(epochs, max_time, 100 * training.progress, training.schedule(training.progress)),
+        )
+    elif limit is None and training.total_steps != budget.most:  # another number of batches
+        training.plan_anew(budget.most)
+
+
+def _seconds(max_time: str | float | None) -> float | None:
+    return None if max_time is None else parse_duration(max_time)
