@@ -66,9 +66,9 @@ def fit(
             keep(False, False)
             return False
         counted = training.batch - first
-        seen = stop.checked(validation)
-        errors = validate(training.judged, seen, training.precision, eyes)
+        errors = validate(training.judged, validation, training.precision, eyes, stop.checked)
         if stop.signal is not None:  # a resumed run validates anew
+            training.seconds = budget.spent
             keep(False, False)
             return False
         if errors["faults"]:

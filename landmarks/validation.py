@@ -1,6 +1,6 @@
 """predict, validate: the loops that do not train. They are handed objects and know no settings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,13 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, batches, precision: Precision, eyes: list | None) -> dict:
+def validate(
+    model: nn.Module,
+    batches,
+    precision: Precision,
+    eyes: list | None,
+    checked: Callable[[Iterable], Iterable] = iter,
+) -> dict:
     """Return {"mse", "nme", "confidence"}: means over faces, in original pixels and as shares.
 
     The confidence is that of labelled points, NaN for a model that does not know it. Under "faults"
@@ -40,9 +46,10 @@ def validate(model: nn.Module, batches, precision: Precision, eyes: list | None)
         model: predicts points from images.
         batches: in order, with labels.
         eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
+        checked: yields what it is given, as far as that is to be looked at.
     """
     squared, normalized, sure, faults = [], [], [], []
-    for batch, predicted, confidence in predict(model, batches, precision):
+    for batch, predicted, confidence in predict(model, checked(batches), precision):
         to_image = move(batch.to_image, precision.device)
         truth = transform(to_image, move(batch.points, precision.device))
         squared.append(squared_error(predicted, truth))
