@@ -83,6 +83,8 @@ def check(
     pictured = save_suspects(out / "suspects.png", {"train": faces, "test": test}, health.findings)
     if pictured:
         log.info("%d of them in a picture: %s", pictured, out / "suspects.png")
+    for line in health.advice:
+        log.warning("%s", line)
     if not any(finding.level == "error" for finding in health.findings):
         return 0
     log.warning("To leave the errors out: data.exclude=%s", out / "suspects.csv")

@@ -12,6 +12,7 @@ ERRORS = (
 )
 WARNINGS = (
     *("near-duplicate", "shape-outlier", "perhaps-shifted", "outside", "odd-size", "unlabelled"),
+    "few-bits",
 )
 COLUMNS = ("name", "reason", "score", "level", "part", "detail")
 

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from landmarks.data.decoding import decode, jpeg_size, read_bytes, reduction
+from landmarks.data.decoding import (
+    decode,
+    exif_orientation,
+    jpeg_size,
+    read_bytes,
+    reduction,
+    unused_bits,
+)
 from landmarks.data.faces import Faces
 
 GOOD, MISSING, CORRUPT = 0, 1, 2
@@ -30,7 +37,8 @@ class Looks(NamedTuple):
     state (n,) uint8, GOOD, MISSING or CORRUPT; size (n, 2) int32, width and height, 0 where there
     is none; content (n, 2) uint64, a digest of the file's bytes; picture (n, 32) uint8, 256 bits
     that say where the image gets brighter to the right (a "difference hash"): much the same for one
-    picture at another size or quality; spread (n,) float32, how much grey levels differ.
+    picture at another size or quality; spread (n,) float32, how much grey levels differ; turn (n,)
+    uint8, the EXIF orientation, 1 to 8; unused (n,) uint8, bits of 16 that no value uses.
     """
 
     state: np.ndarray
@@ -38,6 +46,8 @@ class Looks(NamedTuple):
     content: np.ndarray
     picture: np.ndarray
     spread: np.ndarray
+    turn: np.ndarray
+    unused: np.ndarray
 
     @classmethod
     def empty(cls, count: int) -> "Looks":
@@ -48,6 +58,8 @@ class Looks(NamedTuple):
             np.zeros((count, 2), np.uint64),
             np.zeros((count, 2 * HASH_SIDE), np.uint8),
             np.zeros(count, np.float32),
+            np.ones(count, np.uint8),
+            np.zeros(count, np.uint8),
         )
 
 
@@ -84,6 +96,7 @@ class Reader:
         small = cv2.resize(image, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
         looks.picture[row] = np.packbits(small[:, 1:] > small[:, :-1])
         looks.spread[row] = small.std()
+        looks.turn[row], looks.unused[row] = exif_orientation(data), unused_bits(data)
         return image, reduced
 
 

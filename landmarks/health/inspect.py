@@ -7,6 +7,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.health.contours import find_contours, turning_angles
 from landmarks.health.findings import Finding
+from landmarks.health.frames import advise
 from landmarks.health.images import Looks
 from landmarks.health.labels import BLOCK, Places, find_places, is_degenerate
 from landmarks.health.scan import LEAST, scan
@@ -24,7 +25,10 @@ LOOSEST = 0.25  # face sizes: points farther than that from a common shape have 
 
 @dataclass
 class Health:
-    """What was measured of n faces `rows`, and what was found; notes say what could not be done."""
+    """What was measured of n faces `rows`, and what was found.
+
+    notes say what could not be done, advice what to set.
+    """
 
     rows: np.ndarray
     looks: Looks
@@ -32,6 +36,7 @@ class Health:
     fit: Fit | None = None
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
 
 
 def inspect(
@@ -53,6 +58,7 @@ def inspect(
     health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
     health.findings += image_findings(faces, rows, looks, "train")
     health.findings += place_findings(faces, rows, health.places)
+    health.advice += advise(faces, rows, looks, None if fit is None else fit.scale)
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts)

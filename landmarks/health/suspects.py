@@ -38,6 +38,9 @@ def image_findings(faces: Faces, rows: np.ndarray, looks: Looks, part: str) -> l
     for i in np.flatnonzero(score > 1):
         row, says = int(known[i]), f"{int(width[i])} x {int(height[i])} pixels"
         found.append(Finding(row, faces.name(row), "odd-size", float(score[i]), part, says))
+    for row in rows[looks.unused[rows] > 0].tolist():
+        says = f"{16 - looks.unused[row]} of 16 bits are used, and read as if they were all"
+        found.append(Finding(row, faces.name(row), "few-bits", 1.0, part, says))
     return found
 
 
