@@ -217,7 +217,7 @@ def train(
             say_duration(begun - started),
         )
     log.info(
-        "Done in %s. Best validation MSE %.3f px². Best model, with curves.png and faces.png: %s",
+        "Done in %s. Best val MSE %.3f px². Best model, with curves.png and faces.png: %s",
         *(say_duration(time.monotonic() - started), training.best, run / "best.pt"),
     )
     return 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from landmarks.data.cachefolder import describe_source
 from landmarks.data.cocofile import CocoFile, choose_faces, load
+from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -29,6 +30,7 @@ def read_faces(
     keypoints: str | None = None,
     category: str | None = None,
     part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
@@ -46,6 +48,7 @@ def read_faces(
             other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
         category: name or id of the faces' category; None: the one that has keypoints.
         part: which of the two.
+        missing: see `landmarks.data.doubts.Doubts`.
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
@@ -70,7 +73,9 @@ def read_faces(
             f"data.root=FOLDER and data.{part}_annotations=FILE."
         )
     source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
-    arrays = map_faces("coco", source, lambda: _read(path, part, keypoints, category), cache_dir)
+    arrays = map_faces(
+        "coco", source, lambda: _read(path, part, keypoints, category), cache_dir, missing
+    )
     asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, images, str(path), asked)
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -18,7 +19,7 @@ from landmarks.data.walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_file
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
-VERSION = 1
+VERSION = 2
 BLOCK = 256  # files parsed at once
 COUNT = re.compile(r"n_points:\s*(\d+)")
 
@@ -36,6 +37,7 @@ def read_faces(
     root: str,
     *,
     part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
     test_folders: list[str] | None = None,
     one_based: bool = True,
     cache_dir: str | None = None,
@@ -54,6 +56,7 @@ def read_faces(
         test_folders: names, or paths such as lfpw/testset, of folders anywhere below root; None:
             testset and ibug, as the 300-W protocol has it.
         one_based: the first pixel is (1, 1), as in MATLAB and in 300-W; False: (0, 0).
+        missing: see `landmarks.data.doubts.Doubts`.
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at missing or unreadable images with their list, or "skip" them.
@@ -81,7 +84,14 @@ def read_faces(
         "one_based": one_based,
         "version": VERSION,
     }
-    arrays = map_faces("ibug", source, lambda: _read(base, listed, one_based), cache_dir)
+    arrays = map_faces(
+        "ibug",
+        source,
+        lambda: _read(base, listed),
+        cache_dir,
+        missing,
+        first_pixel=1.0 if one_based else 0.0,
+    )
     asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, base, root, asked, linked=True)
 
@@ -111,7 +121,7 @@ def _list_files(root: Path, part: str, test_folders: list[str]) -> list[Listed]:
     return sorted(listed)
 
 
-def _read(root: Path, listed: list[Listed], one_based: bool) -> Iterator[Arrays]:
+def _read(root: Path, listed: list[Listed]) -> Iterator[Arrays]:
     first = 0  # K
     for start in range(0, len(listed), BLOCK):
         fields, places, names = [], [], []
@@ -132,7 +142,7 @@ def _read(root: Path, listed: list[Listed], one_based: bool) -> Iterator[Arrays]
             fields,
             lambda i, at=places: "{}, line {}, column {}".format(*at[i // 2], i % 2 + 1),
         )
-        points = values.reshape(len(names), first, 2) - np.float32(one_based)
+        points = values.reshape(len(names), first, 2)
         points[np.isnan(points).any(axis=2)] = np.nan
         yield Arrays(encode_names(names, str(root)), points)
 

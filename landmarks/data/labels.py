@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from landmarks.data.cachefolder import cached, describe_source
+from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
 from landmarks.data.textfile import find_delimiter, refuse_binary
 from landmarks.errors import UserError
 
-VERSION = 1
+VERSION = 2
 BLOCK = 1 << 20  # bytes of text parsed at once
 HEADER = re.compile(r"(.*?)(\d+)_([XY])", re.IGNORECASE)
 NUMBER = re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)? *", re.IGNORECASE | re.ASCII)
@@ -25,7 +26,9 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 MISSING = ["", "nan", "NaN", "-nan", "-NaN", "NA", "N/A", "n/a", "null", "NULL"]
 
 
-def map_labels(path: Path, cache_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def map_labels(
+    path: Path, cache_dir: str | None = None, missing: MissingName = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the names (N,) bytes and points (N, K, 2) float32 of a TAB-separated label file.
 
     The first call reads the text and writes the arrays to the cache; later ones map them, as long
@@ -34,25 +37,26 @@ def map_labels(path: Path, cache_dir: str | None = None) -> tuple[np.ndarray, np
     Raises:
         UserError: with file, line and column, for a malformed file.
     """
-    source = describe_source(path, VERSION)
-    folder, note = cached("labels", source, lambda aside: _build(path, aside), cache_dir)
+    source = {**describe_source(path, VERSION), "missing": missing}
+    folder, note = cached("labels", source, lambda aside: _build(path, aside, missing), cache_dir)
     shape = (note["rows"], note["points"], 2)
     names = np.load(folder / "names.npy", mmap_mode="r")
     return names, np.memmap(folder / "points.f32", np.float32, mode="r", shape=shape)
 
 
-def _build(path: Path, aside: Path) -> dict:
-    names = []
+def _build(path: Path, aside: Path, missing: MissingName) -> dict:
+    names, doubts = [], Doubts(missing, None)
     refuse_binary(path)
     with path.open("rb") as text, (aside / "points.f32").open("wb") as out:
         num_points = _check_header(path, text.readline())
         for block_names, values in _parse_in_order(path, _blocks(text), num_points):
             names.append(block_names)
-            out.write(values)
+            out.write(doubts.clear(values.reshape(len(values), num_points, 2), None))
     names = np.concatenate(names) if names else np.array([], dtype=bytes)
     if not len(names):
         raise UserError(f"{path} holds a header and no faces.")
     check_names(names, str(path))
+    doubts.ask(str(path))
     np.save(aside / "names.npy", names)
     return {"rows": len(names), "points": num_points}
 

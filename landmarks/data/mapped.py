@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from landmarks.data.cachefolder import cached
+from landmarks.data.doubts import Doubts, HiddenName, MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.images import check_images
 from landmarks.errors import UserError
@@ -14,11 +15,13 @@ from landmarks.errors import UserError
 
 class Arrays(NamedTuple):
     """n faces: names (n,) bytes; points (n, K, 2) float32, NaN where unlabelled, and boxes (n, 4)
-    float32 as in `Faces`, None where a format or file has none."""
+    float32 as in `Faces`; seen (n, K) float32, 0 where a point is not visible. None where a format
+    or file has none."""
 
     names: np.ndarray
     points: np.ndarray | None
     boxes: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
 
 class Asked(NamedTuple):
@@ -34,21 +37,34 @@ class Asked(NamedTuple):
 
 
 def map_faces(
-    kind: str, source: dict, read: Callable[[], Iterable[Arrays]], cache_dir: str | None
+    kind: str,
+    source: dict,
+    read: Callable[[], Iterable[Arrays]],
+    cache_dir: str | None,
+    missing: MissingName = None,
+    hidden: HiddenName = None,
+    first_pixel: float = 0.0,
 ) -> Arrays:
     """Return the faces of a source, mapped; the first call reads them into the cache.
 
     Args:
         kind, source, cache_dir: see `landmarks.data.cachefolder.cached`.
         read: yields the faces, block by block, all of one K and all or none with boxes.
+        missing, hidden: see `landmarks.data.doubts.Doubts`.
+        first_pixel: where the centre of the first pixel lies in the points as they are read.
 
     Raises:
-        UserError: if there are no faces, or they cannot be read.
+        UserError: if there are no faces, they cannot be read, or their points are in doubt.
     """
-    folder, note = cached(
-        kind, source, lambda aside: _write(aside, source["path"], read), cache_dir
-    )
+    source = {**source, "missing": missing, "hidden": hidden}
 
+    def build(aside: Path) -> dict:
+        doubts = Doubts(missing, hidden)
+        note = _write(aside, source["path"], _cleared(read(), doubts, first_pixel))
+        doubts.ask(source["path"])
+        return note
+
+    folder, note = cached(kind, source, build, cache_dir)
     mapped = {
         name: np.memmap(folder / name, np.float32, mode="r", shape=tuple(shape))
         for name, shape in note["shapes"].items()
@@ -69,7 +85,9 @@ def to_faces(
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: {asked.part} images are looked for there.")
-    names, points, boxes = (None if values is None else values[: asked.limit] for values in arrays)
+    names, points, boxes, _ = (
+        None if values is None else values[: asked.limit] for values in arrays
+    )
     training = asked.part == "train"
     if training and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
@@ -79,10 +97,20 @@ def to_faces(
     return check_images(faces, asked.on_error, asked.cache_dir, training, exclude, linked)
 
 
-def _write(aside: Path, path: str, read: Callable[[], Iterable[Arrays]]) -> dict:
+def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> Iterator[Arrays]:
+    for block in blocks:
+        if block.points is not None:
+            points = doubts.clear(block.points, block.seen) - np.float32(first_pixel)
+            block = block._replace(points=points)
+        if block.boxes is not None:
+            doubts.look_at_boxes(block.boxes)
+        yield block
+
+
+def _write(aside: Path, path: str, blocks: Iterable[Arrays]) -> dict:
     names, shapes = [], {}
     with (aside / "points.f32").open("wb") as points, (aside / "boxes.f32").open("wb") as boxes:
-        for block in _readable(path, read()):
+        for block in _readable(path, blocks):
             names.append(block.names)
             for out, values in ((points, block.points), (boxes, block.boxes)):
                 if values is not None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.images import check_images
 from landmarks.data.labels import map_labels
@@ -16,6 +17,7 @@ def read_faces(
     root: str,
     *,
     part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
@@ -29,6 +31,7 @@ def read_faces(
         root: holds train/images, train/landmarks.csv, test/images and test_points.csv (in test/ or
             in root itself), directly or under contest01_data/.
         part: "train" or "test".
+        missing: see `landmarks.data.doubts.Doubts`.
         cache_dir: where the labels are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
@@ -50,7 +53,7 @@ def read_faces(
         if not labels.is_file():
             refuse_other(base, "table")
             raise UserError(f"There is no {labels}: the training points are looked for there.")
-        names, points = map_labels(labels, cache_dir)
+        names, points = map_labels(labels, cache_dir, missing)
         faces = Faces(
             images,
             names[:limit],

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.cachefolder import describe_source
+from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -16,7 +17,7 @@ from landmarks.data.textfile import refuse_binary
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
-VERSION = 1
+VERSION = 2
 BLOCK = 1024  # lines parsed at once
 POINTS, BOX, ATTRIBUTES = 98, 4, 6
 NUMBERS = 2 * POINTS + BOX
@@ -28,6 +29,7 @@ def read_faces(
     root: str,
     *,
     part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
     on_error: Literal["stop", "skip"] = "stop",
@@ -41,6 +43,7 @@ def read_faces(
         root: holds WFLW_images/ and, itself or in WFLW_annotations/,
             list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt and ..._test.txt.
         part: which of the two lists.
+        missing: see `landmarks.data.doubts.Doubts`.
         cache_dir: where the points are kept in binary; None: the user's cache folder.
         limit: only so many faces, the first ones; None: all.
         on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
@@ -63,7 +66,7 @@ def read_faces(
             f"WFLW_annotations/{LISTS}/; set data.root=FOLDER."
         )
     source = describe_source(path, VERSION)
-    arrays = map_faces("wflw", source, lambda: _read(path), cache_dir)
+    arrays = map_faces("wflw", source, lambda: _read(path), cache_dir, missing)
     asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
     return to_faces(arrays, base / "WFLW_images", str(path), asked)
 

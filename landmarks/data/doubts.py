@@ -1,0 +1,128 @@
+"""Labels that may be no places in an image: numbers and signs for what is missing, and shares."""
+
+from typing import Literal
+
+import numpy as np
+
+from landmarks.errors import UserError
+
+MissingName = float | Literal["negative", "none"] | None
+HiddenName = Literal["missing", "labelled"] | None
+AWAY = 0.05  # of a face's size: so far from the face no neighbour of a point is without others
+FAR = 0.5
+MANY = 0.015  # of all points: more at (0, 0) are no slips
+ALL = 0.99  # of all numbers
+SEEN = 64  # faces of a block whose numbers are measured
+
+
+class Doubts:
+    """Counts, block by block, what may be no place, and asks about it at the end.
+
+    Args:
+        missing: the number that stands in x and y of a missing point, or "negative": all points
+            with x and y below 0 are missing; "none": none is; None: asked about where it seems so.
+        hidden: points with v=0 are "missing", or "labelled" all the same; None: missing where they
+            have no place, else asked about.
+    """
+
+    def __init__(self, missing: MissingName, hidden: HiddenName):
+        self.missing, self.hidden = missing, hidden
+        self.alike: dict[float, int] = {}  # number in x and y of points away from their faces
+        self.signed = self.hidden_places = self.labelled = 0
+        self.numbers, self.small, self.fractions = {}, {}, {}
+
+    def clear(self, points: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+        """Return the next points (n, K, 2), NaN where missing.
+
+        Args:
+            points: (n, K, 2) float32 as the file has them, pixels from the file's own origin.
+            seen: (n, K), 0 where a point is not visible; None: the file does not say.
+        """
+        gone = np.zeros((1, 1), bool)
+        if isinstance(self.missing, float | int):
+            gone = (points == np.float32(self.missing)).all(axis=2)
+        elif self.missing == "negative":
+            gone = (points < 0).all(axis=2)
+        if seen is not None:
+            nowhere = (points[:, :, 0] == points[:, :, 1]) & (points[:, :, 0] <= 0)
+            placed = (seen == 0) & ~nowhere & ~np.isnan(points).any(axis=2)
+            self.hidden_places += int(placed.sum())
+            gone = gone | ((seen == 0) & (nowhere | (self.hidden != "labelled")))
+        if gone.any():
+            points = np.where(gone[:, :, None], np.float32(np.nan), points)
+        self._measure("points", points)
+        self.labelled += int((~np.isnan(points).any(axis=2)).sum())
+        if self.missing is None:
+            self._find_signs(points)
+        return points
+
+    def look_at_boxes(self, boxes: np.ndarray) -> None:
+        """Count the next boxes (n, 4)."""
+        self._measure("boxes", boxes)
+
+    def ask(self, source: str) -> None:
+        """Raise UserError, naming the setting that answers it, if there is a doubt."""
+        if self.hidden is None and self.hidden_places:
+            raise UserError(
+                f"{source}: {self.hidden_places} points with v=0 have places: "
+                f"data.hidden=missing leaves them unlabelled, data.hidden=labelled learns them."
+            )
+        answer = "data.missing={} leaves them unlabelled, data.missing=none learns them as places."
+        if self.signed:
+            raise UserError(
+                f"{source}: {self.signed} points have x and y below 0 and lie in their faces "
+                f"without the sign, as MERL-RAV writes hidden points: {answer.format('negative')}"
+            )
+        asked = [
+            value
+            for value, count in self.alike.items()
+            if value == -1 or (count > 1 and (value < 0 or count > MANY * self.labelled))
+        ]
+        if asked:
+            value = max(asked, key=self.alike.get)
+            raise UserError(
+                f"{source}: {self.alike[value]} points are at ({value:g}, {value:g}), away from "
+                f"their faces, as what is missing is written: {answer.format(f'{value:g}')}"
+            )
+        for what, count in self.numbers.items():
+            if self.fractions[what] and self.small[what] >= ALL * count:
+                raise UserError(
+                    f"{source}: the {what} lie between 0 and 1, so they are shares of the image; "
+                    f"pixels belong here: multiply x by the image's width and y by its height."
+                )
+
+    def _measure(self, what: str, values: np.ndarray) -> None:
+        some = values[:: 1 + len(values) // SEEN]
+        known = some[~np.isnan(some)]
+        small = known[np.abs(known) <= 1.5]
+        for counts, number in (
+            (self.numbers, len(known)),
+            (self.small, len(small)),
+            (self.fractions, int((small != np.rint(small)).sum())),
+        ):
+            counts[what] = counts.get(what, 0) + number
+
+    def _find_signs(self, points: np.ndarray) -> None:
+        """Count points with one number in x and y, and with negative ones, away from their face."""
+        x, y = points[:, :, 0], points[:, :, 1]
+        below = (x < 0) & (y < 0)
+        alike = (x == y) & ((x <= 0) | (x >= np.fmax.reduce(points, axis=(1, 2))[:, None]))
+        rows = np.flatnonzero((below | alike).any(axis=1))
+        if not len(rows):
+            return
+        points, below, alike = points[rows], below[rows], alike[rows]
+        others = np.where((below | alike)[:, :, None], np.float32(np.nan), points)
+        low, high = (f.reduce(others, axis=1, keepdims=True) for f in (np.fmin, np.fmax))
+        size = (high - low).max(axis=2)
+
+        def away(places: np.ndarray) -> np.ndarray:
+            """Return how far outside the other points' box, in its sizes; infinite without one."""
+            outside = np.maximum(low - places, places - high).max(axis=2)
+            return np.where(np.isnan(size), np.inf, outside / np.maximum(size, 1))
+
+        distance = away(points)
+        is_far = np.where(points[:, :, 0] <= 0, distance > AWAY, (distance > 1) & (size > 0))
+        for value in points[:, :, 0][alike & is_far].tolist():
+            self.alike[value] = self.alike.get(value, 0) + 1
+        inside = np.isnan(size) | (away(-points) < distance / 2)
+        self.signed += int((below & ~alike & (distance > FAR) & inside).sum())
