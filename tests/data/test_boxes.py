@@ -156,3 +156,15 @@ def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):
     assert point_boxes(points).tolist() == [[50, 60, 50, 60], [200, 30, 260, 70]]
     with pytest.raises(UserError, match="1 of two have no two labelled points"):
         frame_faces(some, "box", 0.25, "points")
+
+
+@pytest.mark.parametrize("num_points", [1, 2, 3, 5, 68, 971])
+def test_boxes_are_the_bits_that_a_plain_reduction_gives(num_points):
+    random = np.random.default_rng(0)
+    points = random.normal(0, 200, (300, num_points, 2)).astype(np.float32)
+    points[random.random(points.shape[:2]) < 0.3] = np.nan
+    points[7] = np.nan
+    kept = points.copy()
+    low, high = np.fmin.reduce(points, axis=1), np.fmax.reduce(points, axis=1)
+    assert point_boxes(points).tobytes() == np.concatenate([low, high], axis=1).tobytes()
+    assert points.tobytes() == kept.tobytes()
