@@ -1,5 +1,9 @@
 """Pictures: faces with their points, heatmaps over them, and training curves."""
 
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -8,10 +12,27 @@ import numpy as np
 from landmarks.files import replacing
 from landmarks.geometry import LONGEST, compose, crop_matrix, scale_matrix, transform
 
+log = logging.getLogger(__name__)
 TILE = 320  # pixels a face in a picture; about as many with heatmaps
 TRUTH, PREDICTED = (80, 220, 60), (60, 60, 255)  # BGR: green, red
 TEXT = (255, 255, 255)
 SHIFT = 4  # fractional bits of OpenCV's coordinates: points are drawn where they are
+
+_said: set[Path] = set()  # folders whose pictures have failed
+
+
+@contextmanager
+def drawing(folder: Path) -> Iterator[None]:
+    """Draw a folder's pictures in this context: what fails there is said once, and ends nothing."""
+    try:
+        yield
+    except Exception as error:
+        # A picture is a service. It can fail at a disk, a file that has gone, memory, matplotlib.
+        log.debug("A picture failed.", exc_info=True)
+        if folder not in _said:
+            _said.add(folder)
+            why = " ".join(str(error).split()) or type(error).__name__
+            log.warning("A picture is left out, all else goes on: %s", why)
 
 
 def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray | None):
@@ -79,9 +100,15 @@ def save_faces(path: Path, tiles: list[np.ndarray], columns: int = 4) -> None:
 
 def save_curves(path: Path, history: list[dict]) -> None:
     """Write training loss and validation errors over epochs as a PNG."""
-    # Not pyplot: it would look for a display and keep every figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    # Not pyplot: it would look for a display and keep every figure alive. Nor a notebook's
+    # backend, which may not be there: a name that matplotlib does not know fails its import.
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
 
     nme = next(key for key in history[0] if key.startswith("val_nme"))
     figure = Figure(figsize=(12, 3.6), layout="constrained")

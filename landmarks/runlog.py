@@ -8,7 +8,7 @@ import pandas as pd
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.plotting import draw_face, save_curves, save_faces
+from landmarks.plotting import draw_face, drawing, save_curves, save_faces
 
 log = logging.getLogger(__name__)
 EMPTY = 0.1  # mean confidence below which maps are called empty ...
@@ -44,8 +44,11 @@ class RunLog:
         """Write metrics.csv and curves.png anew; tell TensorBoard the last row."""
         with replacing(self.run_dir / "metrics.csv") as part:
             pd.DataFrame(history).to_csv(part, index=False)
-        save_curves(self.run_dir / "curves.png", history)
-        if self.writer is not None:
+        with drawing(self.run_dir):
+            save_curves(self.run_dir / "curves.png", history)
+        if self.writer is None:
+            return
+        with drawing(self.run_dir):
             row = history[-1]
             for key in row:
                 if key not in ("epoch", "step"):

@@ -15,6 +15,26 @@ from landmarks.training import Training
 log = logging.getLogger(__name__)
 LEAST = 2  # faces a batch: batch normalisation has no statistics of one
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's words for a batch too small
+SHORT = (  # of memory: how libraries say so, in lower case
+    "out of memory",  # CUDA where another process has filled the card, MPS, HIP, XPU
+    "can't allocate memory",  # torch on the CPU
+    "cannot allocate memory",  # Linux
+    "not enough memory",
+    "status_alloc_failed",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE
+    "allocation_failed",  # newer cuDNN
+    "failed to allocate",  # MPS' buffers, OpenCV
+    "insufficient memory",
+    "invalid buffer size",  # MPS
+    "bad_alloc",
+)
+PERHAPS_SHORT = (  # what CUDA's libraries also say where they find no room for their workspaces
+    "cublas_status_not_initialized",
+    "cudnn_status_not_initialized",
+    "cudnn_status_internal_error",
+    "cudnn_status_execution_failed",
+    "unable to find an engine",
+)
+LITTLE = 1 << 29  # bytes
 FILLED = 0.8  # of the memory; the rest of what is suggested is left to fragments and workspaces
 
 
@@ -124,7 +144,7 @@ def explain_shortage(
             f"{', or '.join(advice)}{saved}."
         )
 
-    return _in_a_sentence(sentence)
+    return _in_a_sentence(sentence, training.precision.device)
 
 
 def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractContextManager:
@@ -144,20 +164,35 @@ def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractCon
         left = "" if free is None else f" ({say_bytes(free)} are free)"
         return f"Memory ran out with {what} on {device}{left}: {advice}."
 
-    return _in_a_sentence(sentence)
+    return _in_a_sentence(sentence, device)
 
 
 @contextmanager
-def _in_a_sentence(sentence: Callable[[], str]) -> Iterator[None]:
+def _in_a_sentence(sentence: Callable[[], str], device: torch.device) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        # On the CPU torch raises a plain RuntimeError, known by its words alone.
-        words = ("can't allocate memory", "not enough memory")
-        is_known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not is_known and not any(word in str(error) for word in words):
+    except Exception as error:
+        if not is_shortage(error, device):
             raise
         raise UserError(sentence()) from error
+
+
+def is_shortage(error: Exception, device: torch.device) -> bool:
+    """Say whether memory has run out, in whoever's words.
+
+    Args:
+        error: that was raised.
+        device: where the model runs.
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = "" if isinstance(error, UserError) else str(error).lower()
+    if any(words in said for words in SHORT):
+        return True
+    if not any(words in said for words in PERHAPS_SHORT):
+        return False
+    free = free_memory(device)
+    return free is not None and free < LITTLE
 
 
 def name_savings(precision_name: str, model: dict, input_size: int) -> list[str]:

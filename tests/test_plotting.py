@@ -1,11 +1,14 @@
 import math
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from landmarks.geometry import crop_matrix, transform
-from landmarks.plotting import PREDICTED, TILE, TRUTH, draw_face, save_curves, save_faces
+from landmarks.plotting import PREDICTED, TILE, TRUTH, draw_face, drawing, save_curves, save_faces
 
 
 def centroid(tile, colour, ground):
@@ -107,3 +110,23 @@ def test_a_face_is_drawn_whatever_its_photos_sides(width, height):
     tile = draw_face(image, middle, None)
     assert np.hypot(*(np.argwhere(tile[:, :, 1] == 220).mean(0) - (TILE - 1) / 2)) < 1.5
     assert (tile == 90).all(2).any() or min(width, height) < 30
+
+
+def test_curves_need_no_backend_of_a_notebook(tmp_path):
+    code = (
+        "from pathlib import Path; from landmarks.plotting import save_curves;"
+        "row = {'epoch': 1, 'train_loss': 1.0, 'val_mse': 2.0, 'val_nme_x': 1.0};"
+        "save_curves(Path('a.png'), [row])"
+    )
+    named = {**os.environ, "MPLBACKEND": "module://of_a_notebook.that_is_not_here"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=named, check=True)
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_a_picture_that_fails_is_said_once_and_ends_nothing(tmp_path, caplog):
+    for _ in range(2):
+        with drawing(tmp_path):
+            raise OSError(28, "No space left on device")
+    assert len(caplog.records) == 1 and "No space left on device" in caplog.text
+    with pytest.raises(KeyboardInterrupt), drawing(tmp_path):
+        raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 import logging
 from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,13 @@ from landmarks.errors import UserError
 from landmarks.estimate import Estimate
 from landmarks.optimizers import adamw
 from landmarks.precision import Precision
-from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
+from landmarks.shortage import (
+    check_memory,
+    explain_no_room,
+    explain_shortage,
+    is_shortage,
+    name_savings,
+)
 from landmarks.training import Training
 
 GIB = 2**30
@@ -100,6 +107,15 @@ def test_a_model_that_cannot_be_estimated_trains_all_the_same(caplog):
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         MemoryError(),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18 GB)."),
+        RuntimeError("Failed to allocate private MTLBuffer for size 2147483648"),
+        RuntimeError("Invalid buffer size: 24.00 GB"),
+        OSError(12, "Cannot allocate memory"),
+        cv2.error("OpenCV(4.11) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"),
     ],
 )
 def test_memory_that_runs_out_is_explained_with_numbers(error):
@@ -134,6 +150,29 @@ def test_without_an_estimate_or_a_smaller_batch_the_rest_is_said():
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="shapes"), explained(None):
         raise RuntimeError("shapes do not match")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_words_that_may_mean_memory_do_where_little_is_free(words, free):
+    error = RuntimeError(words)
+    free(100 << 20)
+    assert is_shortage(error, CPU)
+    free(10 * GIB)
+    assert not is_shortage(error, CPU)
+    free(None)
+    assert not is_shortage(error, CPU)
+
+
+def test_a_sentence_about_memory_is_not_explained_anew():
+    with pytest.raises(UserError, match="Not enough memory"), explained(None):
+        raise UserError("Not enough memory.")
 
 
 def test_savings_are_those_the_settings_leave():

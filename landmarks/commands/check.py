@@ -26,6 +26,7 @@ from landmarks.health.pictures import save_suspects
 from landmarks.health.summary import say_crop, say_health
 from landmarks.health.suspects import box_findings
 from landmarks.layout import Layout
+from landmarks.plotting import drawing
 from landmarks.settings import Count, NonNegative, PositiveInt, Workers
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,11 @@ def check(
         log.warning("crop=%s was not tried: %s", crop, error)
     write_suspects(out / "suspects.csv", health.findings)
     log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
-    pictured = save_suspects(out / "suspects.png", {"train": faces, "test": test}, health.findings)
-    if pictured:
-        log.info("%d of them in a picture: %s", pictured, out / "suspects.png")
+    with drawing(out):
+        parts = {"train": faces, "test": test}
+        pictured = save_suspects(out / "suspects.png", parts, health.findings)
+        if pictured:
+            log.info("%d of them in a picture: %s", pictured, out / "suspects.png")
     for line in health.advice:
         log.warning("%s", line)
     if not any(finding.level == "error" for finding in health.findings):

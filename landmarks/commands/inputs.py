@@ -24,7 +24,7 @@ from landmarks.data.split import load_split, save_split
 from landmarks.data.symmetry import find_symmetry
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
-from landmarks.plotting import draw_face, save_faces
+from landmarks.plotting import draw_face, drawing, save_faces
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,11 @@ def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augmen
         source: of the faces, with the margin that `choose_margin` gives.
         rows: (n,) some of its rows.
     """
+    with drawing(path.parent):
+        _draw_augmented(path, source, rows, change)
+
+
+def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augment) -> None:
     batch = source.__getitems__(rows[:AUGMENTED].tolist())
     images, points = change(batch.images, batch.points, 0)
     pixels = images.permute(0, 2, 3, 1).round().byte().numpy()

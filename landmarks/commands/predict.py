@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,16 @@ from tqdm import tqdm
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, describe_model, rebuild_model, trusted
 from landmarks.commands.framing import frame_as_trained
-from landmarks.commands.pictures import has_heatmaps, show_heatmaps
+from landmarks.commands.pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data import thousand
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
-from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.data.photos import find_images
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.plotting import draw_face, save_faces
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
 from landmarks.runs import find_checkpoint
@@ -32,7 +31,6 @@ from landmarks.submission import pick_points, write_submission
 from landmarks.validation import predict as predict_batches
 
 log = logging.getLogger(__name__)
-PICTURED = 16
 
 
 def predict(
@@ -95,9 +93,8 @@ def predict(
     )
     ranges = Layout(**content["layout"]).pick_ranges(config.get("pictured_region", "auto"))
     asked: list[np.ndarray] = []
-    pictures: list[np.ndarray] = []
-    strips: list[np.ndarray] = []
-    shown = set(np.linspace(0, len(faces) - 1, PICTURED).astype(int).tolist())
+    strips = partial(show_heatmaps, model, ranges=ranges, precision=precision)
+    album = Album(out, faces, strips if heatmaps else None)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
     with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
@@ -107,14 +104,7 @@ def predict(
             rows = batch.rows.numpy()
             if faces.wanted is not None:
                 asked.append(pick_points(points, faces.wanted[rows]))
-            there = []
-            for i, (row, face) in enumerate(zip(rows.tolist(), points, strict=True)):
-                image = read_image(faces.path(row), exif=faces.exif) if row in shown else None
-                if image is not None:
-                    pictures.append(draw_face(image, None, face))
-                    there.append(i)
-            if heatmaps and there:
-                strips += show_heatmaps(model, batch.images[there], ranges, precision)
+            album.add(batch, points)
             bar.update(len(rows))
     log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
     if batches.unreadable:
@@ -122,17 +112,12 @@ def predict(
         log.warning(
             "Unreadable images: %d; they keep their rows, with points that are guesses.", count
         )
-    if pictures:
-        save_faces(out / "faces.png", pictures)
-        log.info("%d of them in a picture: %s", len(pictures), out / "faces.png")
-    if strips:
-        save_faces(out / "heatmaps.png", strips)
-        log.info("Their heatmaps: %s", out / "heatmaps.png")
     if faces.wanted is not None:
         write_submission(out / "submission.csv", faces.names, np.concatenate(asked), round)
         log.info("Submission, read back and checked: %s", out / "submission.csv")
         if data["limit"] is not None:
             log.warning("It is not whole: data.limit=%d leaves test faces out.", data["limit"])
+    album.save()
     return 0
 
 

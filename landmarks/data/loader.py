@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
+from landmarks.data.readers import AHEAD, count_readers, explain_readers
 from landmarks.errors import UserError
 from landmarks.interrupt import unheard
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)
-AHEAD = 4  # batches
 
 
 class BatchOrder:
@@ -85,7 +85,11 @@ class Batches:
         self.unreadable: set[int] = set()
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
         self.threaded = workers > 0 and isinstance(source, CanvasFaces)
-        processes = 0 if self.threaded else workers
+        processes = 0
+        if workers > 0 and not self.threaded:
+            side = source.size + 2 * source.margin
+            face = 3 * side**2 + 8 * self.faces.num_points
+            processes = count_readers(workers, self.order.batch_size * face)
         if processes == 0:
             cv2.setNumThreads(0)  # its threads would fight torch's for the same cores
         self.loader = DataLoader(
@@ -115,12 +119,13 @@ class Batches:
         return [self.faces.name(row) for row in self.order.batch_rows(epoch)[batch]]
 
     def __iter__(self) -> Iterator[Batch]:
-        with unheard():  # the worker processes start here
-            source = iter(self.loader)
-        for batch in read_ahead(source, AHEAD) if self.threaded else source:
-            if not batch.readable.all():
-                self._note(batch.rows[~batch.readable].tolist())
-            yield batch
+        with explain_readers(self.loader.num_workers):
+            with unheard():  # the worker processes start here
+                source = iter(self.loader)
+            for batch in read_ahead(source, AHEAD) if self.threaded else source:
+                if not batch.readable.all():
+                    self._note(batch.rows[~batch.readable].tolist())
+                yield batch
 
     def _note(self, rows: list[int]) -> None:
         if self.on_error == "stop":

@@ -1,11 +1,14 @@
 """Heatmaps over the model's input: the bright place is where the point is."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from landmarks import cli
 from landmarks.commands.pictures import has_heatmaps, show_heatmaps
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
@@ -83,3 +86,20 @@ def test_the_face_shows_where_maps_are_empty_in_its_own_colours():
 def test_regression_has_no_heatmaps():
     assert has_heatmaps(make())
     assert not has_heatmaps(Landmarker(Pooled(), RegressionHead(3, 2, SIZE)))
+
+
+def test_pictures_that_cannot_be_drawn_end_neither_training_nor_prediction(
+    train, monkeypatch, capsys
+):
+    def full(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    for place in ("cv2.imencode", "landmarks.runlog.save_curves"):
+        monkeypatch.setattr(place, full)
+    made = train("run_dir=runs/a", "epochs=2")
+    assert capsys.readouterr().out.count("A picture is left out") == 1
+    predicting = ["predict", f"data.root={made.root}", "run_dir=p", "device=cpu"]
+    assert cli.main(predicting) == 0
+    assert capsys.readouterr().out.count("A picture is left out") == 1
+    assert {path.suffix for path in Path("p").iterdir()} == {"", ".csv", ".log"}
+    assert Path("p/submission.csv").is_file() and Path("runs/a/best.pt").is_file()

@@ -1,0 +1,82 @@
+"""Worker processes that read: how many there is room for, and why they failed, in one sentence."""
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from landmarks.errors import UserError
+
+log = logging.getLogger(__name__)
+AHEAD = 4  # batches that each one reads ahead
+TENSORS = 5  # a batch, each an open file on its way
+PIPES = 8  # open files for each process
+SHARED = Path("/dev/shm")
+OPEN = Path("/proc/self/fd")
+REASONS = {  # torch's and Linux's words, in lower case -> what it means and what helps beside fewer
+    "too many open files": ("no more files may be open", "raise `ulimit -n`"),
+    "ancdata": ("no more files may be open", "raise `ulimit -n`"),
+    "shared memory": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
+    "torch_": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
+    "bus error": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
+    "signal: killed": ("memory has run out", "use a smaller batch_size"),
+    "dataloader worker (pid": (
+        *("one has ended without a word", "see whether memory or /dev/shm is full"),
+    ),
+}
+
+
+def count_readers(wanted: int, batch: int) -> int:
+    """Return how many reading processes there is room for, with a warning if that is fewer.
+
+    A process that finds no room for a batch drops it, and the training waits for ever.
+
+    Args:
+        wanted: processes.
+        batch: bytes.
+    """
+    room = {}
+    if SHARED.is_dir():  # half of it: those that train are not the only ones
+        each = AHEAD * (batch + TENSORS * os.sysconf("SC_PAGE_SIZE"))
+        room[f"{SHARED} (docker run --shm-size=8g)"] = shutil.disk_usage(SHARED).free // 2 // each
+    if OPEN.is_dir():
+        import resource
+
+        left = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(list(OPEN.iterdir()))
+        room["the number of open files (ulimit -n)"] = max(0, left - AHEAD * TENSORS) // PIPES
+    for what, count in room.items():
+        if count < wanted:
+            log.warning(
+                "%d reading processes instead of %d, as there is no room for more: raise %s.",
+                *(count, wanted, what),
+            )
+            wanted = count
+    return wanted
+
+
+@contextmanager
+def explain_readers(workers: int) -> Iterator[None]:
+    """Turn what worker processes fail of in this context into advice.
+
+    Args:
+        workers: how many there are; 0: nothing is done.
+
+    Raises:
+        UserError: where they, or their ways to this process, have come to an end.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        said = str(error).lower()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)
+        found = next((reason for words, reason in REASONS.items() if words in said), None)
+        if workers == 0 or (found is None and not full):
+            raise
+        what, advice = found or (error.strerror, "make room in memory and /dev/shm")
+        raise UserError(
+            f"The {workers} reading processes have failed, as {what}: {advice}, or use "
+            f"workers={workers // 2}."
+        ) from error
