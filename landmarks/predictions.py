@@ -1,5 +1,6 @@
 """Predictions on their way to disk, batch by batch: never all in memory, never half a file."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -22,10 +23,24 @@ class PredictionFile:
         num_points: K.
         rounded: whole pixels in the CSV; else two decimals. The NPZ holds unrounded float32.
         npz: also write the NPZ: names (N,), points (N, K, 2), confidence (N, K).
+        unlabelled: points that no training face had a label of: where they are, a model cannot
+            know. They are empty in the CSV and NaN in the NPZ.
     """
 
-    def __init__(self, folder: Path, names: np.ndarray, num_points: int, rounded: bool, npz: bool):
+    def __init__(
+        self,
+        folder: Path,
+        names: np.ndarray,
+        num_points: int,
+        rounded: bool,
+        npz: bool,
+        unlabelled: Sequence[int] = (),
+    ):
         self.folder, self.names, self.rounded = folder, names, rounded
+        self.unlabelled = list(unlabelled)
+        formats = np.full((num_points, 2), "%d" if rounded else "%.2f", "U4")
+        formats[self.unlabelled] = "%.0s"  # takes a value and writes nothing
+        self.line = ",".join(formats.ravel())
         count = len(names)
         self.shapes = {"points": (count, num_points, 2), "confidence": (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
@@ -67,13 +82,14 @@ class PredictionFile:
             raise UserError(
                 f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
-        line = ",".join(["%d" if self.rounded else "%.2f"] * flat.shape[1])
         with writing(self.folder / "predictions.csv"):
             for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
-                self.csv.write(f"{_quote(name.decode())},{line % tuple(values.tolist())}\n")
+                self.csv.write(f"{_quote(name.decode())},{self.line % tuple(values.tolist())}\n")
         for key, values in (("points", points), ("confidence", confidence)):
             if self.npz:
-                self.arrays[key][self.done : self.done + len(points)] = values
+                written = self.arrays[key][self.done : self.done + len(points)]
+                written[:] = values
+                written[:, self.unlabelled] = np.nan
         self.done += len(points)
 
     def __exit__(self, kind, error, trace) -> None:

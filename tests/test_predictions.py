@@ -13,9 +13,9 @@ POINTS[0] = [[2.5, -0.6], [3.5, 0.4], [-1.5, 0.996]]
 CONFIDENCE = np.linspace(0, 1, 15, dtype=np.float32).reshape(5, 3)
 
 
-def write(folder, rounded=True, npz=False, points=POINTS):
+def write(folder, rounded=True, npz=False, points=POINTS, unlabelled=()):
     names = np.array([name.encode() for name in NAMES])
-    with PredictionFile(folder, names, 3, rounded, npz) as file:
+    with PredictionFile(folder, names, 3, rounded, npz, unlabelled) as file:
         for rows in (np.s_[0:2], np.s_[2:4], np.s_[4:5]):
             file.add(points[rows], CONFIDENCE[rows])
 
@@ -79,6 +79,21 @@ def test_an_error_leaves_nothing_new_and_keeps_the_old(tmp_path, npz, error):
         file.add(POINTS[:2] + 7, CONFIDENCE[:2])
         raise error("stop")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+@pytest.mark.parametrize("unlabelled", [[1], [0, 2], [0, 1, 2]])
+def test_points_that_were_never_labelled_are_left_empty(tmp_path, rounded, unlabelled):
+    write(tmp_path, rounded, npz=True, unlabelled=unlabelled)
+    known = [k for k in range(3) if k not in unlabelled]
+    fields = [line.split(",") for line in (tmp_path / "predictions.csv").read_text().splitlines()]
+    for row in (1, 2, 4, 5):  # the third name holds a comma
+        assert {fields[row][1 + 2 * k + i] for k in unlabelled for i in (0, 1)} == {""}
+        assert "" not in {fields[row][1 + 2 * k + i] for k in known for i in (0, 1)}
+    with np.load(tmp_path / "predictions.npz") as saved:
+        for values, whole in ((saved["points"], POINTS), (saved["confidence"], CONFIDENCE)):
+            assert np.isnan(values[:, unlabelled]).all()
+            assert np.array_equal(values[:, known], whole[:, known])
 
 
 @pytest.mark.parametrize("rounded", [True, False])

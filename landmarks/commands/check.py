@@ -15,6 +15,7 @@ from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
+from landmarks.data.labelled import find_labelled, warn_of_unlabelled
 from landmarks.data.symmetry import Symmetry, find_symmetry
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
@@ -55,7 +56,9 @@ def check(
     faces = build(lenient, part="train")
     rows = np.flatnonzero(~find_excluded(faces, data["exclude"]))
     test = _read_test(lenient)
-    named = settle_layout(layout, faces, rows, seed)
+    labelled = find_labelled(faces.points, rows)
+    warn_of_unlabelled(labelled, faces.source)
+    named = settle_layout(layout, faces, rows, labelled, seed)
     threads = (os.cpu_count() or 1) if workers == "auto" else max(1, workers)
     health = inspect(faces, rows, test, named.regions, threads)
     good = rows[health.looks.state[rows] == GOOD]

@@ -31,6 +31,12 @@ def frame_as_trained(
     """
     crop, source = trained["crop"], trained.get("box_from", "data")
     margin = trained.get("box_margin", 0.0)
+    turned = trained["data"].get("exif", "rotate")
+    if faces.exif != turned:
+        log.warning(
+            "Images of %s are read with data.exif=%s, and the model was trained with %s.",
+            *(faces.source, faces.exif, turned),
+        )
     given = {"box_from": box_from, "box_margin": box_margin}
     given = {key: value for key, value in given.items() if value is not None}
     if crop != "box" and given:

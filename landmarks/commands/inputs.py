@@ -19,6 +19,7 @@ from landmarks.data.cacheuse import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
+from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
 from landmarks.data.symmetry import find_symmetry
@@ -37,7 +38,8 @@ AUGMENTED = 16  # faces in augmented.png
 class Inputs(NamedTuple):
     """Everything that is read to train, validate and draw.
 
-    `mean` is (K, 2), input pixels; `flip` the flip permutation (K,), if one was wanted and found.
+    `mean` is (K, 2), input pixels; `flip` the flip permutation (K,), if one was wanted and found;
+    `labelled` (K,) bool: is there a label of the point to learn from?
     """
 
     faces: Faces
@@ -46,6 +48,7 @@ class Inputs(NamedTuple):
     validation: Batches
     pictured: Batches
     mean: np.ndarray
+    labelled: np.ndarray
     flip: np.ndarray | None
     augment: Augment | None
     reading: str
@@ -83,9 +86,13 @@ def open_inputs(
     else:
         training_rows, validation_rows = build(split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
-    named = settle_layout(layout, faces, training_rows, seed)
+    labelled = require_labels(faces, training_rows, validation_rows)
+    named = settle_layout(layout, faces, training_rows, labelled, seed)
     is_wanted = flip_test or augment["flip"] > 0
     flip = choose_flip(faces, named, training_rows, seed) if is_wanted else None
+    if flip is not None and augment["flip"] > 0:
+        labelled = labelled | labelled[flip]  # learnt from mirror images
+    warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
     change = build(augment, size=input_size, permutation=flip, seed=seed)
     change = change if change.is_on else None
 
@@ -112,6 +119,7 @@ def open_inputs(
         Batches(plain, validation_rows, batch_size=2 * batch_size, **shared),
         Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
+        labelled,
         flip,
         change,
         f"{workers} reading processes" if canvas is None else "images from the cache",

@@ -15,7 +15,9 @@ from landmarks.layout import Layout
 log = logging.getLogger(__name__)
 
 
-def settle_layout(node: dict, faces: Faces, rows: np.ndarray, seed: int = 0) -> Layout:
+def settle_layout(
+    node: dict, faces: Faces, rows: np.ndarray, labelled: np.ndarray, seed: int = 0
+) -> Layout:
     """Return the layout of labelled faces: the chosen one, if the labels lie where it says.
 
     Of a layout that "auto" has chosen and that does not fit, only the pairs are kept: whether they
@@ -24,13 +26,14 @@ def settle_layout(node: dict, faces: Faces, rows: np.ndarray, seed: int = 0) -> 
     Args:
         node: of configs/layout.
         rows: (n,) the faces to look at.
+        labelled: (K,) bool, which points they have labels of.
         seed: of which of them.
     """
     named = choose_layout(node, faces.num_points)
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
     if not doubt:
-        return named
+        return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
         log.warning(
             "The %d points of %s are in another order than layout %s, which has as many: %s. They "
@@ -44,6 +47,17 @@ def settle_layout(node: dict, faces: Faces, rows: np.ndarray, seed: int = 0) -> 
         *(named.name, faces.source, doubt),
     )
     return named
+
+
+def _drop_unlabelled_eyes(named: Layout, faces: Faces, labelled: np.ndarray) -> Layout:
+    if not named.eyes or labelled[named.eyes].all():
+        return named
+    log.warning(
+        "The eyes of layout %s, points %d and %d, are not labelled in %s: errors are normalised by "
+        "the box of a face's points.",
+        *(named.name, *named.eyes, faces.source),
+    )
+    return replace(named, eyes=None, places={})
 
 
 def choose_layout(node: dict, num_points: int) -> Layout:

@@ -61,7 +61,9 @@ def _draw_validation(
         if not there:
             continue
         truth = inputs.faces.points[batch.rows[there].numpy()]
-        runlog.draw([images[i] for i in there], truth, predicted.cpu().numpy()[there])
+        found = predicted.cpu().numpy()[there]
+        found[:, ~inputs.labelled] = np.nan  # nobody knows where they are
+        runlog.draw([images[i] for i in there], truth, found)
         if has_heatmaps(model):
             some = there[:HEATMAPS]
             images, points = batch.images[some], batch.points[some]

@@ -17,6 +17,7 @@ from landmarks.data import thousand
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
+from landmarks.data.labelled import say_points
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.data.photos import find_images
 from landmarks.errors import UserError
@@ -81,6 +82,7 @@ def predict(
             "%s asks for no point above %d and the model has %d: was it trained on such data?",
             *(faces.source, faces.wanted.max(), content["num_points"]),
         )
+    unlabelled = _say_unlabelled(content, faces)
     config = content["config"]
     leave_out = data["on_error"] == "skip"
     faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
@@ -96,7 +98,8 @@ def predict(
     strips = partial(show_heatmaps, model, ranges=ranges, precision=precision)
     album = Album(out, faces, strips if heatmaps else None)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
-    with PredictionFile(out, faces.names, content["num_points"], round, npz) as written, bar, full:
+    file = PredictionFile(out, faces.names, content["num_points"], round, npz, unlabelled)
+    with file as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
         for batch, points, confidence in predict_batches(model, batches, precision):
             points = points.cpu().numpy()
@@ -104,6 +107,7 @@ def predict(
             rows = batch.rows.numpy()
             if faces.wanted is not None:
                 asked.append(pick_points(points, faces.wanted[rows]))
+            points[:, unlabelled] = np.nan
             album.add(batch, points)
             bar.update(len(rows))
     log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
@@ -147,6 +151,24 @@ def _describe(content: dict) -> str:
     if not trained:
         return model
     return f"{model}, epoch {trained['epoch']}, validation MSE {trained['val_mse']:.3f} px²"
+
+
+def _say_unlabelled(content: dict, faces: Faces) -> list[int]:
+    """Return the points that no training face had a label of; say what becomes of them."""
+    unlabelled = content.get("unlabelled", [])  # an older checkpoint does not know
+    if not unlabelled:
+        return []
+    log.warning(
+        "Never labelled in training: %s. Where that is was not learnt, and coordinates stay empty.",
+        say_points(np.array(unlabelled)),
+    )
+    asked = 0 if faces.wanted is None else int(np.isin(faces.wanted, unlabelled).sum())
+    if asked:
+        log.warning(
+            "%s asks for such points %d times: its numbers there are guesses.",
+            *(faces.source, asked),
+        )
+    return unlabelled
 
 
 def _find_input(place: str, data: dict, content: dict) -> Faces:

@@ -168,6 +168,7 @@ def train(
             "config": settings,
             "num_points": faces.num_points,
             "layout": named.to_dict(),
+            "unlabelled": np.flatnonzero(~inputs.labelled).tolist(),
             "flip": None if inputs.flip is None else inputs.flip.tolist(),
             "metrics": training.history[-1] if training.history else {},
             "weights": training.judged.state_dict(),

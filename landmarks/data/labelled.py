@@ -1,0 +1,72 @@
+"""Which points have labels: what no face has labelled, a model cannot learn."""
+
+import logging
+
+import numpy as np
+
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+
+log = logging.getLogger(__name__)
+BLOCK = 1024  # faces looked at at once
+NAMED = 5  # points in a sentence
+
+
+def find_labelled(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return (K,) bool: is the point of points (N, K, 2) labelled in one of the rows?
+
+    As a rule the first faces say so of all, and no more are read.
+    """
+    labelled = np.zeros(points.shape[1], bool)
+    for start in range(0, len(rows), BLOCK):
+        labelled |= np.isfinite(points[rows[start : start + BLOCK]]).all(2).any(0)
+        if labelled.all():
+            break
+    return labelled
+
+
+def require_labels(faces: Faces, training: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """Return (K,) bool, which points the training faces have labelled.
+
+    Args:
+        faces: with points.
+        training, validation: rows.
+
+    Raises:
+        UserError: if either part has not one label.
+    """
+    labelled = find_labelled(faces.points, training)
+    if not labelled.any():
+        raise UserError(
+            f"{faces.source}: there are no labels in all {len(training)} training faces, and so "
+            f"nothing to learn."
+        )
+    if not find_labelled(faces.points, validation).any():
+        raise UserError(
+            f"{faces.source}: there are no labels in all {len(validation)} validation faces "
+            f"('{faces.name(validation[0])}' first), so that no model can be judged. Split "
+            f"otherwise, with split.by=random or a larger split.share, or leave faces without "
+            f"labels out with data.exclude=FILE."
+        )
+    return labelled
+
+
+def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
+    """Warn of the points (K,) that have no label anywhere.
+
+    Args:
+        where: "the training faces of train.csv".
+    """
+    missing = np.flatnonzero(~labelled)
+    if len(missing):
+        log.warning(
+            "Never labelled in %s: %s. A model cannot learn where that is, and predict leaves the "
+            "coordinates empty.",
+            *(where, say_points(missing)),
+        )
+
+
+def say_points(points: np.ndarray) -> str:
+    """Return points (n,) in words, the first of them by number."""
+    listed = ", ".join(map(str, points[:NAMED])) + (", ..." if len(points) > NAMED else "")
+    return f"{len(points)} point{'s' if len(points) > 1 else ''} ({listed})"
