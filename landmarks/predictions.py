@@ -11,6 +11,8 @@ from landmarks.errors import UserError
 from landmarks.faults import find_faults, say_faults
 from landmarks.files import aside, reserve, writing
 
+BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")  # as data=table reads them
+
 
 class PredictionFile:
     """predictions.csv, and predictions.npz if wanted; a context manager.
@@ -25,6 +27,10 @@ class PredictionFile:
         npz: also write the NPZ: names (N,), points (N, K, 2), confidence (N, K).
         unlabelled: points that no training face had a label of: where they are, a model cannot
             know. They are empty in the CSV and NaN in the NPZ.
+        boxes: (N, 4), x0, y0, x1, y1 of the faces, NaN where there is none; None: nowhere.
+
+    Where an image shows several faces, columns and arrays tell them apart: `face`, 0, 1, ... in the
+    data's order, and their boxes.
     """
 
     def __init__(
@@ -35,7 +41,9 @@ class PredictionFile:
         rounded: bool,
         npz: bool,
         unlabelled: Sequence[int] = (),
+        boxes: np.ndarray | None = None,
     ):
+        self.marks = _tell_apart(names, boxes)
         self.folder, self.names, self.rounded = folder, names, rounded
         self.unlabelled = list(unlabelled)
         formats = np.full((num_points, 2), "%d" if rounded else "%.2f", "U4")
@@ -57,11 +65,21 @@ class PredictionFile:
                 self.parts["csv"].open("w", encoding="utf-8", newline="\n")
             )
             columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
-            self.csv.write(",".join(["file_name", *columns]) + "\n")
+            self.csv.write(",".join(["file_name", *self._marks(), *columns]) + "\n")
             if self.npz:
                 self.arrays = {key: self._map(key) for key in self.shapes}
             self.asides = opened.pop_all()
         return self
+
+    def _marks(self, row: int | None = None) -> list[str]:
+        """Return the fields that tell a face apart from others of its image; None: their names."""
+        if not self.marks:
+            return []
+        boxed = "boxes" in self.marks
+        if row is None:
+            return ["face", *(BOX_COLUMNS if boxed else ())]
+        edges = self.marks["boxes"][row].tolist() if boxed else []
+        return [str(self.marks["face"][row]), *("" if e != e else f"{e:.2f}" for e in edges)]
 
     def _map(self, key: str) -> np.memmap:
         part = self.parts[f"{key}.npy"]
@@ -83,8 +101,10 @@ class PredictionFile:
                 f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
         with writing(self.folder / "predictions.csv"):
-            for name, values in zip(names, np.rint(flat) if self.rounded else flat, strict=True):
-                self.csv.write(f"{_quote(name.decode())},{self.line % tuple(values.tolist())}\n")
+            whole = np.rint(flat) if self.rounded else flat
+            for row, (name, values) in enumerate(zip(names, whole, strict=True), start=self.done):
+                start = ",".join([_quote(name.decode()), *self._marks(row)])
+                self.csv.write(f"{start},{self.line % tuple(values.tolist())}\n")
         for key, values in (("points", points), ("confidence", confidence)):
             if self.npz:
                 written = self.arrays[key][self.done : self.done + len(points)]
@@ -106,9 +126,22 @@ class PredictionFile:
         if self.npz:
             with writing(self.folder / "predictions.npz"):
                 with self.parts["npz"].open("wb") as file:
-                    np.savez(file, names=np.char.decode(self.names), **self.arrays)
+                    np.savez(file, names=np.char.decode(self.names), **self.marks, **self.arrays)
                 self.parts["npz"].replace(self.folder / "predictions.npz")
         self.parts["csv"].replace(self.folder / "predictions.csv")
+
+
+def _tell_apart(names: np.ndarray, boxes: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return `face` (N,) int, how many faces of its image stand before each, and `boxes` (N, 4);
+    nothing where no image shows several faces."""
+    _, first, of_image = np.unique(names, return_index=True, return_inverse=True)
+    if len(first) == len(names):
+        return {}
+    order = np.argsort(of_image, kind="stable")
+    starts = np.searchsorted(of_image[order], of_image[order])
+    face = np.empty(len(names), int)
+    face[order] = np.arange(len(names)) - starts
+    return {"face": face} if boxes is None else {"face": face, "boxes": boxes}
 
 
 def _quote(name: str) -> str:

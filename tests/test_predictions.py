@@ -112,3 +112,22 @@ def test_any_name_is_read_back(tmp_path, name):
         written.add(np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.float32))
     with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
         assert [row[0] for row in csv.reader(file)][1:] == [name, "next.png"]
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+def test_faces_of_one_image_are_told_apart(tmp_path, boxed):
+    names = np.array([b"b.png", b"a.png", b"b.png", b"c.png", b"b.png"])
+    boxes = np.arange(20, dtype=np.float32).reshape(5, 4) / 4
+    boxes[3] = np.nan
+    with PredictionFile(tmp_path, names, 3, True, True, boxes=boxes if boxed else None) as file:
+        file.add(POINTS[:2], CONFIDENCE[:2])
+        file.add(POINTS[2:], CONFIDENCE[2:])
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert table["face"].tolist() == [0, 0, 1, 0, 2]
+    edges = [column for column in table if column.startswith("box_")]
+    assert len(edges) == 4 * boxed and table.shape == (5, 2 + 4 * boxed + 6)
+    assert np.array_equal(table.iloc[:, -6:].to_numpy(), np.rint(POINTS).reshape(5, 6))
+    with np.load(tmp_path / "predictions.npz") as saved:
+        assert saved["face"].tolist() == [0, 0, 1, 0, 2] and ("boxes" in saved) == boxed
+    if boxed:
+        assert np.array_equal(table[edges].to_numpy(), boxes, equal_nan=True)

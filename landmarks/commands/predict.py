@@ -98,7 +98,8 @@ def predict(
     strips = partial(show_heatmaps, model, ranges=ranges, precision=precision)
     album = Album(out, faces, strips if heatmaps else None)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
-    file = PredictionFile(out, faces.names, content["num_points"], round, npz, unlabelled)
+    names, count = faces.names, content["num_points"]
+    file = PredictionFile(out, names, count, round, npz, unlabelled, faces.boxes)
     with file as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
         for batch, points, confidence in predict_batches(model, batches, precision):

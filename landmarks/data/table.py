@@ -70,6 +70,11 @@ def read_faces(
         refuse_other(path, "table")
     header = read_header(path)
     columns = find_columns(path, header, name_column, box_columns)
+    if part == "train" and not columns.points:
+        raise UserError(
+            f"{path}, line 1: no columns of points, as x_0, y_0, x_1, ... or NAME_x, NAME_y, ..., "
+            f"among {', '.join(header)[:80]}; name them so."
+        )
     source = {**describe_source(path, VERSION), "columns": columns}
     arrays = map_faces("table", source, lambda: _read(path, columns), cache_dir, missing, hidden)
     asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)

@@ -71,7 +71,7 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
         for batch in _open_parquet(path).iter_batches(columns=wanted):
             fields = (batch.column(name).to_pylist() for name in wanted)
             for row in zip(*fields, strict=True):
-                yield ["" if value is None else str(value) for value in row]
+                yield [_text(value) for value in row]
         return
     for _, row in _text_rows(path, len(header)):
         yield [row[column] for column in columns]
@@ -109,6 +109,13 @@ def _where(path: Path, row: str, header: list[str], column: int) -> str:
     return f"{path}, {row}, column {column + 1} ('{header[column]}')"
 
 
+def _text(value: object) -> str:
+    """Return a Parquet value as text; a column of type binary holds bytes."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return "" if value is None else str(value).strip()
+
+
 def _open_parquet(path: Path):
     try:
         from pyarrow.parquet import ParquetFile
@@ -135,11 +142,17 @@ def _parquet_rows(
                 f"{path}, column {column + 1} ('{header[column]}'): numbers belong here; found "
                 f"{kind}."
             )
+    kind = file.schema_arrow.field(name).type
+    if types.is_nested(kind):
+        raise UserError(
+            f"{path}, column {name + 1} ('{header[name]}'): names of image files belong here; "
+            f"found {kind}: write the images to files."
+        )
     first = 1
     wanted = [header[column] for column in (name, *numbers)]
     for batch in file.iter_batches(max(1, BLOCK // len(wanted)), columns=wanted):
         names = [
-            parse_name(str(text or ""), _where(path, f"record {row}", header, name))
+            parse_name(_text(text), _where(path, f"record {row}", header, name))
             for row, text in enumerate(batch.column(header[name]).to_pylist(), start=first)
         ]
         values = np.empty((len(names), len(numbers)), np.float32)
