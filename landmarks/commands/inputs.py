@@ -137,7 +137,11 @@ def find_basis(model: dict, inputs: Inputs) -> dict:
 
 def say_old_caches(cache_dir: str | None) -> None:
     """Warn of caches that no run has used for long, if they take much."""
-    old = [entry for entry in list_caches(find_cache(cache_dir)) if time.time() - entry.used > OLD]
+    try:
+        kept = list_caches(find_cache(cache_dir))
+    except OSError:  # not ours to look at, or going while we do
+        return
+    old = [entry for entry in kept if time.time() - entry.used > OLD]
     size = sum(entry.size for entry in old)
     if size > MUCH:
         log.warning(

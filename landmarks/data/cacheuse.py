@@ -101,9 +101,14 @@ def remove(folder: Path) -> bool:
 
 
 def list_caches(root: Path) -> list[Entry]:
-    """Return the caches below a cache folder, the longest unused first; nothing else there."""
+    """Return the caches below a cache folder, the longest unused first; nothing else there.
+
+    Raises:
+        OSError: if a folder cannot be read.
+    """
     found = []
-    for folder in sorted(root.glob("*/*")):
+    kinds = [kind for kind in root.iterdir() if kind.is_dir()] if root.is_dir() else []
+    for folder in (folder for kind in kinds for folder in kind.iterdir()):
         if folder.name.startswith(".") or folder.is_symlink() or not folder.is_dir():
             continue
         note = read_note(folder)

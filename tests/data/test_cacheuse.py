@@ -46,6 +46,15 @@ def test_only_what_is_ours_is_listed(tmp_path):
     assert list_caches(tmp_path / "nowhere") == []
 
 
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PermissionError):
+        list_caches(tmp_path)
+
+
 def test_use_is_marked(tmp_path):
     folder = make(tmp_path / "labels/a", days=9)
     assert hold(folder) and time.time() - (folder / NOTE).stat().st_mtime < 60

@@ -232,3 +232,25 @@ def test_trains_and_predicts_end_to_end(
     refused = capsys.readouterr().err
     assert refused.count("\n") == 1
     assert {"wflw": "crop=box needs a box", "ibug": "neither boxes nor labels"}[name] in refused
+
+
+def test_ibug_follows_linked_folders_and_passes_a_macs_files_over(write, parts, tmp_path, caplog):
+    module, settings = write("ibug", tmp_path / "root", parts)
+    (tmp_path / "root/helen").rename(tmp_path / "disk")
+    (tmp_path / "root/helen").symlink_to(tmp_path / "disk")
+    (tmp_path / "root/again").symlink_to(tmp_path / "root/lfpw")
+    for ending in (".pts", ".png"):
+        (tmp_path / f"disk/trainset/._0ü{ending}").write_bytes(b"\0\5\x16\7")
+    faces = module.read_faces(**settings)
+    assert [faces.name(row) for row in faces.rows] == parts["train"].names
+    assert len(module.read_faces(**settings, part="test")) == len(parts["test"].names)
+    assert "Passed over 2 hidden names" in caplog.text
+
+
+def test_ibug_names_a_picture_that_is_not_read(write, parts, tmp_path):
+    module, settings = write("ibug", tmp_path, parts)
+    path = tmp_path / parts["train"].names[2]
+    path.rename(path.with_suffix(".HEIC"))
+    path.with_suffix(".HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(UserError, match=r"\(0 missing, 1 unreadable\).*2ü\.HEIC"):
+        module.read_faces(**settings)
