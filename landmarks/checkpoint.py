@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
+from landmarks.archive import refuse_inflated
 from landmarks.errors import UserError
 from landmarks.files import replacing
 
 FORMAT = 5
+DEEPEST, MOST = 16, 100_000  # of plain data
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -27,23 +30,72 @@ def load_checkpoint(path: Path) -> dict:
     Raises:
         UserError: if the file is not a checkpoint of this program, or of a later version.
     """
+    content = _read(path)
+    if content["format"] < FORMAT:
+        try:
+            _update(content)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+            raise UserError(f"{path} is damaged: its tensors are not an older model's.") from error
+    return content
+
+
+def load_config(path: Path) -> dict:
+    """Return the settings in a checkpoint, without reading its tensors.
+
+    Raises:
+        UserError: as `load_checkpoint`.
+    """
+    return _read(path, mmap=True)["config"]
+
+
+def _read(path: Path, mmap: bool = False) -> dict:
+    refuse_inflated(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise UserError(f"There is no checkpoint {path}.") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise UserError(
             f"{path} is damaged or not a checkpoint; use another (a run keeps best.pt and last.pt)."
         ) from error
-    if not isinstance(content, dict) or "format" not in content or "config" not in content:
+    if not isinstance(content, dict) or not is_plain(content.get("config"), dict):
+        content = {}
+    if type(content.get("format")) is not int or content["format"] < 1:
         raise UserError(
             f"{path} holds no model of this program; bare weights go in with model.weights=FILE."
         )
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer landmarks; update this one.")
-    if content["format"] < FORMAT:
-        _update(content)
+    _check_sizes(content.get("weights", {}), path)
     return content
+
+
+def is_plain(value: object, kind: type) -> bool:
+    """Say whether a value is of that kind and plain JSON data, no more than settings are."""
+    waiting, count = [(value, 0)] if isinstance(value, kind) else [(..., 0)], 0
+    while waiting:
+        (value, depth), count = waiting.pop(), count + 1
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            inner = list(value.values())
+        elif isinstance(value, list):
+            inner = value
+        elif value is None or isinstance(value, str | int | float):
+            inner = []
+        else:
+            return False
+        if depth > DEEPEST or count > MOST:  # or it holds itself
+            return False
+        waiting += [(part, depth + 1) for part in inner]
+    return True
+
+
+def _check_sizes(weights: dict, path: Path) -> None:
+    """Refuse weights that are none, or that count for more numbers than the file can hold."""
+    tensors = list(weights.values()) if isinstance(weights, dict) else [None]
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise UserError(f"{path} is damaged: its weights are not tensors.")
+    if sum(tensor.nbytes for tensor in tensors) > path.stat().st_size:
+        raise UserError(f"{path} is damaged: its tensors are larger than the file.")
 
 
 def _update(content: dict) -> None:

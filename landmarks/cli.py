@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from landmarks import __version__
@@ -130,15 +131,10 @@ def _run(command: str, arguments: list[str]) -> int:
     from yaml import YAMLError
 
     from landmarks.jobs import Jobs, sweep_runs
-    from landmarks.overrides import (
-        check_settings,
-        explain,
-        flags_first,
-        place_sweep,
-        refuse_flag,
-    )
-    from landmarks.resume import refuse_taken, resume_run
-    from landmarks.runs import KeptSettings, remove_if_empty
+    from landmarks.lock import hold
+    from landmarks.overrides import check_settings, explain, refuse_flag
+    from landmarks.runs import Leftovers, refuse_taken
+    from landmarks.words import flags_first, named_place, overrides_in, place_sweep
 
     def suffix(name: str | None) -> str:
         # A name ends a folder's name; it must not become a path.
@@ -147,7 +143,7 @@ def _run(command: str, arguments: list[str]) -> int:
     OmegaConf.register_new_resolver("suffix", suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     jobs = Jobs()
-    old_settings = KeptSettings(None)
+    resumed, leftovers = None, Leftovers(None)
     started: list[Path] = []
 
     def task(config: DictConfig) -> None:
@@ -157,14 +153,16 @@ def _run(command: str, arguments: list[str]) -> int:
         sweep_runs(run)
 
         def job() -> int:
-            try:
-                function = _load(command)
-                settings = check_settings(function, config, words)
-                return function(**{**settings, "run_dir": str(run)})
-            except BaseException:
-                remove_if_empty(run)
-                old_settings.restore()
-                raise
+            with hold(run) if command == "train" else nullcontext():
+                try:
+                    function = _load(command)
+                    settings = check_settings(function, config, resumed.words if resumed else words)
+                    if resumed:
+                        resumed.say()
+                    return function(**{**settings, "run_dir": str(run)})
+                except BaseException:
+                    leftovers.remove(run)
+                    raise
 
         is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
         jobs.run(job, f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None)
@@ -174,13 +172,20 @@ def _run(command: str, arguments: list[str]) -> int:
         refuse_flag(command, arguments)
         arguments = place_sweep(arguments)
         wrong = 1
-        if command == "train":
-            arguments, resumed = resume_run(arguments)
-            old_settings = KeptSettings(resumed)
-            if resumed is None:
-                refuse_taken(arguments)
+        name, given = command, overrides_in(arguments)
+        if command == "train" and any(word.startswith("resume=") for word in given):
+            from landmarks.resume import RESUMED, resume_run  # it needs torch
+
+            resumed = resume_run(arguments)
+            arguments = [word for word in arguments if not word.startswith("resume=")]
+        place = named_place(given)
+        leftovers = Leftovers(resumed.run if resumed else place)
+        if resumed:
+            name, arguments = RESUMED, resumed.arguments
+        elif place is not None:
+            refuse_taken(place, command)
         sys.argv = [sys.argv[0], *flags_first(arguments)]
-        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=command)(
+        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=name)(
             task
         )()
     except UserError as error:

@@ -193,5 +193,5 @@ def _check_finite(first_bad: Tensor, training: Training, batches) -> None:
         raise UserError(
             f"The loss is not finite in epoch {training.epoch + 1}, batch {bad} (faces "
             f"{', '.join(names[:4])}, ...): lower optimizer.lr, set clip=1 or amp=off, and start "
-            f"anew, or go on from the last epoch's checkpoint with resume=auto."
+            f"anew, or go on from the last epoch's checkpoint with resume=RUN."
         )

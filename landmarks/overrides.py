@@ -1,16 +1,15 @@
 """Command-line overrides: what they may name, and what to say when they are wrong.
 
-Beside cli, resume and commands this is the only module that knows Hydra.
+Beside cli, words, resume, saved and commands this is the only module that knows Hydra.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import resources
 from itertools import zip_longest
-from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     HydraException,
     MissingConfigException,
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.settings import check_arguments
+from landmarks.words import overrides_in, parse
 
 NEEDS = {  # settings that count only where another one has this value
     "box_margin": ("crop", "box"),
@@ -100,16 +100,27 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
             f"The choices are {', '.join(options)}."
         )
     known, groups = _known_keys(command, arguments)
-    for override in OverridesParser.create().parse_overrides(overrides_in(arguments)):
+    for override in parse(overrides_in(arguments)):
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
-        near = _nearest_key(key, known)
-        hint = f" Did you mean '{near}'?" if near else ""
-        if key not in (near or ""):  # else it is that one, cut short
-            hint = _owners(key, groups) or hint
-        return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
+        return say_unknown(key, known, groups, command)
     return " ".join(str(error).split())
+
+
+def say_unknown(key: str, known: set[str], groups: set[str], command: str) -> str:
+    """Return the sentence about a setting that is not among the known ones."""
+    near = _nearest_key(key, known)
+    hint = f" Did you mean '{near}'?" if near else ""
+    if key not in (near or ""):  # else it is that one, cut short
+        hint = _owners(key, groups) or hint
+    return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
+
+
+@lru_cache
+def groups_of(command: str) -> frozenset[str]:
+    """Return the groups that a command's own defaults choose from."""
+    return frozenset(_known_keys(command, [])[1])
 
 
 def refuse_flag(command: str, arguments: list[str]) -> None:
@@ -128,41 +139,6 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
             if not equals:
                 value = "VALUE" if "=" in following or following.startswith("-") else following
             raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
-
-
-def place_sweep(arguments: list[str]) -> list[str]:
-    """Return the arguments of a sweep with its run_dir= where Hydra looks for that.
-
-    Raises:
-        UserError: if the folder holds a sweep already, or a run is to be resumed.
-    """
-    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
-        return arguments
-    given = dict(word.split("=", 1) for word in overrides_in(arguments))
-    if given.get("resume", "null") not in ("null", ""):
-        raise UserError(
-            f"resume={given['resume']} goes on with one run and -m starts several: leave one of "
-            f"the two out."
-        )
-    if "run_dir" not in given:
-        return arguments
-    place = Path(given["run_dir"].strip("'\""))
-    if any(place.glob("*/last.pt")):
-        raise UserError(f"run_dir={place} holds runs: name another folder for this sweep.")
-    return [*arguments, f"hydra.sweep.dir={given['run_dir']}"]
-
-
-def flags_first(arguments: list[str]) -> list[str]:
-    """Return the arguments with overrides last: Hydra's parser takes them in one piece only."""
-    if arguments[:1] == ["-sc"]:
-        return arguments
-    overrides = overrides_in(arguments)
-    return [word for word in arguments if word not in overrides] + overrides
-
-
-def overrides_in(arguments: list[str]) -> list[str]:
-    """Return the words of a command line that set something."""
-    return [word for word in arguments if "=" in word and not word.startswith("-")]
 
 
 def _nearest_key(key: str, known: set[str]) -> str | None:
@@ -205,13 +181,14 @@ def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]
             config = compose(command, overrides=choices)
         except HydraException:  # a choice that is a file of the user's own, of --config-dir
             config = compose(command)
-    return groups | _flatten(OmegaConf.to_container(config, resolve=False), ""), groups
+    settings = OmegaConf.to_container(config, resolve=False)
+    return groups | settings.keys() | flatten(settings).keys(), groups
 
 
-def _flatten(node: dict, prefix: str) -> set[str]:
-    keys = set()
-    for name, value in node.items():
-        keys.add(f"{prefix}{name}")
-        if isinstance(value, dict):
-            keys |= _flatten(value, f"{prefix}{name}.")
-    return keys
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return {"group.setting": value} of all settings that are not groups themselves."""
+    flat = {}
+    for name, value in settings.items():
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        flat |= inner or {f"{prefix}{name}": value}
+    return flat

@@ -1,21 +1,25 @@
 """Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from landmarks.errors import UserError
+from landmarks.lock import LOCK, is_held
 
 FINISHED = "finished.json"  # written when a run has taken its last step
+FAILED = "failed.txt"  # the error that a run ended in, until it goes on
+CHECKPOINTS = ("last.pt", "best.pt")
+OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
+WORTHLESS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
 
 
-def newest_checkpoint(
-    name: str, folder: Path = Path("runs"), unfinished: bool = False
-) -> Path | None:
-    """Return the most recently written checkpoint `name` of the runs (and sweeps) in `folder`."""
+def all_checkpoints(name: str, folder: Path = Path("runs")) -> list[Path]:
+    """Return the checkpoints `name` of the runs (and sweeps) in `folder`, newest first."""
     found = [*folder.glob(f"*/{name}"), *folder.glob(f"*/*/{name}")]
-    if unfinished:
-        found = [path for path in found if not (path.parent / FINISHED).exists()]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
@@ -25,7 +29,7 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
         UserError: if there is none.
     """
     if path is None:
-        newest = newest_checkpoint(name)
+        newest = next(iter(all_checkpoints(name)), None)
         if newest is None:
             raise UserError(
                 f"No runs/*/{name} under {Path.cwd()}: run `landmarks train` first or set "
@@ -39,39 +43,55 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
     return path
 
 
-def remove_if_empty(run: Path) -> None:
-    """Remove a run's folder if nothing but its settings, split and log was written to it.
+def refuse_taken(run: Path, command: str) -> None:
+    """Refuse to put what a command makes into the folder of a training run.
 
-    A folder without settings is none that was made for a run.
+    Raises:
+        UserError: that says how to go on with that one.
     """
-    if not (run / ".hydra").is_dir():
-        return
-    worthless = (".hydra", "split.npz", "augmented.png")
-    if all(path.name in worthless or path.suffix == ".log" for path in run.iterdir()):
-        shutil.rmtree(run, ignore_errors=True)
+    if command == "train" and is_held(run):
+        raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
+    taken = CHECKPOINTS if command == "train" else OF_TRAINING
+    if any((run / name).is_file() for name in taken):
+        way_on = f"go on with it by resume={run}, or " if command == "train" else ""
+        raise UserError(f"run_dir={run} holds a run: {way_on}name another folder.")
 
 
-class KeptSettings:
-    """The settings of a run that is taken up again, for where it turns out that it cannot be.
+@contextmanager
+def mark_failure(run: Path) -> Iterator[None]:
+    """Leave a note of the error that a training ends in; resume=auto does not try it again."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # the error itself may be a full disk
+            (run / FAILED).write_text(f"{said}\n", encoding="utf-8")
+        raise
 
-    Hydra writes the new ones to the run's folder before anything is checked.
+
+class Leftovers:
+    """Knows what stood in a folder before this start, which removes what it made and no more.
 
     Args:
-        run: its folder; None: there is no such run.
+        place: the folder that is named for the run, or one that it will be in; None: a new folder
+            is made.
     """
 
-    def __init__(self, run: Path | None):
-        files = sorted(run.glob(".hydra/*.yaml")) if run else []
-        self._content = {path: path.read_bytes() for path in files}
-        self._checkpoint = run / "last.pt" if run else None
-        self._written = self._when()
+    def __init__(self, place: Path | None):
+        self._place = place.resolve() if place is not None and place.exists() else None
+        is_folder = self._place is not None and self._place.is_dir()
+        self._names = {path.name for path in self._place.iterdir()} if is_folder else set()
 
-    def restore(self) -> None:
-        """Write them back, if the run has not gone on since."""
-        if self._when() == self._written:
-            for path, content in self._content.items():
-                path.write_bytes(content)
-
-    def _when(self) -> int | None:
-        is_there = self._checkpoint is not None and self._checkpoint.is_file()
-        return self._checkpoint.stat().st_mtime_ns if is_there else None
+    def remove(self, run: Path) -> None:
+        """Remove a refused start's settings, split and log, and its folder if it made that."""
+        if self._place is not None and run.resolve() != self._place:
+            return
+        if not run.is_dir():
+            return
+        made = [path for path in run.iterdir() if path.name not in self._names]
+        if not all(path.name in WORTHLESS or path.suffix == ".log" for path in made):
+            return
+        for path in made:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if self._place is None:
+            run.rmdir()

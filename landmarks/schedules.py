@@ -76,4 +76,4 @@ class Plateau:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict`."""
-        vars(self).update(state)
+        vars(self).update({name: state[name] for name in self.state_dict()})

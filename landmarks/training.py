@@ -122,7 +122,7 @@ class Training:
         return state
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from `state_dict`; learning rates set anew by the user win over saved ones.
+        """Go on from `state_dict`; the optimiser's settings are those it was built with.
 
         Raises:
             KeyError, RuntimeError, ValueError: if the state is of another model or optimiser.
@@ -134,7 +134,7 @@ class Training:
         elif self.ema is not None:
             self.ema.model.load_state_dict(state["model"])
         own = [
-            {key: group[key] for key in ("initial_lr", "weight_decay")}
+            {key: value for key, value in group.items() if key not in ("params", "lr")}
             for group in self.optimizer.param_groups
         ]
         self.optimizer.load_state_dict(state["optimizer"])

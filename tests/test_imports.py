@@ -8,11 +8,16 @@ import pytest
 import landmarks
 
 PACKAGE = Path(landmarks.__file__).parent
-LEAVES = {"devices", "errors", "files", "geometry", "interrupt", "settings"}  # open to all
+LEAVES = {  # open to all
+    *("archive", "devices", "errors", "files", "geometry", "interrupt", "settings"),
+}
 ANYTHING = None
 ALLOWED = {
-    "cli": {"jobs", "overrides", "resume", "runs", "commands"},
-    "resume": {"overrides", "runs"},
+    "cli": {"jobs", "lock", "overrides", "resume", "runs", "words", "commands"},
+    "overrides": {"words"},
+    "resume": {"runs", "saved", "lock", "words"},
+    "saved": {"overrides", "checkpoint", "commands", "words"},
+    "runs": {"lock"},
     "commands": ANYTHING,
     "engine": {"training", "budget", "interrupt", "precision", "progress", "validation"},
     "validation": {"faults", "metrics", "precision"},
@@ -30,8 +35,8 @@ ALLOWED = {
     "synthetic": {"synthetic"},
 }
 OUTSIDE = {
-    "hydra": {"cli", "overrides", "commands"},
-    "omegaconf": {"cli", "overrides", "resume", "commands"},
+    "hydra": {"cli", "overrides", "words", "resume", "saved", "commands"},
+    "omegaconf": {"cli", "overrides", "resume", "saved", "commands"},
     "pandas": {"data", "submission", "runlog"},
     "cv2": {"data", "health", "plotting", "synthetic"},
     "scipy": {"data"},

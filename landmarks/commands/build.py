@@ -3,9 +3,11 @@
 import functools
 import inspect
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker
@@ -52,7 +54,7 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
                 f"{describe_model(node)}: leave it out."
             )
         node = {**node, key: value}
-    builder = trusted(node, "landmarks.models")
+    builder = trusted(node, "model")
     arguments = check_arguments(builder, node, "model")
     if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
@@ -70,18 +72,29 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
     return model.eval()
 
 
-def trusted(node: dict, package: str) -> Callable:
-    """Return a saved node's target, if it is one of this package's own functions or classes.
+@functools.cache
+def nodes_of(group: str) -> list[dict]:
+    """Return what this program's own files choose for a group of settings, as they stand there."""
+    folder = files("landmarks.configs").joinpath(group)
+    if not folder.is_dir():  # a group of one choice stands in the command's own file
+        whole = files("landmarks.configs").joinpath("train.yaml").read_text()
+        nodes = [OmegaConf.to_container(OmegaConf.create(whole), resolve=False).get(group)]
+    else:
+        found = sorted(file for file in folder.iterdir() if file.name.endswith(".yaml"))
+        nodes = [OmegaConf.to_container(OmegaConf.create(file.read_text())) for file in found]
+    return [node for node in nodes if isinstance(node, dict) and "_target_" in node]
+
+
+def trusted(node: dict, group: str) -> Callable:
+    """Return a saved node's target, if this program's own settings name it for that group.
 
     Raises:
-        UserError: if it is not: a checkpoint must not be able to name other code.
+        UserError: if they do not: a checkpoint must not be able to name other code.
     """
-    name = str(node.get("_target_", ""))
-    try:
-        found = get_object(name) if name.startswith(f"{package}.") else None
-    except Exception:  # get_object wraps whatever an import raises
-        found = None
-    home = str(getattr(found, "__module__", ""))
-    if not callable(found) or not f"{home}.".startswith(f"{package}."):
-        raise UserError(f"The checkpoint names '{name}', which is not part of {package}; not used.")
-    return found
+    name, partial = node.get("_target_"), node.get("_partial_", False)
+    known = [(other["_target_"], other.get("_partial_", False)) for other in nodes_of(group)]
+    if (name, partial) not in known:
+        raise UserError(
+            f"The checkpoint names '{name}', which is no {group} of landmarks; not used."
+        )
+    return get_object(name)

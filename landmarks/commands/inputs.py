@@ -18,11 +18,13 @@ from landmarks.data.cachefolder import find_cache
 from landmarks.data.cacheuse import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
 from landmarks.data.symmetry import find_symmetry
+from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.plotting import draw_face, drawing, save_faces
@@ -81,8 +83,9 @@ def open_inputs(
     """
     leave_out = box_from == "points" or data["on_error"] == "skip"
     faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from, leave_out)
-    if resumed and split_file.is_file():
+    if resumed:
         training_rows, validation_rows = load_split(split_file, faces)
+        _refuse_excluded(faces.names[np.r_[training_rows, validation_rows]], data, split_file)
     else:
         training_rows, validation_rows = build(split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
@@ -124,6 +127,14 @@ def open_inputs(
         change,
         f"{workers} reading processes" if canvas is None else "images from the cache",
     )
+
+
+def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:
+    if data.get("exclude") and not read_names(data["exclude"]).isdisjoint(names.tolist()):
+        raise UserError(
+            f"data.exclude={data['exclude']} names faces that this run's split holds: give it the "
+            f"names it had, or start a new run from this one with init={split_file.parent}."
+        )
 
 
 def find_basis(model: dict, inputs: Inputs) -> dict:

@@ -188,7 +188,7 @@ def _read_data(data: dict, content: dict) -> Faces:
     if "_target_" in data:
         return build(data, part="test")
     node = content["config"]["data"]
-    reader = trusted(node, "landmarks.data")
+    reader = trusted(node, "data")
     kind = reader.__module__.rpartition(".")[2]
     if kind == "synthetic" and "root" in given:  # it has the contest's layout
         reader, node, kind = thousand.read_faces, {}, "thousand"

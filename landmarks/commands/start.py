@@ -73,11 +73,12 @@ def restore(training: Training, path: Path, batches: Batches, input_size: int) -
         )
     try:
         training.load_state_dict(content["training"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} is of another model or optimizer than these settings make; resume with the "
-            f"run's own settings, or start a new run from it with init={path.parent} ({reason})."
+            f"run's own model.freeze, optimizer.backbone_lr_scale and optimizer.layer_decay, or "
+            f"start a new run from it with init={path.parent} ({reason})."
         ) from error
     size = batches.order.batch_size
     before = min(config["batch_size"], len(batches.order.rows))

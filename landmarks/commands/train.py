@@ -27,7 +27,7 @@ from landmarks.models.warmstart import take_weights
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
 from landmarks.runlog import RunLog
-from landmarks.runs import FINISHED
+from landmarks.runs import FAILED, FINISHED, mark_failure
 from landmarks.settings import (
     Count,
     Duration,
@@ -148,7 +148,6 @@ def train(
     if inputs.augment is not None:
         shown = np.random.default_rng(seed).permutation(inputs.training.order.rows)
         draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
-    (run / FINISHED).unlink(missing_ok=True)
     log.info(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, *counts, faces.num_points, named.name),
@@ -173,6 +172,8 @@ def train(
             "metrics": training.history[-1] if training.history else {},
             "weights": training.judged.state_dict(),
         }
+        for mark in (FINISHED, FAILED):  # of what it was before this start
+            (run / mark).unlink(missing_ok=True)
         if is_best:
             save_checkpoint(run / "best.pt", content)
         save_checkpoint(run / "last.pt", {**content, "training": training.state_dict()})
@@ -186,7 +187,7 @@ def train(
         training, needed, batch_size=count, accumulate=accumulate, savings=savings
     )
     begun = time.monotonic()
-    with graceful_stop() as stop, shortage:
+    with graceful_stop() as stop, mark_failure(run), shortage:
         display = Display(batch_size)
         try:
             complete = fit(
@@ -209,6 +210,7 @@ def train(
             *(training.epoch + 1, training.batch, run / "last.pt", run),
         )
         return stop.exit_code
+    (run / FAILED).unlink(missing_ok=True)
     with replacing(run / FINISHED) as part:
         part.write_text(json.dumps(training.history[-1] if training.history else {}))
     if budget.max_time is not None and budget.spent > budget.max_time:

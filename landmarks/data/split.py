@@ -1,6 +1,7 @@
 """Training and validation faces: chosen once, kept with the run."""
 
 import logging
+import zipfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from landmarks.files import replacing
 from landmarks.settings import Rule
 
 log = logging.getLogger(__name__)
+HEADERS = 4096  # bytes that a saved split has besides its rows and names
 SplitShare = Annotated[float, Rule(lambda v: 0 < v < 1, "a number between 0 and 1")]
 
 
@@ -111,14 +113,34 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of a saved split.
 
     Raises:
-        UserError: if the faces are no longer those that were split.
+        UserError: if the faces are no longer those that were split, or no split is there.
     """
-    with np.load(path) as saved:
-        train, validation, names = saved["train"], saved["validation"], saved["names"]
-    rows = np.r_[train, validation]
-    if rows.max() >= len(faces) or not np.array_equal(faces.names[rows], names):
+    try:
+        with np.load(path) as saved:
+            unpacked = sum(member.file_size for member in saved.zip.infolist())
+            is_of_these = unpacked < HEADERS + len(faces) * (16 + faces.names.itemsize)
+            parts = (
+                [saved[name] for name in ("train", "validation", "names")] if is_of_these else []
+            )
+    except (AttributeError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}, the run's split, is missing or damaged: a run resumes in its own folder, as "
+            f"it was left."
+        ) from error
+    if not parts or not _are_of(faces, *parts):
         raise UserError(
             f"{faces.source} is not what this run was split on ({path}): name or restore "
             f"that, or start a new run from this one with init=."
         )
-    return train, validation
+    return parts[0], parts[1]
+
+
+def _are_of(faces: Faces, train: np.ndarray, validation: np.ndarray, names: np.ndarray) -> bool:
+    """Say whether the faces still have these rows, and these names there."""
+    if not all(
+        part.ndim == 1 and part.dtype.kind == "i" and len(part) for part in (train, validation)
+    ):
+        return False
+    rows = np.r_[train, validation]
+    inside = rows.min() >= 0 and rows.max() < len(faces)
+    return inside and np.array_equal(faces.names[rows], names)

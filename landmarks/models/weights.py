@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from landmarks.archive import refuse_inflated
 from landmarks.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ def _read(path: Path, whole: bool) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             found = _read_safetensors(path)
         else:
+            refuse_inflated(path)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise

@@ -137,8 +137,8 @@ def test_any_folder_of_images(made):
         (["data.root=nowhere"], "No faces in 'nowhere'"),
         (["checkpoint=bad.pt"], "damaged or not a checkpoint"),
         (["checkpoint=bare.pt"], "holds no model of this program"),
-        (["checkpoint=evil.pt"], "not part of landmarks.models"),
-        (["checkpoint=sly.pt"], "not part of landmarks.models"),
+        (["checkpoint=evil.pt"], "no model of landmarks"),
+        (["checkpoint=sly.pt"], "no model of landmarks"),
     ],
 )
 def test_wrong_input_is_one_sentence(made, overrides, sentence, capsys):

@@ -73,7 +73,7 @@ def test_resuming_at_another_input_size_is_refused_and_changes_nothing(train, ca
     train("run_dir=runs/a", "epochs=1")
     settings = Path("runs/a/.hydra/overrides.yaml").read_text()
     assert cli.main(["train", "resume=runs/a", "epochs=2", "input_size=64"]) == 1
-    assert "is of input_size=32, not 64" in capsys.readouterr().err
+    assert "keeps input_size=32, not 64" in capsys.readouterr().err
     assert Path("runs/a/.hydra/overrides.yaml").read_text() == settings
 
 
@@ -93,7 +93,7 @@ def test_resume_auto_without_an_unfinished_run_starts_anew(train, tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "sentence"),
-    [("nowhere", "There is no checkpoint nowhere"), ("stray", "settings is missing")],
+    [("nowhere", "There is no checkpoint nowhere"), ("stray", "not a checkpoint")],
 )
 def test_resume_from_the_wrong_place_is_refused(train, path, sentence, tmp_path, capsys):
     (tmp_path / "stray").mkdir()
@@ -105,7 +105,7 @@ def test_resume_from_the_wrong_place_is_refused(train, path, sentence, tmp_path,
 def test_resume_with_another_model_is_refused(train, capsys):
     train("run_dir=runs/a", "epochs=1")
     assert cli.main(["train", "resume=runs/a", "model=resnet34", "epochs=2"]) == 1
-    assert "another model or optimizer" in capsys.readouterr().err
+    assert "keeps model.backbone=resnet18, not resnet34" in capsys.readouterr().err
     assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
 
 
@@ -133,3 +133,99 @@ def test_resume_keeps_the_split_and_refuses_changed_data(train, capsys):
     labels.write_text("".join([lines[0], *reversed(lines[1:])]))
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 1
     assert "is not what this run was split on" in capsys.readouterr().err
+
+
+def files_of(run):
+    return {
+        path: path.read_bytes()
+        for path in sorted(Path(run).rglob("*"))
+        if path.is_file() and path.suffix != ".log"
+    }
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_resume_that_ends_before_its_first_step_changes_nothing(train, error, monkeypatch):
+    train("run_dir=runs/a", "epochs=1")
+    before = files_of("runs/a")
+
+    def end(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr("landmarks.commands.train.fit", end)
+    words = ["resume=runs/a", "epochs=2", "augment=none", "batch_size=8"]
+    if error is KeyboardInterrupt:
+        assert cli.main(["train", *words]) == 130
+    else:
+        with pytest.raises(RuntimeError):
+            cli.main(["train", *words])
+        Path("runs/a/failed.txt").unlink()
+    monkeypatch.undo_once()
+    after = files_of("runs/a")
+    assert after == {**before, Path("runs/a/augmented.png"): after[Path("runs/a/augmented.png")]}
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["augment"]["rotate"] == 10
+
+
+def test_settings_beside_resume_are_taken_listed_and_kept(train, capsys):
+    train("run_dir=runs/a", "epochs=1", "augment.rotate=30", "optimizer=sgd")
+    words = ["augment=none", "optimizer.momentum=0.5", "loss=wing", "scheduler=plateau"]
+    assert cli.main(["train", "resume=runs/a", "epochs=2", *words]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "epochs: 1 -> 2" in out and "augment.rotate: 30 -> 0.0" in out
+    content = load_checkpoint(Path("runs/a/last.pt"))
+    assert content["config"]["augment"]["rotate"] == 0
+    assert content["training"]["optimizer"]["param_groups"][0]["momentum"] == 0.5
+    assert cli.main(["train", "resume=runs/a", "epochs=3"]) == 0
+    assert "Settings other than the run's own: epochs: 2 -> 3." in capsys.readouterr().out
+    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["loss"]["_target_"].endswith(".wing")
+
+
+def test_faces_left_out_after_the_split_are_refused(train, capsys):
+    made = train("run_dir=runs/a", "epochs=1", "data.exclude=left_out.txt", code=1)
+    Path("left_out.txt").write_text("nobody.jpg\n")
+    train("run_dir=runs/a", "epochs=1", "data.exclude=left_out.txt", "data.cache=off")
+    Path("left_out.txt").write_text(f"{made.names[0]}\n")
+    capsys.readouterr()
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 1
+    assert "data.exclude=left_out.txt names faces that this run's split" in capsys.readouterr().err
+
+
+def test_a_recipe_of_one_s_own_resumes_by_itself_and_as_it_was(train, capsys):
+    Path("my/experiment").mkdir(parents=True)
+    recipe = Path("my/experiment/mine.yaml")
+    recipe.write_text("# @package _global_\nema: 0.5\n")
+    train("--config-dir", "my", "experiment=mine", "run_dir=runs/a", "epochs=1")
+    recipe.write_text("# @package _global_\nema: 0.25\n")
+    words = ["--config-dir", "my", "experiment=mine", "resume=runs/a", "epochs=2"]
+    assert cli.main(["train", *words]) == 0
+    recipe.unlink()
+    assert cli.main(["train", "resume=runs/a", "epochs=3"]) == 0
+    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["ema"] == 0.5
+    assert "ema:" not in capsys.readouterr().out
+
+
+def test_a_run_that_failed_is_passed_over_until_it_is_named(train, monkeypatch, capsys):
+    original = Training.advance
+
+    def fail(training):
+        if training.step == 4:
+            raise RuntimeError("no such luck")
+        return original(training)
+
+    monkeypatch.setattr(Training, "advance", fail)
+    with pytest.raises(RuntimeError):
+        train("run_dir=runs/a")
+    monkeypatch.undo_once()
+    assert "no such luck" in Path("runs/a/failed.txt").read_text()
+    assert not Path("runs/a/.lock").exists()
+    assert cli.main(["train", "resume=runs/a"]) == 0
+    assert not Path("runs/a/failed.txt").exists() and Path("runs/a/finished.json").exists()
+
+
+def test_other_commands_leave_a_run_alone(train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    before = files_of("runs/a")
+    for command in ("predict", "check"):
+        assert cli.main([command, "run_dir=runs/a"]) == 1
+        assert "run_dir=runs/a holds a run: name another folder" in capsys.readouterr().err
+    assert files_of("runs/a") == before
