@@ -8,6 +8,7 @@ import torch
 from landmarks import cli
 from landmarks.checkpoint import load_checkpoint
 from landmarks.models.backbones import Backbone
+from landmarks.training import Training
 
 
 @pytest.mark.parametrize(
@@ -151,15 +152,15 @@ def test_a_resume_that_ends_before_its_first_step_changes_nothing(train, error, 
     def end(*arguments, **settings):
         raise error
 
-    monkeypatch.setattr("landmarks.commands.train.fit", end)
     words = ["resume=runs/a", "epochs=2", "augment=none", "batch_size=8"]
-    if error is KeyboardInterrupt:
-        assert cli.main(["train", *words]) == 130
-    else:
-        with pytest.raises(RuntimeError):
-            cli.main(["train", *words])
-        Path("runs/a/failed.txt").unlink()
-    monkeypatch.undo_once()
+    with monkeypatch.context() as patch:
+        patch.setattr("landmarks.commands.train.fit", end)
+        if error is KeyboardInterrupt:
+            assert cli.main(["train", *words]) == 130
+        else:
+            with pytest.raises(RuntimeError):
+                cli.main(["train", *words])
+            Path("runs/a/failed.txt").unlink()
     after = files_of("runs/a")
     assert after == {**before, Path("runs/a/augmented.png"): after[Path("runs/a/augmented.png")]}
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
@@ -212,10 +213,9 @@ def test_a_run_that_failed_is_passed_over_until_it_is_named(train, monkeypatch, 
             raise RuntimeError("no such luck")
         return original(training)
 
-    monkeypatch.setattr(Training, "advance", fail)
-    with pytest.raises(RuntimeError):
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(Training, "advance", fail)
         train("run_dir=runs/a")
-    monkeypatch.undo_once()
     assert "no such luck" in Path("runs/a/failed.txt").read_text()
     assert not Path("runs/a/.lock").exists()
     assert cli.main(["train", "resume=runs/a"]) == 0
