@@ -60,7 +60,7 @@ def check(
     warn_of_unlabelled(labelled, faces.source)
     named = settle_layout(layout, faces, rows, labelled, seed)
     threads = (os.cpu_count() or 1) if workers == "auto" else max(1, workers)
-    health = inspect(faces, rows, test, named.regions, threads)
+    health = inspect(faces, rows, test, named.regions, threads, named.eyes)
     good = rows[health.looks.state[rows] == GOOD]
     symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
 

@@ -15,12 +15,18 @@ NEAR = 45.0  # degrees
 LEAST = 3  # faces
 
 
-def advise(faces: Faces, rows: np.ndarray, looks: Looks, scale: np.ndarray | None) -> list[str]:
+def advise(
+    faces: Faces,
+    rows: np.ndarray,
+    looks: Looks,
+    scale: np.ndarray | None,
+    eyes: list[int] | None = None,
+) -> list[str]:
     """Return what to set, or to know, where images are read in a way that labels or cameras tell.
 
     Args as for `find_frames`.
     """
-    said = [say_frames(faces.exif, *find_frames(faces, rows, looks, scale))]
+    said = [say_frames(faces.exif, *find_frames(faces, rows, looks, scale, eyes))]
     unused = looks.unused[rows]
     if unused.any():
         used = "-, ".join(map(str, sorted({*(16 - unused[unused > 0]).tolist()})))
@@ -32,7 +38,11 @@ def advise(faces: Faces, rows: np.ndarray, looks: Looks, scale: np.ndarray | Non
 
 
 def find_frames(
-    faces: Faces, rows: np.ndarray, looks: Looks, scale: np.ndarray | None
+    faces: Faces,
+    rows: np.ndarray,
+    looks: Looks,
+    scale: np.ndarray | None,
+    eyes: list[int] | None = None,
 ) -> tuple[int, int]:
     """Return how many faces tell the frame of their labels, and how many tell of the other one.
 
@@ -42,18 +52,38 @@ def find_frames(
         looks: of all N files.
         scale: (n,) complex, whose angle is a face's roll against the others', NaN where unknown;
             None: not known.
+        eyes: the points of the left and the right eye, as seen in the image; None: not known.
 
-    A face tells by points outside of one frame alone, or by its roll against that of faces in
-    photos without a turn. One in a photo without a turn tells nothing.
+    A face tells by points outside of one frame alone, or by its roll: against that of faces in
+    photos without a turn or, where there are none, that of its eyes. One in a photo without a turn
+    tells nothing.
     """
     turns = looks.turn[rows]
     turned = np.flatnonzero((turns > 1) & looks.size[rows].all(1))
-    roll = np.full(len(rows), np.nan)
-    if scale is not None and (upright := scale[(turns == 1) & np.isfinite(scale)]).size >= LEAST:
-        roll = np.degrees(np.angle(scale / np.sum(upright / np.abs(upright))))
+    if not len(turned):
+        return 0, 0
+    roll = _find_roll(faces, rows, turns == 1, scale, eyes)
     stored = np.array([_is_stored(faces, rows[i], looks, roll[i]) for i in turned], float)
     decided = stored[~np.isnan(stored)]
     return len(decided), int((decided != (faces.exif == "ignore")).sum())
+
+
+def _find_roll(
+    faces: Faces,
+    rows: np.ndarray,
+    is_upright: np.ndarray,
+    scale: np.ndarray | None,
+    eyes: list[int] | None,
+) -> np.ndarray:
+    """Return (n,) degrees, NaN where unknown."""
+    if scale is not None:
+        upright = scale[is_upright & np.isfinite(scale)]
+        if len(upright) >= LEAST:
+            return np.degrees(np.angle(scale / np.sum(upright / np.abs(upright))))
+    if eyes is None:
+        return np.full(len(rows), np.nan)
+    across, down = (faces.points[rows, eyes[1]] - faces.points[rows, eyes[0]]).T
+    return np.degrees(np.arctan2(down, across))
 
 
 def say_frames(exif: str, told: int, other: int) -> str:

@@ -40,7 +40,12 @@ class Health:
 
 
 def inspect(
-    faces: Faces, rows: np.ndarray, test: Faces | None, regions: dict, threads: int
+    faces: Faces,
+    rows: np.ndarray,
+    test: Faces | None,
+    regions: dict,
+    threads: int,
+    eyes: list | None = None,
 ) -> Health:
     """Look at the training faces `rows` (n,) and, for its images alone, at the test part.
 
@@ -48,6 +53,7 @@ def inspect(
         faces, test: the parts, whether their images can be read or not.
         regions: of the layout, name -> [first, last]; empty: none.
         threads: that read images.
+        eyes: the layout's two points; None: it names none.
     """
     notes: list[str] = []
     model = _model(faces, rows, notes)
@@ -58,7 +64,7 @@ def inspect(
     health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
     health.findings += image_findings(faces, rows, looks, "train")
     health.findings += place_findings(faces, rows, health.places)
-    health.advice += advise(faces, rows, looks, None if fit is None else fit.scale)
+    health.advice += advise(faces, rows, looks, None if fit is None else fit.scale, eyes)
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts)

@@ -56,6 +56,15 @@ def test_where_nothing_tells_nothing_is_said():
     assert find_frames(blank, rows, looks, scale * np.nan) == (0, 0)
 
 
+@pytest.mark.parametrize("labelled_as", ["shown", "stored"])
+def test_eyes_tell_where_no_photo_is_upright(labelled_as):
+    faces, rows, looks, scale = album([6] * 10, labelled_as)
+    other = 10 if labelled_as == "stored" else 0
+    assert find_frames(faces, rows, looks, scale, eyes=[0, 1]) == (10, other)
+    faces.points[:4, 0] = np.nan
+    assert find_frames(faces, rows, looks, None, eyes=[0, 1])[0] == 6
+
+
 def test_a_few_among_many_are_no_advice():
     assert say_frames("rotate", 10, 5) == "" and say_frames("rotate", 2, 2) == ""
     assert "data.exif=ignore" in say_frames("rotate", 10, 6)
