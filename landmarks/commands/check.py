@@ -67,11 +67,18 @@ def check(
     log.info("%s: %d faces, %s", faces.source, len(rows), _say_layout(named, symmetry))
     for line in say_health(health):
         log.info("%s", line)
+    framed = None
     try:
         used = replace(faces, rows=good)
         framed, chosen = frame_faces(used, crop, box_margin, box_from, leave_out=True)
         if box_from == "data":
             health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
+    except UserError as error:
+        log.warning("crop=%s was not tried: %s", crop, error)
+    # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
+    write_suspects(out / "suspects.csv", health.findings)
+    log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
+    if framed is not None:
         tried = try_crop(framed, framed.rows, health.looks.size, chosen, input_size)
         log.info("%s", say_crop(crop, input_size, tried))
         change = build(augment, size=input_size, permutation=symmetry.flip, seed=seed)
@@ -80,10 +87,6 @@ def check(
             shown = np.random.default_rng(seed).permutation(framed.rows)
             draw_augmented(out / "augmented.png", source, shown, change)
             log.info("Faces as training would see them: %s", out / "augmented.png")
-    except UserError as error:
-        log.warning("crop=%s was not tried: %s", crop, error)
-    write_suspects(out / "suspects.csv", health.findings)
-    log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
     with drawing(out):
         parts = {"train": faces, "test": test}
         pictured = save_suspects(out / "suspects.png", parts, health.findings)

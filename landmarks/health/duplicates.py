@@ -6,6 +6,9 @@ from landmarks.health.images import GOOD, Looks
 
 NEAR = 12  # of 256 bits: pictures that differ in no more are taken for one
 FLAT = 4.0  # grey levels' standard deviation below which every picture looks the same
+BLOCK = 1024  # faces whose labels are looked at at once
+SAMPLE, COMPARED = 2000, 64  # faces and points that say how alike labels are by chance
+BY_CHANCE = 0.01  # pairs of faces with equal labels that chance may make
 BANDS, WINDOW = 16, 4  # orders the hashes are sorted in; followers each is held against
 
 
@@ -55,21 +58,43 @@ def near_pictures(looks: Looks, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return rows[found], rows[partner[found]], best[found]
 
 
-def same_labels(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return (n,) for each of `rows` the first of them with the same points (N, K, 2).
+def same_labels(points: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return (n,) for each of `rows` the first of them with the same points (N, K, 2); and how many
+    labelled points that takes.
 
-    A face with fewer than five labelled points is its own.
+    A face with fewer is its own: among so many faces two would share as few whole pixels by chance.
     """
-    first = np.arange(len(rows))
+    first, least = np.arange(len(rows)), _telling(points, rows)
     # Sums of products with fixed random numbers: equal labels have equal sums, and others not.
     weights = np.random.default_rng(0).normal(size=(points.shape[1] * 2, 2))
     sums = np.zeros((len(rows), 3))
-    for i in range(0, len(rows), 1024):
-        block = np.asarray(points[rows[i : i + 1024]], np.float64).reshape(-1, len(weights))
+    for i in range(0, len(rows), BLOCK):
+        block = np.asarray(points[rows[i : i + BLOCK]], np.float64).reshape(-1, len(weights))
         known = np.isfinite(block)
-        sums[i : i + 1024, :2] = np.einsum("nk,kd->nd", np.where(known, block, -1e4), weights)
-        sums[i : i + 1024, 2] = known.sum(1)
-    enough = np.flatnonzero(sums[:, 2] >= 10)
+        sums[i : i + BLOCK, :2] = np.einsum("nk,kd->nd", np.where(known, block, -1e4), weights)
+        sums[i : i + BLOCK, 2] = known.sum(1)
+    enough = np.flatnonzero(sums[:, 2] >= 2 * max(least, 1))
     if len(enough):
         first[enough] = enough[first_of_each(sums[enough])]
-    return first
+    return first, least
+
+
+def _telling(points: np.ndarray, rows: np.ndarray) -> float:
+    """Return how many labelled points of a face tell it from all others.
+
+    Two draws from a normal distribution fall on one pixel with probability 1 / sqrt(4 pi variance)
+    along each of its axes.
+    """
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
+    kept = np.unique(np.linspace(0, points.shape[1] - 1, COMPARED).astype(int))
+    labels = np.asarray(points[some][:, kept], np.float64).reshape(-1, 2 * len(kept))
+    known = np.isfinite(labels)
+    mean = np.where(known, labels, 0).sum(0) / np.maximum(known.sum(0), 1)
+    away = np.where(known, labels - mean, 0)
+    spread = away.T @ away / max(1, len(away))
+    own = min(1.0, (len(spread) / max(1, len(away))) ** 2)  # few faces do not show what goes along
+    spread += own * (np.diag(np.diag(spread)) - spread)
+    variances = np.linalg.eigvalsh(spread)
+    nats = 0.5 * np.log(np.maximum(4 * np.pi * variances, 1)).sum()
+    pairs = len(rows) ** 2 / 2
+    return points.shape[1] * np.log(max(pairs, 1) / BY_CHANCE) / max(nats, 1e-9)

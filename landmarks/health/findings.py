@@ -8,10 +8,10 @@ from landmarks.files import replacing
 
 ERRORS = (
     *("missing", "corrupt", "duplicate", "same-labels", "degenerate", "off-image"),
-    *("swapped", "shifted", "jittered", "no-box"),
+    *("swapped", "jittered", "misplaced", "shifted", "no-box"),
 )
 WARNINGS = (
-    *("near-duplicate", "shape-outlier", "perhaps-shifted", "outside", "odd-size", "unlabelled"),
+    *("near-duplicate", "perhaps-shifted", "shape-outlier", "outside", "odd-size", "unlabelled"),
     "few-bits",
 )
 COLUMNS = ("name", "reason", "score", "level", "part", "detail")

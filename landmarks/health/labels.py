@@ -4,7 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landmarks.health.robust import median
+
 BLOCK = 1024  # faces looked at at once
+PLACE, LINE = 4.0, 0.02  # pixels; width over length
+UNUSUAL, WIDE = 10.0, 0.8  # times less than is usual; share of faces that makes it so
 
 
 class Places(NamedTuple):
@@ -44,8 +48,13 @@ def find_places(points: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> Plac
 def is_degenerate(places: Places) -> np.ndarray:
     """Return (n,) bool: are at least two labelled points all but one place, or one line?
 
-    A face of less than 4 pixels is one place.
+    One place is less than 4 pixels, one line 50 times as long as it is wide, along an axis. Where
+    most faces are as small or as thin (the points of an iris, of a nose bridge), that is no fault.
     """
     sides = np.sort(places.extent, axis=1)
-    line = (places.labelled > 2) & (sides[:, 0] < 0.02 * sides[:, 1])
-    return (places.labelled >= 2) & ((sides[:, 1] < 4) | line)
+    several = places.labelled >= 2
+    place = sides[:, 1] < min(PLACE, median(sides[several, 1]) / UNUSUAL)
+    many = places.labelled >= 3
+    thin = sides[:, 0] / np.maximum(sides[:, 1], 1)
+    wide = np.mean(thin[many] > UNUSUAL * LINE) > WIDE if many.any() else False
+    return (several & place) | (many & (thin < LINE) & wide)

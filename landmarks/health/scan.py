@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from landmarks.data.faces import Faces
 from landmarks.health.images import GOOD, Looks, Reader, in_threads
-from landmarks.health.shapefit import Fit
+from landmarks.health.shapemodel import Fit
 from landmarks.health.shifts import SEEN, SIZE, ShiftFinder
 
 LEARNED = 2000  # faces that the shift finder learns from

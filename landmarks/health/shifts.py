@@ -49,7 +49,7 @@ def cut_matrix(scale: complex, shift: complex, offset: np.ndarray, reduced: int)
     """Return the (2, 3) matrix from a cut's pixels to those of an image `reduced` times smaller.
 
     Args:
-        scale, shift: where the reference shape lies in the image, see `health.shapefit.Fit`.
+        scale, shift: where the reference shape lies in the image, see `health.shapemodel.Fit`.
         offset: (3,) displacement of the cut: x, y in face sizes, log scale.
     """
     centre = scale * complex(offset[0], offset[1]) + shift

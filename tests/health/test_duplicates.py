@@ -53,5 +53,18 @@ def test_equal_labels():
     points[8] = points[3]
     points[8, 2] += 1
     points[[4, 5]] = np.nan  # nothing labelled: nothing in common
-    assert same_labels(points, np.arange(9)).tolist() == [0, 1, 2, 3, 4, 5, 2, 3, 8]
-    assert same_labels(points, np.array([6, 1, 2])).tolist() == [0, 1, 0]
+    assert same_labels(points, np.arange(9))[0].tolist() == [0, 1, 2, 3, 4, 5, 2, 3, 8]
+    assert same_labels(points, np.array([6, 1, 2]))[0].tolist() == [0, 1, 0]
+
+
+def test_few_whole_pixels_are_equal_by_chance():
+    rng = np.random.default_rng(0)
+    faces = np.rint(rng.normal(100, 2, (2000, 5, 1)) + np.zeros(2)) + np.rint(rng.normal(0, 9, 2))
+    faces[:, 1:] = faces[:, :1] + rng.integers(0, 2, (2000, 4, 2))  # as an eye of 20 pixels
+    same, least = same_labels(faces, np.arange(2000))
+    assert least > 5 and (same == np.arange(2000)).all()
+    assert len(np.unique(faces.reshape(2000, -1), axis=0)) < 2000
+    wide = np.rint(rng.normal(0, 40, (2000, 5, 2)))
+    wide[1500] = wide[3]
+    same, least = same_labels(wide, np.arange(2000))
+    assert least < 5 and np.flatnonzero(same != np.arange(2000)).tolist() == [1500]

@@ -25,13 +25,33 @@ def test_places():
     assert places.extent[:3].tolist() == [[9, 9]] * 3 and np.isnan(places.extent[3]).all()
 
 
+def degenerate(points):
+    points = np.asarray(points, np.float32)
+    places = find_places(points, np.arange(len(points)), np.full((len(points), 2), 2000))
+    return np.flatnonzero(is_degenerate(places)).tolist()
+
+
 def test_degenerate_faces():
-    points = np.array([SQUARE, np.full((4, 2), 5), SQUARE, SQUARE, SQUARE], np.float32)
+    points = np.tile(np.array(SQUARE, np.float32) * 10, (40, 1, 1))
+    points[1] = 5
     points[2, :, 1] = 3  # a line
     points[3, 1:] = np.nan  # one point is no face, and no fault of its own
-    points[4] *= 0.3
-    places = find_places(points, np.arange(5), np.full((5, 2), 20))
-    assert is_degenerate(places).tolist() == [False, True, True, False, True]
+    points[4] *= 0.03
+    assert degenerate(points) == [1, 2, 4]
+
+
+def test_points_that_lie_on_a_line_or_close_together_in_most_faces_may():
+    rng = np.random.default_rng(0)
+    across = np.rint(rng.uniform(40, 90, (300, 1)) * [0, 0.3, 0.7, 1])
+    corners = np.stack([across, np.rint(rng.normal(60, 3, (300, 4)))], 2)  # of two eyes
+    flat = (np.ptp(corners[..., 1], axis=1) == 0).sum()
+    corners[7] = corners[7, 0]
+    assert degenerate(corners) == [7] and degenerate(corners[:, :2]) == [7]
+    corners[9, :, 1] = 60
+    assert flat < 5 and degenerate(corners) == [7]  # as faces looking straight ahead do
+    cross = np.array([[0, 0], [-1.4, 0], [0, -1.4], [1.4, 0], [0, 1.4]])
+    iris = np.rint(cross * rng.uniform(0.8, 1.2, (300, 1, 1)) + rng.uniform(50, 99, (300, 1, 2)))
+    assert np.mean(np.ptp(iris, axis=1).max(1) < 4) > 0.9 and degenerate(iris) == []
 
 
 def test_crops_lose_what_lies_outside():
