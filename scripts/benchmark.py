@@ -26,6 +26,7 @@ BENCHMARKS = {
     "heatmap": "the loss over 971 heatmaps, against plain autograd on whole maps",
     "step": "a training step and a prediction, against the write-up's own",
     "growth": "how the heatmap loss grows with points and cells",
+    "check": "faults that `landmarks check` finds among those planted",
     "decode": "heatmap decoders, against one another and DARK as published",
     "startup": "how long `landmarks --help` takes",
 }

@@ -136,3 +136,16 @@ def test_step_compares_with_the_papers_loss(benchmark):
     maps = torch.randn(2, 12, 12, generator=torch.Generator().manual_seed(0))
     ours = adaptive_wing(maps, targets).mean()
     torch.testing.assert_close(adaptive_wing_loss(maps, targets), ours, rtol=1e-5, atol=0)
+
+
+def test_check_plants_faults_and_finds_them(run, tmp_path):
+    from landmarks.synthetic.write import write_faces
+
+    write_faces(tmp_path, 60, 1, 0)
+    words = ["--root", str(tmp_path), "--draws", "1", "--noise", "0.1"]
+    (draw,) = run("check", *words)["draws"]
+    planted = {"shifted": 2, "corrupt": 1, "duplicate": 1, "jittered": 1, "swapped": 1, "thrown": 1}
+    assert {kind: sum(counts) for kind, counts in draw["found"].items()} == planted
+    surely = {"corrupt", "duplicate", "jittered", "swapped", "thrown"}
+    assert all(draw["found"][kind][0] == planted[kind] for kind in surely)
+    assert draw["faces"] == 53 and len(draw["others"]) <= 1
