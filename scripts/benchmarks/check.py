@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planting import PLANTED, REASONS, WARNINGS, plant
-from landmarks.commands.build import choose_layout
+from landmarks.commands.layouts import choose_layout
 from landmarks.data.symmetry import find_symmetry
 from landmarks.data.thousand import find_root, read_faces
 from landmarks.errors import UserError

@@ -161,3 +161,17 @@ def test_missing_labels_are_no_error(contest, here):
         (made.names[1], "unlabelled")
     ) == 1
     assert errors(suspects) == {}
+
+
+def test_suspects_are_written_before_anything_is_drawn(drawn, here, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no picture")
+
+    root = shutil.copytree(drawn, here / "faulty")
+    header, names, values = read_labels(root)
+    values[5] += 1000
+    write_labels(root, header, names, values)
+    monkeypatch.setattr("landmarks.commands.check.draw_augmented", fail)
+    with pytest.raises(RuntimeError, match="no picture"):
+        cli.main(["check", "run_dir=out", "workers=1", f"data.root={root}", "data.limit=40"])
+    assert names[5] in Path("out/suspects.csv").read_text()
