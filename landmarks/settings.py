@@ -62,6 +62,7 @@ Factor = Annotated[float, Rule(lambda v: 0 < v <= 1, "a number above 0 and at mo
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
 Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
 Workers = Literal["auto"] | Count
+Threads = Literal["auto"] | PositiveInt
 Range = Annotated[
     list,
     Rule(

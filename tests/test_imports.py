@@ -9,7 +9,7 @@ import landmarks
 
 PACKAGE = Path(landmarks.__file__).parent
 LEAVES = {  # open to all
-    *("archive", "devices", "errors", "files", "geometry", "interrupt", "settings"),
+    *("archive", "cores", "devices", "errors", "files", "geometry", "interrupt", "settings"),
 }
 ANYTHING = None
 ALLOWED = {

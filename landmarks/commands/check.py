@@ -1,7 +1,6 @@
 """`landmarks check`: a data set's health -> a summary, suspects.csv and a picture of the worst."""
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from landmarks.commands.build import build
 from landmarks.commands.inputs import draw_augmented
 from landmarks.commands.layouts import settle_layout
+from landmarks.cores import count_cores
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
@@ -59,7 +59,7 @@ def check(
     labelled = find_labelled(faces.points, rows)
     warn_of_unlabelled(labelled, faces.source)
     named = settle_layout(layout, faces, rows, labelled, seed)
-    threads = (os.cpu_count() or 1) if workers == "auto" else max(1, workers)
+    threads = count_cores() if workers == "auto" else max(1, workers)
     health = inspect(faces, rows, test, named.regions, threads, named.eyes)
     good = rows[health.looks.state[rows] == GOOD]
     symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)

@@ -26,9 +26,10 @@ from landmarks.models.heatmap_head import DecoderName
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.predictions import PredictionFile
 from landmarks.runs import find_checkpoint
-from landmarks.settings import NonNegative, PositiveInt, Workers, check_arguments
+from landmarks.settings import NonNegative, PositiveInt, Threads, Workers, check_arguments
 from landmarks.shortage import explain_no_room
 from landmarks.submission import pick_points, write_submission
+from landmarks.threads import use_threads
 from landmarks.validation import predict as predict_batches
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def predict(
     device: DeviceName,
     amp: AmpName,
     workers: Workers,
+    threads: Threads,
     name: str | None,
     run_dir: str,
 ) -> int:
@@ -66,6 +68,7 @@ def predict(
             f"has no heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
         )
     where = choose_device(device)
+    use_threads(threads, where)
     precision = Precision(amp, where)
     smaller = [f"batch_size={batch_size // 2}"] * (batch_size > 1)
     smaller += ["device=cpu"] * (where.type != "cpu")

@@ -36,9 +36,11 @@ from landmarks.settings import (
     Positive,
     PositiveInt,
     Share,
+    Threads,
     Workers,
 )
 from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
+from landmarks.threads import use_threads
 from landmarks.training import Training
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ def train(
     amp: AmpName,
     compile: bool,
     workers: Workers,
+    threads: Threads,
     tensorboard: bool,
     pictured_region: str,
     init: str | None,
@@ -135,6 +138,7 @@ def train(
         savings=savings,
     )
     before = restore(training, Path(resume), inputs.training, input_size) if resume else None
+    settings["threads"] = use_threads(threads, where, before and before.get("threads"))
     limits = {"epochs": epochs, "max_time": max_time}
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     thaw = compare_thawed(training, needed, *shapes)

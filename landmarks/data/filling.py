@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from landmarks.cores import count_cores
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import remap, unmap
 
@@ -63,7 +64,7 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
     chunks = np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)) if len(rows) else []
     bar = tqdm(total=len(rows), desc="filling the cache", unit="face", disable=None)
     syncer = ThreadPoolExecutor(1)  # nobody waits for it but the end of the process
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(count_cores())
     done: list[np.ndarray] = []
     try:
         for chunk in pool.map(read, chunks):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from landmarks.cores import count_cores
 from landmarks.data.cachefolder import cache_root, cannot_make
 from landmarks.data.cacheuse import claim, hold
 from landmarks.data.decoding import read_image, stamp
@@ -86,7 +87,7 @@ def _decode_all(faces: Faces, rows: np.ndarray) -> np.ndarray:
     chunks = np.array_split(rows, max(1, len(rows) // CHUNK))
     bar = tqdm(total=len(rows), desc="checking images", unit="image", disable=None)
     good: list[bool] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+    with ThreadPoolExecutor(count_cores()) as pool, bar:
         for checked in pool.map(decode, chunks):
             good += checked
             bar.update(len(checked))

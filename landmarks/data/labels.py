@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from landmarks.cores import count_cores
 from landmarks.data.cachefolder import cached, describe_source
 from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
@@ -105,7 +105,7 @@ def _blocks(text) -> Iterator[tuple[int, list[bytes]]]:
 
 def _parse_in_order(path: Path, blocks: Iterable, num_points: int) -> Iterator[tuple]:
     """Parse on all cores (pandas lets go of the GIL), a few blocks ahead of the writer."""
-    workers = min(os.cpu_count() or 1, 8)
+    workers = min(count_cores(), 8)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         blocks = iter(blocks)

@@ -1,7 +1,6 @@
 """Batches of some rows of a data set, in order or shuffled, read ahead by worker processes."""
 
 import logging
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from landmarks.cores import count_cores
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
 from landmarks.data.readers import AHEAD, count_readers, explain_readers
@@ -165,7 +165,7 @@ def choose_workers(workers: Workers, device: str) -> int:
     """
     if workers != "auto":
         return workers
-    return 0 if device == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
+    return 0 if device == "cpu" else max(1, min(8, count_cores() - 1))
 
 
 def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:

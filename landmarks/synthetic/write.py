@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from landmarks.cores import count_cores
 from landmarks.interrupt import unheard
 from landmarks.synthetic.contours import NUM_POINTS
 from landmarks.synthetic.paint import draw_face
@@ -68,7 +68,7 @@ def _draw_all(
     images: Path, part: int, count: int, seed: int
 ) -> Iterator[tuple[str, list[int], list[int]]]:
     draw = partial(_draw_one, images, part, seed)
-    workers = _count_cores()
+    workers = count_cores()
     if count <= _POOL_FROM or workers == 1:
         yield from map(draw, range(count))
         return
@@ -77,12 +77,6 @@ def _draw_all(
         with unheard():  # the processes start here
             drawn = pool.map(draw, range(count), chunksize=32)
         yield from drawn
-
-
-def _count_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _use_one_thread() -> None:

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 from landmarks import cli
-from landmarks.training import Training
-
-from .test_resume import StopAt
 
 
 def test_every_failure_is_explained_and_the_others_run(train, tmp_path, capsys):
@@ -18,9 +15,9 @@ def test_every_failure_is_explained_and_the_others_run(train, tmp_path, capsys):
         assert f"pictured_region={region} is no region" in line
 
 
-def test_a_stop_ends_the_sweep(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(Training, "advance", StopAt(1))
-    train("-m", "run_dir=all", "seed=1,2", code=143)
+def test_a_stop_ends_the_sweep(train, stop_at_step):
+    with stop_at_step(1):
+        train("-m", "run_dir=all", "seed=1,2", code=143)
     assert [path.name for path in sorted(Path("all").iterdir())] == ["0", "multirun.yaml"]
     assert Path("all/0/last.pt").is_file()
 

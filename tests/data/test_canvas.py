@@ -1,6 +1,5 @@
 """The canvas cache: the same batches as without it, and never an old or a torn picture."""
 
-import os
 import pickle
 import re
 import time
@@ -110,7 +109,7 @@ def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):
 
     with monkeypatch.context() as patch:
         patch.setattr(CroppedFaces, "read", fail)
-        patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr(filling, "count_cores", lambda: 1)
         with pytest.raises(KeyboardInterrupt):
             open_canvas(faces, "letterbox", SIZE)
     before = len(reads)

@@ -78,7 +78,7 @@ def test_another_seed_gives_other_faces(written, tmp_path):
 
 def test_many_processes_write_the_same_files(written, tmp_path, monkeypatch):
     monkeypatch.setattr(write, "_POOL_FROM", 5)
-    monkeypatch.setattr(write, "_count_cores", lambda: 2)
+    monkeypatch.setattr(write, "count_cores", lambda: 2)
     write_faces(tmp_path / "pool", train=6, test=4, seed=3)
     for part in ("train", "test"):
         assert pictures(tmp_path / "pool" / part) == pictures(written / part)
