@@ -12,16 +12,20 @@ for whoever asked, and finite whatever else the maps hold. Nothing waits for a d
 A point outside is followed beyond the border by the larger of 1.5 cells and sigma.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landmarks.quadratic import fit_quadratic
+
 RADIUS = 5  # taps on either side of the largest cell
 MIN_REACH = 1.5  # cells
+KERNEL = 1.5  # sigmas: of the Gaussian that says which cells `weighted` takes for the peak
 NEWTON_STEPS = 4
 TINY = torch.finfo(torch.float32).tiny
 FLOOR = 0.1  # of the largest cell: below it, the logarithm of a cell is mostly noise
-PRIOR = 0.02  # weight of the known curvature, in all cells' weight
 
 
 def argmax(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -31,30 +35,41 @@ def argmax(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return the expectation over all cells, negative ones taken as 0, freed of truncation.
+    """Return the expectation over all cells, weighted by nearness to the largest one.
 
-    The border cuts off a part of the Gaussian and draws the mean inwards; `_undo_truncation` takes
-    that back. Far noise weighs as much as the peak: prefer `local` or `dark`.
+    Weights are the map, negative cells taken as 0, times a Gaussian of KERNEL sigmas about the
+    largest cell: far noise would draw the mean away. The product of two Gaussians is one whose
+    centre lies between theirs, at known shares, so that the map's own follows, and what the border
+    has cut off is undone as in `local`.
+
+    Source: the kernel soft-argmax of Lee et al., SFNet: Learning Object-Aware Semantic
+    Correspondence, CVPR 2019, freed of its bias towards the largest cell.
     """
     height, width = maps.shape[2:]
-    columns = torch.zeros((), device=maps.device)
-    moments = torch.zeros((), device=maps.device)
-    # Row by row: sums over two of four dimensions, last channels first, are many times slower.
-    for y, row in enumerate(maps.unbind(2)):
-        row = row.float().clamp(min=0)
-        columns = columns + row
-        moments = torch.add(moments, row, alpha=y)
-    total = columns.sum(2)
+    peak, x, y = _find_peak(maps)
     sigma = _as_tensor(sigma, maps)
-    reach = sigma.clamp(min=MIN_REACH)
-    by_x = columns * torch.arange(width, device=maps.device)
-    axes = []
-    for size, moment in ((width, by_x), (height, moments)):
-        mean = moment.sum(2) / total
-        mean = torch.where(mean.isfinite(), mean, (size - 1) / 2)  # of an empty map: its centre
-        cells = torch.arange(size, device=maps.device, dtype=torch.float32)[:, None, None]
-        axes.append(_undo_truncation(mean, cells, sigma, -reach, size - 1 + reach))
-    return _answer(torch.stack(axes, dim=2), _find_peak(maps)[0])
+    columns = moments = torch.zeros((), device=maps.device)
+    rows = torch.arange(height, device=maps.device)[:, None, None] - y
+    near = _kernel(rows, sigma)
+    weights = near[..., None], (rows * near)[..., None]
+    # Row by row: sums over two of four dimensions, last channels first, are many times slower.
+    for row, weight, lever in zip(maps.unbind(2), *weights, strict=True):
+        row = row.float().clamp(min=0)
+        columns = torch.addcmul(columns, row, weight)
+        moments = torch.addcmul(moments, row, lever)
+    steps = torch.arange(width, device=maps.device) - x[..., None]
+    near = _kernel(steps, sigma)
+    columns, moments = columns * near, moments * near
+    total = columns.sum(2).clamp(min=TINY)
+    means = (columns * steps).sum(2) / total, moments.sum(2) / total
+    grown = 1 + KERNEL**-2  # the largest cell to the map's centre, over that to the product's
+    reach = sigma.clamp(min=MIN_REACH) / grown
+    narrow = sigma / math.sqrt(grown)
+    x_step, y_step = (
+        _undo_truncation(mean, cells.float(), narrow, -reach, reach)
+        for mean, cells in zip(means, (steps.permute(2, 0, 1), rows), strict=True)
+    )
+    return _answer(torch.stack([x + grown * x_step, y + grown * y_step], dim=2), peak)
 
 
 def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +112,7 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     # What is left of the expected Gaussian's logarithm is linear: its curvature is 0.
     rest = values.clamp(min=FLOOR).log() + bowl
     weights = values * usable * torch.exp(-bowl)
-    gradient, curvature = _fit_quadratic(rest, weights, u)
+    gradient, curvature = fit_quadratic(rest, weights, u)
     # The negative Hessian, in units of 1 / sigma^2.
     xx, xy, yy = 1 - curvature[..., 0], -curvature[..., 1], 1 - curvature[..., 2]
     determinant = xx * yy - xy.square()
@@ -116,6 +131,10 @@ def _as_tensor(sigma: float | Tensor, maps: Tensor) -> Tensor:
     if isinstance(sigma, Tensor):
         return sigma.float()
     return torch.full((), float(sigma), device=maps.device)  # a copy would wait for the device
+
+
+def _kernel(offsets: Tensor, sigma: Tensor) -> Tensor:
+    return torch.exp((offsets / (KERNEL * sigma)).square() / -2)
 
 
 def _answer(points: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,38 +208,3 @@ def _undo_truncation(
         step = (mean - expected) * (sigma.square() / variance.clamp(min=1e-6))
         centre = torch.clamp(centre + step, low, high)
     return centre
-
-
-def _fit_quadratic(values: Tensor, weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Return gradient (B, K, 2) and curvature (B, K, 3: xx, xy, yy) at 0 of the weighted fit.
-
-    values and weights (n, n, B, K) are by row and column, u (n, 1, 1) the coordinates along either
-    axis. The curvature is drawn to 0 by PRIOR. No matrix products: those may be rounded to bfloat16
-    or TF32.
-    """
-
-    def moments(field: Tensor, degree: int) -> list[list[Tensor]]:
-        """Return the sums (B, K) of field x^a y^b as [a][b], both up to degree."""
-        sums = []
-        for _ in range(degree + 1):
-            row, by_y = field.sum(1), []
-            for _ in range(degree + 1):
-                by_y.append(row.sum(0))
-                row = row * u
-            sums.append(by_y)
-            field = field * u
-        return sums
-
-    terms = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]  # powers of x and y
-    left, right = moments(weights, 4), moments(weights * values, 2)
-    matrix = torch.stack(
-        [torch.stack([left[a + c][b + d] for c, d in terms], dim=-1) for a, b in terms], dim=-2
-    )
-    prior = torch.full((6,), 1e-6, device=u.device)  # solvable with too few cells, or none
-    prior[3:] = PRIOR
-    matrix = matrix + torch.diag(prior) * left[0][0].clamp(min=1)[..., None, None]
-    vector = torch.stack([right[a][b] for a, b in terms], dim=-1)
-    # Unlike `solve`, `solve_ex` does not wait for the device to say that all went well.
-    found = torch.linalg.solve_ex(matrix, vector)[0]
-    xx, xy, yy = found[..., 3:].unbind(-1)
-    return found[..., 1:3], torch.stack([2 * xx, xy, 2 * yy], dim=-1)

@@ -1,5 +1,7 @@
 """What goes to a device and comes back from it, and how long it takes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,3 +21,22 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def fetch(tensors: list[Tensor]) -> Callable[[], list[Tensor]]:
+    """Begin to copy tensors of one device to the host; the function returned waits for them.
+
+    CUDA goes on meanwhile with what it is given next; other devices are waited for at once.
+    """
+    if tensors[0].device.type != "cuda":
+        copies = [tensor.cpu() for tensor in tensors]
+        return lambda: copies
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> list[Tensor]:
+        copied.synchronize()
+        return copies
+
+    return wait

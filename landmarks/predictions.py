@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from landmarks.digits import format_rows
 from landmarks.errors import UserError
 from landmarks.faults import find_faults, say_faults
 from landmarks.files import aside, reserve, writing
@@ -46,9 +47,7 @@ class PredictionFile:
         self.marks = _tell_apart(names, boxes)
         self.folder, self.names, self.rounded = folder, names, rounded
         self.unlabelled = list(unlabelled)
-        formats = np.full((num_points, 2), "%d" if rounded else "%.2f", "U4")
-        formats[self.unlabelled] = "%.0s"  # takes a value and writes nothing
-        self.line = ",".join(formats.ravel())
+        self.empty = np.isin(np.arange(num_points), self.unlabelled).repeat(2)
         count = len(names)
         self.shapes = {"points": (count, num_points, 2), "confidence": (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
@@ -61,11 +60,10 @@ class PredictionFile:
                 kind: opened.enter_context(aside(self.folder / f"predictions.{kind}"))
                 for kind in kinds
             }
-            self.csv = opened.enter_context(
-                self.parts["csv"].open("w", encoding="utf-8", newline="\n")
-            )
+            self.csv = opened.enter_context(self.parts["csv"].open("wb"))
             columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
-            self.csv.write(",".join(["file_name", *self._marks(), *columns]) + "\n")
+            header = ",".join(["file_name", *self._marks(), *columns]) + "\n"
+            self.csv.write(header.encode())
             if self.npz:
                 self.arrays = {key: self._map(key) for key in self.shapes}
             self.asides = opened.pop_all()
@@ -94,17 +92,16 @@ class PredictionFile:
             UserError: if a point is not finite, or the disk is full.
         """
         names = self.names[self.done : self.done + len(points)]
-        flat = points.reshape(len(points), -1)
         faults = say_faults(np.char.decode(names), find_faults(torch.from_numpy(points)), "Point_")
         if faults:
             raise UserError(
                 f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
+        rows = format_rows(points.reshape(len(points), -1), self.rounded, self.empty)
         with writing(self.folder / "predictions.csv"):
-            whole = np.rint(flat) if self.rounded else flat
-            for row, (name, values) in enumerate(zip(names, whole, strict=True), start=self.done):
+            for row, (name, numbers) in enumerate(zip(names, rows, strict=True), start=self.done):
                 start = ",".join([_quote(name.decode()), *self._marks(row)])
-                self.csv.write(f"{start},{self.line % tuple(values.tolist())}\n")
+                self.csv.write(start.encode() + numbers + b"\n")
         for key, values in (("points", points), ("confidence", confidence)):
             if self.npz:
                 written = self.arrays[key][self.done : self.done + len(points)]

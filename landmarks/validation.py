@@ -1,11 +1,12 @@
 """predict, validate: the loops that do not train. They are handed objects and know no settings."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from landmarks.devices import move
+from landmarks.devices import fetch, move
 from landmarks.faults import find_faults, say_faults
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
@@ -27,6 +28,24 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
         yield batch, transform(to_image, points.float()), confidence
     if hasattr(model, "report"):
         model.report()
+
+
+def predict_ahead(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
+    """Yield what `predict` does as float32 arrays, each after the next batch has been begun.
+
+    So a GPU has work while whoever asks for predictions writes them down.
+    """
+    begun = deque()
+    for batch, *found in predict(model, batches, precision):
+        begun.append((batch, fetch([values.float() for values in found])))
+        if len(begun) > 1:
+            yield _await(*begun.popleft())
+    for batch, wait in begun:
+        yield _await(batch, wait)
+
+
+def _await(batch, wait: Callable[[], list[Tensor]]) -> tuple:
+    return batch, *(values.numpy() for values in wait())
 
 
 @torch.inference_mode()

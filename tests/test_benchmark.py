@@ -149,3 +149,10 @@ def test_check_plants_faults_and_finds_them(run, tmp_path):
     surely = {"corrupt", "duplicate", "jittered", "swapped", "thrown"}
     assert all(draw["found"][kind][0] == planted[kind] for kind in surely)
     assert draw["faces"] == 53 and len(draw["others"]) <= 1
+
+
+def test_predict_compares_text_with_the_model(run):
+    words = ["--faces", "4", "--batch-size", "3", "--written", "7", "--rounds", "1"]
+    result = run("predict", *words, "--threads", "1")
+    assert result.keys() == {"images_per_s", "ratio", "text_us", "text_share"}
+    assert all(value > 0 for value in result.values())

@@ -30,7 +30,7 @@ from landmarks.settings import NonNegative, PositiveInt, Threads, Workers, check
 from landmarks.shortage import explain_no_room
 from landmarks.submission import pick_points, write_submission
 from landmarks.threads import use_threads
-from landmarks.validation import predict as predict_batches
+from landmarks.validation import predict_ahead
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +105,8 @@ def predict(
     file = PredictionFile(out, names, count, round, npz, unlabelled, faces.boxes)
     with file as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
-        for batch, points, confidence in predict_batches(model, batches, precision):
-            points = points.cpu().numpy()
-            written.add(points, confidence.float().cpu().numpy())
+        for batch, points, confidence in predict_ahead(model, batches, precision):
+            written.add(points, confidence)
             rows = batch.rows.numpy()
             if faces.wanted is not None:
                 asked.append(pick_points(points, faces.wanted[rows]))

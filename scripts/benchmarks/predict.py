@@ -1,12 +1,16 @@
-"""Predict from image files: the package's way, and one image at a time."""
+"""Predict from image files: the package's way, one image at a time, and writing it all down."""
 
 import argparse
 import copy
+from itertools import cycle
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import cv2
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device, random_model
 from benchmarks.sample import add_sample_options, read_sample
@@ -14,7 +18,9 @@ from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
+from landmarks.devices import move, synchronize
 from landmarks.precision import Precision
+from landmarks.predictions import PredictionFile
 from landmarks.validation import predict
 
 
@@ -23,6 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_sample_options(parser, faces=192)
     add_device_options(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
+    parser.add_argument(
+        "--written", type=int, help="faces whose predictions are written (default: all, once)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
 
 
@@ -42,9 +51,31 @@ def predict_plainly(model: nn.Module, faces: Faces, device: torch.device) -> lis
     return found
 
 
+def run_model(model: nn.Module, images: Tensor, precision: Precision) -> None:
+    """Predict a batch that is there already, and wait for it."""
+    with torch.inference_mode(), precision.autocast():
+        model(move(images, precision.device))
+    synchronize(precision.device)
+
+
+def write_text(found: list[tuple], names: np.ndarray, count: int) -> None:
+    """Write predictions.csv of so many faces, taking the batches found over and over."""
+    names = np.resize(names, count)
+    with TemporaryDirectory() as folder:
+        points = found[0][0].shape[1]
+        with PredictionFile(Path(folder), names, points, rounded=True, npz=False) as file:
+            for batch in cycle(found):
+                left = count - file.done
+                if left == 0:
+                    break
+                file.add(*(values[:left] for values in batch))
+
+
 def measure(options: argparse.Namespace) -> dict:
-    """Return {"images_per_s", "ratio"}."""
+    """Return {"images_per_s", "ratio", "text_us", "text_share"}: text a face, over its forward."""
     faces = read_sample(options)
+    count = len(faces.rows)
+    written = options.written or count
     device = prepare_device(options)
     precision = Precision("auto", device)
     plain = random_model(faces.num_points).to(device)
@@ -56,24 +87,38 @@ def measure(options: argparse.Namespace) -> dict:
         workers=workers,
         pin_memory=device.type == "cuda",
     )
+    found = [
+        (points.cpu().numpy(), confidence.float().cpu().numpy())
+        for _, points, confidence in predict(model, batches, precision)
+    ]
+    example = next(iter(batches)).images
     ways = {
         "ours": lambda: [found.cpu() for _, found, _ in predict(model, batches, precision)],
         "plain": lambda: predict_plainly(plain, faces, device),
+        "forward": lambda: run_model(model, example, precision),
+        "text": lambda: write_text(found, faces.names, written),
     }
     take_turns(ways, 1)  # starts the workers, allocates and tunes
     seconds = take_turns(ways, options.rounds)
-    count = len(faces.rows)
+    text = 1e6 * median(seconds["text"]) / written
+    forward = 1e6 * median(seconds["forward"]) / len(example)
     print(
         f"{count} faces from {faces.folder}, {BACKBONE} at {SIZE} pixels on {device} "
         f"(threads: {torch.get_num_threads()}):"
     )
     say_seconds(
-        f"engine.predict, batches of {options.batch_size}, amp {precision.name}, channels_last, "
-        f"{workers} reading processes",
+        f"validation.predict, batches of {options.batch_size}, amp {precision.name}, "
+        f"channels_last, {workers} reading processes",
         seconds["ours"],
     )
     say_seconds("one image at a time, float32", seconds["plain"])
+    print(
+        f"  predictions.csv, {written} faces of {faces.num_points} points: {text:.0f} us a face; "
+        f"the model alone: {forward:.0f} us a face"
+    )
     return {
         "images_per_s": round(count / median(seconds["ours"]), 1),
         "ratio": round(median_ratio(seconds["plain"], seconds["ours"]), 2),
+        "text_us": round(text),
+        "text_share": round(text / forward, 4),
     }

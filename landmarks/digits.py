@@ -1,0 +1,61 @@
+"""Many numbers as text at once: Python's own formatting takes longer than a GPU to predict them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+MOST = 1e7  # from here on hundredths do not fit into 32 bits
+
+
+def _tabulate(words: Iterable[str]) -> np.ndarray:
+    """Return words of four characters as numbers that have the same bytes."""
+    return np.frombuffer("".join(words).encode("ascii"), np.uint32)
+
+
+# What is to be left out is a space.
+COMMA = _tabulate([",   ", ",-  "])  # and the sign
+LOW = _tabulate([f"{i:4d}" for i in range(10_000)] + [f"{i:04d}" for i in range(10_000)])
+HIGH = _tabulate(["    ", *(f"{i:4d}" for i in range(1, 10_000))])
+HUNDREDTHS = _tabulate(f".{i:02d} " for i in range(100))
+
+
+def format_rows(values: np.ndarray, rounded: bool, empty: np.ndarray | None = None) -> list[bytes]:
+    """Return each row of values (n, m) in ASCII, a comma before every one.
+
+    Args:
+        values: float32, finite.
+        rounded: "%d" of the nearest whole numbers, else "%.2f".
+        empty: (m,) bool, which columns have nothing after the comma; None: none has.
+    """
+    empty = np.zeros(values.shape[1], bool) if empty is None else empty
+    if not (np.abs(values) < MOST).all():
+        return [_format_any(row, rounded, empty) for row in values.tolist()]
+    # 24 bits times 7 are exact in float64; halves are rounded to even ones, as Python does.
+    scaled = np.rint(values if rounded else values.astype(np.float64) * 100)
+    is_minus = scaled < 0 if rounded else np.signbit(scaled)
+    whole = np.abs(scaled).astype(np.uint32)
+    words = []
+    if not rounded:
+        whole, rest = _divide(whole, 100)
+        words = [HUNDREDTHS.take(rest)]
+    high, low = _divide(whole, 10_000)
+    if high.any():
+        words = [HIGH.take(high), LOW.take(low + 10_000 * (high > 0)), *words]
+    else:
+        words = [LOW.take(low), *words]
+    text = np.stack([COMMA.take(is_minus), *words], axis=2)
+    text[:, empty, 0], text[:, empty, 1:] = COMMA[0], HIGH[0]
+    return [row.tobytes().translate(None, b" ") for row in text]
+
+
+def _divide(values: np.ndarray, divisor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return quotients and remainders; `np.divmod` takes several times as long."""
+    quotients = values // np.uint32(divisor)
+    return quotients, values - np.uint32(divisor) * quotients
+
+
+def _format_any(row: list[float], rounded: bool, empty: np.ndarray) -> bytes:
+    words = [str(round(value)) if rounded else f"{value:.2f}" for value in row]
+    return "".join(
+        "," + word * (not void) for word, void in zip(words, empty, strict=True)
+    ).encode()
