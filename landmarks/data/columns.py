@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from landmarks.data.labels import NUMBER
 from landmarks.errors import UserError, did_you_mean
 
 NAMES = (
@@ -48,8 +49,8 @@ def find_columns(
     Raises:
         UserError: if a column is missing, or two kinds of columns may be the points.
     """
-    numbered = [str(i) for i in range(len(header) - 1)]
-    is_numbered = header[:1] == [""] and header[1:] == numbered and len(header) % 2 == 1
+    numbered = [[str(i + first) for i in range(len(header) - 1)] for first in (0, 1)]
+    is_numbered = header[:1] == [""] and header[1:] in numbered and len(header) % 2 == 1
     if is_numbered and name_column in (None, ""):  # a DataFrame with names as its index
         return Columns(0, list(range(1, len(header))), [], [])
     name = _find_name(path, header, name_column)
@@ -65,8 +66,18 @@ def _find_name(path: Path, header: list[str], wanted: str | None) -> int:
     for known in NAMES:
         if known in lowered:
             return lowered.index(known)
+    numbers = [column for column in header if NUMBER.fullmatch(column)]
+    if not header:
+        raise UserError(f"{path} is empty; a header belongs in its first line.")
+    if len(header) == 1 and " " in header[0].strip():
+        raise UserError(f"{path}, line 1: blanks part the columns; save it with commas or TABs.")
+    if 2 * len(numbers) > len(header):
+        raise UserError(
+            f"{path}, line 1: a header such as file_name,x_0,y_0,... belongs there; found "
+            f"'{numbers[0]}'."
+        )
     raise UserError(
-        f"{path}, line 1: no column of file names ({', '.join(NAMES)}) among "
+        f"{path}, line 1: no column of file names (file_name, image, ...) among "
         f"{', '.join(header)[:80]}; set data.name_column=COLUMN."
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from landmarks.data.nearnames import say_near
 from landmarks.data.tablerows import read_header, read_texts
 from landmarks.errors import UserError
 
@@ -43,9 +44,11 @@ def group_by_table(names: np.ndarray, source: str, file: str | None, column: str
     kinds, group = np.unique(groups[there], return_inverse=True)
     lost = np.bincount(image, minlength=len(images))[of_face] == 0
     if lost.any():
+        missing = [name.decode() for name in np.unique(names[lost]).tolist()]
+        near = say_near(missing, (name.decode() for name in listed.tolist()))
         raise UserError(
             f"{file}: {int(lost.sum())} faces of {source} have no group, "
-            f"'{names[lost.argmax()].decode()}' first."
+            f"'{names[lost.argmax()].decode()}' first.{near}"
         )
     count = len(images) + len(kinds)
     joined = coo_array((np.ones(len(image)), (image, len(images) + group)), shape=(count, count))

@@ -25,7 +25,7 @@ def say_near(names: list[str], there: Iterable[str]) -> str:
     """
     there = list(there)
     if not there:
-        return " There is no file at all."
+        return " There is none at all."
     for count in range(1, len(CHANGES) + 1):
         tried = CHANGES[:count]
         known: dict[str, str] = {}
@@ -38,7 +38,7 @@ def say_near(names: list[str], there: Iterable[str]) -> str:
             differ = [_fold(name, rest) != _fold(near, rest) for rest in others]
             says = [says for (says, _), needed in zip(tried, differ, strict=True) if needed]
             return f" There is '{near}' for '{name}', {' and '.join(says)} ({len(found)} such)."
-    return f" There are files such as {', '.join(sorted(there)[:2])}."
+    return f" There are such as {', '.join(sorted(there)[:2])}."
 
 
 def say_near_files(names: list[str], folder: Path) -> str:

@@ -31,24 +31,27 @@ BEGINNINGS = (
     (b"\xff\xd8\xff", "a JPEG image", "name a text file"),
     (b"\x89PNG", "a PNG image", "name a text file"),
     (b"%PDF", "a PDF", AS_CSV),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch it with git lfs pull"),
+    (b"<!DOCTYPE html", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
 )
 
 
 def refuse_binary(path: Path) -> None:
-    """Raise UserError, saying what the file is and what to do, if it is no UTF-8 or Latin text."""
+    """Raise UserError, saying what the file is and what to do, if it is known to be no labels."""
     with path.open("rb") as file:
         head = file.read(4096)
     for beginning, what, advice in BEGINNINGS:
         if head.startswith(beginning):
-            raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+            raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
     if head.startswith(b"PK\x03\x04"):
         is_workbook = path.suffix.lower() in (".xlsx", ".xlsm", ".ods") or b"xl/" in head
         what, advice = ("an Excel workbook", AS_CSV) if is_workbook else ("a ZIP archive", UNPACK)
-        raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+        raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
     if b"\0" in head:
         is_wide = max(head[::2].count(0), head[1::2].count(0)) > len(head) // 4
         what, advice = ("UTF-16 text", AS_UTF8) if is_wide else ("binary", "name a text file")
-        raise UserError(f"{path} is {what}, not UTF-8 text; {advice}.")
+        raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
 
 
 def read_text(path: Path) -> str:

@@ -52,9 +52,22 @@ def test_visibility_is_found(header):
 
 def test_numbered_columns_behind_unnamed_names_are_pairs():
     for name in (None, ""):
-        assert find(",0,1,2,3", name) == (0, [1, 2, 3, 4], [], [])
-    with pytest.raises(UserError, match="no column of file names"):
-        find(",0,1,2")
+        for header in (",0,1,2,3", ",1,2,3,4"):
+            assert find(header, name) == (0, [1, 2, 3, 4], [], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("what,x_0,y_0", r"no column of file names.*data\.name_column"),
+        (",0,1,2", "a header such as"),
+        ("a.png,1.5,-2", r"a header such as.*'1\.5'"),
+        ("file_name x_0 y_0", "blanks part the columns"),
+    ],
+)
+def test_a_header_without_names_is_refused_with_what_to_do(header, said):
+    with pytest.raises(UserError, match=f"line 1: {said}"):
+        find(header)
 
 
 def test_hidden_points_of_a_table_are_not_learned(tmp_path):

@@ -38,4 +38,4 @@ def test_all_matches_are_counted_and_none_is_invented(tmp_path):
     said = say_near_files(["sub\\0.png", "sub\\1.png", "9.png"], tmp_path)
     assert "'sub/0.PNG' for 'sub\\0.png'" in said and "(2 such)" in said
     assert "sub/0.PNG, sub/1.PNG" in say_near_files(["q"], tmp_path)
-    assert say_near_files(["q"], tmp_path / "nowhere") == " There is no file at all."
+    assert say_near_files(["q"], tmp_path / "nowhere") == " There is none at all."

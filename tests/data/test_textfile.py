@@ -49,6 +49,8 @@ BINARY = {
     "parquet": (b"PAR1" + bytes(9), "Parquet"),
     "mat": (b"MATLAB 5.0 MAT-file" + bytes(9), "MATLAB"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(9), "image"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid 1\n", "git lfs pull"),
+    "page": (b"<!DOCTYPE html>\n<html>", "web page"),
     "unknown": (b"\x01\x02\x03\0\x05\x06" * 9, "binary"),
 }
 
