@@ -12,7 +12,7 @@ from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.labels import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
-from landmarks.data.recognise import refuse_other
+from landmarks.data.recognise import describe_other
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
 
@@ -67,10 +67,10 @@ def read_faces(
     chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
     path, images = (Path(root) / place for place in chosen[part])
     if not path.is_file():
-        refuse_other(Path(root), "coco")
+        there = describe_other(Path(root), "") if part == "train" else ""
+        advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
         raise UserError(
-            f"There is no {path}: the {part} annotations are looked for there; set "
-            f"data.root=FOLDER and data.{part}_annotations=FILE."
+            f"There is no {path}: the {part} annotations are looked for there; {advice}"
         )
     source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
     arrays = map_faces(
@@ -108,7 +108,8 @@ def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
     if len(values) != count or count % 3:
         raise UserError(
             f"{where}: {len(values)} numbers; x, y, v of each point belong here, of the same "
-            f"points in every face (annotations[{first}] has {count} numbers)."
+            f"points in every face (annotations[{first}] has {count} numbers); of pairs without v, "
+            f"write x, y, 2 for each point."
         )
     places, seen = np.split(values.reshape(-1, 3), [2], axis=1)
     odd = np.flatnonzero(~np.isin(seen, (0, 1, 2)))

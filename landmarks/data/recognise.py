@@ -17,7 +17,10 @@ CONVERT = (
     "it is not read here: convert it to COCO keypoints (data=coco), or to a table of file_name, "
     "x_0, y_0, x_1, ... in pixels (data=table)"
 )
-COCO = "read it with data=coco data.train_annotations=FILE data.train_images=FOLDER"
+COCO = (
+    "read it with data=coco data.root={path.parent} data.train_annotations={path.name} "
+    "data.train_images=FOLDER"
+)
 TABLE = "read it with data=table data.train={path} data.images=FOLDER"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -69,13 +72,13 @@ def describe_other(path: Path, reader: str) -> str:
     Args:
         path: it need not be there.
         reader: the last word of data=..., which was asked to read it; "" is returned where it
-            seems to be the right one.
+            seems to be the right one. "": none was.
     """
     try:
         kind, found = _of_folder(path) if path.is_dir() else (_of_file(path), path)
     except OSError:
         return ""
-    if kind is None or kind.reader == reader:
+    if kind is None or (reader and kind.reader == reader):
         return ""
     return f"'{found}' looks like {kind.what}; {kind.advice.format(path=found)}."
 

@@ -11,7 +11,7 @@ from landmarks.data.columns import Columns, find_columns
 from landmarks.data.doubts import HiddenName, MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
-from landmarks.data.recognise import refuse_other
+from landmarks.data.recognise import describe_other, refuse_other
 from landmarks.data.tablerows import is_parquet, read_header, read_rows
 from landmarks.errors import UserError
 from landmarks.settings import PositiveInt
@@ -64,8 +64,8 @@ def read_faces(
     """
     path = Path(train if part == "train" else test)
     if not path.is_file():
-        refuse_other(path, "table")
-        raise UserError(f"There is no table {path}: set data.{part}=FILE.")
+        there = describe_other(path, "")
+        raise UserError(f"There is no table {path}: {there or f'set data.{part}=FILE.'}")
     if not is_parquet(path):
         refuse_other(path, "table")
     header = read_header(path)

@@ -71,6 +71,18 @@ def test_a_table_is_named_to_the_other_readers(tmp_path):
         assert f"data=table data.train={path}" in describe_other(tmp_path, reader)
 
 
+def test_a_folder_in_place_of_a_file_is_looked_into(tmp_path):
+    from landmarks.data import coco, table
+
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/labels.csv").write_text("file_name,x_0,y_0\na.png,1,2\n")
+    with pytest.raises(UserError, match=r"no table .*data\.train=.*train/labels\.csv"):
+        table.read_faces(str(tmp_path), "")
+    (tmp_path / "train/_annotations.coco.json").write_text(FILES["coco"][1])
+    with pytest.raises(UserError, match=r"data\.train_annotations=_annotations\.coco\.json"):
+        coco.read_faces(str(tmp_path), train_annotations="annotations/train.json", **NOTHING)
+
+
 def test_nothing_is_said_of_what_is_not_known(tmp_path):
     (tmp_path / "notes.txt").write_text("hello\nworld\n")
     (tmp_path / "empty.csv").touch()
