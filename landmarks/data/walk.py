@@ -10,10 +10,26 @@ from landmarks.errors import UserError
 log = logging.getLogger(__name__)
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".jp2", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".ras", ".sr", ".hdr", ".gif", ".jp2", ".avif"),
 )
 UNREAD_ENDINGS = (  # of pictures and videos that OpenCV does not read
-    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".ico", ".eps", ".pdf", ".apng", ".tga"),
+    *(
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".svg",
+        ".psd",
+        ".ico",
+        ".eps",
+        ".pdf",
+        ".apng",
+        ".tga",
+        ".j2k",
+        ".jpx",
+        ".exr",
+        ".pfm",
+        ".pic",
+    ),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg"),
 )
@@ -52,7 +68,8 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         yield "" if below == "." else below, sorted(n for n in files if not _is_litter(n))
     if hidden:
-        few = ", ".join(list(hidden)[:3]) + (", ..." if len(hidden) > 3 else "")
+        few = ", ".join([*hidden][:3]) + (", ..." if len(hidden) > 3 else "")
+        few = os.fsencode(few).decode(errors="replace")  # any disk's names, on any screen
         log.warning("Passed over %d hidden names in %s: %s.", hidden.total(), root, few)
 
 

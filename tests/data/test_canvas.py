@@ -4,6 +4,7 @@ import pickle
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -96,6 +97,20 @@ def test_a_second_run_reads_nothing_and_a_changed_image_is_read_again(faces, mad
     reads.clear()
     open_canvas(faces, "center", SIZE)  # another crop, another cache
     assert len(reads) == COUNT
+
+
+def test_an_image_of_the_same_size_and_time_is_read_again(faces, reads):
+    open_canvas(faces, "letterbox", SIZE)
+    settle(faces)
+    reads.clear()
+    path = Path(faces.path(5))
+    before = path.stat()
+    other = cv2.imencode(".jpg", np.full((8, 8, 3), 220, np.uint8))[1].tobytes()
+    path.write_bytes(other.ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    canvas = open_canvas(faces, "letterbox", SIZE)
+    assert reads == [5] and canvas.pixels[5].max() >= 215
 
 
 def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):

@@ -62,11 +62,14 @@ def test_find_none(tmp_path):
         find_images(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("ending", [".jfif", ".jpe", ".ppm", ".pgm", ".jp2", ".tiff", ".dib"])
+@pytest.mark.parametrize(
+    "ending", [".jfif", ".jpe", ".ppm", ".pgm", ".jp2", ".tiff", ".dib", ".pam", ".hdr"]
+)
 def test_what_opencv_reads_is_read_whatever_its_ending(tmp_path, ending):
     kind = {".jfif": ".jpg", ".jpe": ".jpg", ".dib": ".bmp"}.get(ending, ending)
     image = cv2.resize(NOISE, (200, 200))
     image = image[:, :, 0] if ending == ".pgm" else image
+    image = image.astype(np.float32) / 255 if ending == ".hdr" else image
     data = cv2.imencode(kind, image)[1].tobytes()
     for name in (f"a{ending}", f"B{ending.upper()}", "without"):
         (tmp_path / name).write_bytes(data)
@@ -118,6 +121,15 @@ def test_hidden_files_and_a_macs_are_passed_over_with_a_count(faces, caplog):
     assert "Passed over 4 hidden names" in caplog.text
     within = faces.folder / ".trash"  # named itself
     assert names_in(within) == ["a.jpg"]
+
+
+def test_hidden_names_of_any_encoding_are_told(faces, caplog):
+    try:
+        (faces.folder / os.fsdecode(b"._caf\xe9.jpg")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    assert len(names_in(faces.folder)) == 6
+    assert caplog.text.encode() and "Passed over 1 hidden names" in caplog.text
 
 
 def test_links_are_followed_once_and_never_round(faces, tmp_path):
