@@ -80,6 +80,12 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder in one piece: killed half-way, it is not taken for a whole one."""
+    with aside(folder) as part, suppress(OSError):  # somebody else's, or gone
+        folder.rename(part)
+
+
 def explain_refusal(error: OSError) -> str | None:
     """Return in one sentence what the system refuses and what to do; None where it is no help."""
     advice = {

@@ -1,7 +1,6 @@
 """Ctrl-C, SIGTERM, SIGHUP: a training ends its step, saves and leaves; all else tidies up."""
 
 import math
-import os
 import signal
 import threading
 import time
@@ -95,7 +94,7 @@ def _at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
             act(number)
         elif time.monotonic() - heard > TOGETHER:
             signal.signal(number, before[number])
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, handle)

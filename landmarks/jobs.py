@@ -1,5 +1,6 @@
 """The jobs of one command line, a sweep's one after the other: how they end, what they leave."""
 
+import contextlib
 import gc
 import sys
 import traceback
@@ -9,6 +10,7 @@ from pathlib import Path
 from landmarks.errors import UserError
 from landmarks.files import sweep
 from landmarks.interrupt import SIGNALS, Interrupted
+from landmarks.runs import remove_abandoned
 
 
 class Jobs:
@@ -65,5 +67,8 @@ class Jobs:
 
 def sweep_runs(run: Path, folder: Path = Path("runs")) -> None:
     """Remove what killed processes have left unfinished in a run, and in the runs of a folder."""
-    for place in (run, *folder.glob("*/"), *folder.glob("*/*/")):
+    for place in (run, folder, *folder.glob("*/"), *folder.glob("*/*/")):
         sweep(place)
+        if place.resolve() not in (run.resolve(), folder.resolve()):
+            with contextlib.suppress(OSError):  # somebody else's, or gone since
+                remove_abandoned(place)

@@ -1,18 +1,23 @@
 """Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
 
 import contextlib
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from landmarks.errors import UserError
+from landmarks.files import remove_folder
 from landmarks.lock import LOCK, is_held
 
 FINISHED = "finished.json"  # written when a run has taken its last step
 FAILED = "failed.txt"  # the error that a run ended in, until it goes on
 CHECKPOINTS = ("last.pt", "best.pt")
 OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
+DATED = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}")  # a run without a name of its own
+START = 60.0  # seconds that a start may take to its lock
 WORTHLESS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
 
 
@@ -41,6 +46,18 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
     return path
+
+
+def remove_abandoned(run: Path) -> None:
+    """Remove the folder of a training that was killed before its first checkpoint."""
+    names = {path.name for path in run.iterdir()}
+    if not all(name in WORTHLESS or name.endswith(".log") for name in names) or is_held(run):
+        return
+    # Hydra makes the folder, and the lock comes next: without one it is a start, or was killed.
+    is_start = names <= {".hydra", "train.log"} and (names or DATED.match(run.name))
+    is_old = time.time() - run.stat().st_mtime > START
+    if LOCK in names or (is_start and is_old):
+        remove_folder(run)
 
 
 def refuse_taken(run: Path, command: str) -> None:

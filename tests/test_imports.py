@@ -18,6 +18,7 @@ ALLOWED = {
     "resume": {"runs", "saved", "lock", "words"},
     "saved": {"overrides", "checkpoint", "commands", "words"},
     "runs": {"lock"},
+    "jobs": {"runs"},
     "commands": ANYTHING,
     "engine": {"training", "budget", "interrupt", "precision", "progress", "validation"},
     "validation": {"faults", "metrics", "precision"},

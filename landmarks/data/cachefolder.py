@@ -4,13 +4,12 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from landmarks.data.cacheuse import NOTE, hold, read_note, remove
 from landmarks.errors import UserError
-from landmarks.files import aside, sweep
+from landmarks.files import aside, remove_folder, sweep
 
 log = logging.getLogger(__name__)
 MANY = 64  # files that are synced one by one; more are with all that waits for the disk
@@ -92,7 +91,7 @@ def cached(
     try:
         if folder.exists():
             log.warning("%s is damaged; making it again.", folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         root.mkdir(parents=True, exist_ok=True)
         sweep(root)
         with aside(folder) as part:
