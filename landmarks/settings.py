@@ -54,7 +54,10 @@ def _is_duration(text: Any) -> bool:
 
 PositiveInt = Annotated[int, Rule(lambda v: v >= 1, "a whole number of at least 1")]
 Count = Annotated[int, Rule(lambda v: v >= 0, "a whole number of at least 0")]
-InputSize = Annotated[int, Rule(lambda v: v >= 16, "a whole number of pixels, at least 16")]
+InputSize = Annotated[
+    int, Rule(lambda v: 16 <= v <= 8192, "a whole number of pixels, at least 16 and at most 8192")
+]
+Rounds = Annotated[int, Rule(lambda v: 0 <= v <= 100, "a whole number from 0 to 100")]
 Positive = Annotated[float, Rule(lambda v: v > 0, "a number above 0")]
 NonNegative = Annotated[float, Rule(lambda v: v >= 0, "a number of at least 0")]
 Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1")]

@@ -1,14 +1,17 @@
 """Objects from config nodes, and models from checkpoints."""
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
+import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from landmarks.commands.claims import check_settings, check_shapes
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker
 from landmarks.settings import check_arguments
@@ -46,7 +49,10 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
         UserError: if the checkpoint names code outside this package, does not fit its weights, or
             has no setting that is to be changed.
     """
-    node = content["config"]["model"]
+    check_settings(content["config"])
+    node, count = content["config"].get("model", {}), content.get("num_points")
+    if type(count) is not int or count < 1:
+        raise UserError(f"The checkpoint has num_points={count}, which is no number of points.")
     for key, value in (changes or {}).items():
         if key not in node:
             raise UserError(
@@ -58,17 +64,13 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
     arguments = check_arguments(builder, node, "model")
     if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
-    model = builder(
-        **arguments,
-        num_points=content["num_points"],
-        size=content["config"]["input_size"],
-    )
-    try:
-        model.load_state_dict(content["weights"])
-    except RuntimeError as error:
-        raise UserError(
-            f"The checkpoint's weights do not fit its own model: {str(error).splitlines()[-1]}"
-        ) from error
+    arguments |= {"num_points": count, "size": content["config"]["input_size"]}
+    # On "meta" it takes no memory, however much is asked for; RegNets compute their widths there.
+    with contextlib.suppress(NotImplementedError), torch.device("meta"):
+        check_shapes(builder(**arguments).state_dict(), content.get("weights", {}))
+    model = builder(**arguments)
+    check_shapes(model.state_dict(), content.get("weights", {}))
+    model.load_state_dict(content["weights"])
     return model.eval()
 
 

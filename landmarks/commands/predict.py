@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, describe_model, rebuild_model, trusted
+from landmarks.commands.claims import check_claims
 from landmarks.commands.framing import frame_as_trained
 from landmarks.commands.pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data import thousand
@@ -60,6 +61,7 @@ def predict(
     path = find_checkpoint(Path(checkpoint) if checkpoint else None)
     content = load_checkpoint(path)
     model = rebuild_model(content, {"decoder": decoder} if decoder else {})
+    check_claims(content)
     model.flip = choose_flip(content, flip_test)
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
     if heatmaps and not has_heatmaps(model):

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from landmarks.checkpoint import load_checkpoint
+from landmarks.commands.claims import check_memory_of, check_progress, check_settings
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.tuning import refuse_untrained
@@ -47,6 +48,17 @@ def settle_start(
     return model, None
 
 
+def open_origin(path: Path) -> dict:
+    """Return the checkpoint that a new run takes weights from.
+
+    Raises:
+        UserError: if it is none, or says what no training does.
+    """
+    content = load_checkpoint(path)
+    check_settings(content["config"])
+    return content
+
+
 def restore(training: Training, path: Path, batches: Batches, input_size: int) -> dict:
     """Go on from a checkpoint of the same run; return the settings that it was trained with.
 
@@ -72,7 +84,9 @@ def restore(training: Training, path: Path, batches: Batches, input_size: int) -
             f"or start a new run from it with init={path.parent}."
         )
     try:
+        check_progress(content["training"])
         training.load_state_dict(content["training"])
+        check_memory_of(training.optimizer)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

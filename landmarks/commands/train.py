@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from landmarks.budget import say_duration
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.checkpoint import save_checkpoint
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
 from landmarks.commands.length import compare_thawed, open_budget, settle_length
 from landmarks.commands.pictures import draw_validation, has_heatmaps
-from landmarks.commands.start import restore, settle_start
+from landmarks.commands.start import open_origin, restore, settle_start
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cachefolder import cache_root
 from landmarks.ema import Ema
@@ -118,7 +118,7 @@ def train(
     with explain_no_room(where, "the model", "stop what else is in it, or use a smaller model"):
         network = network.to(where, memory_format=torch.channels_last)
         if origin:  # before the averaged model is copied from it
-            take_weights(network, load_checkpoint(origin), input_size, str(origin))
+            take_weights(network, open_origin(origin), input_size, str(origin))
         training = Training(
             network,
             build(optimizer, network),

@@ -13,7 +13,7 @@ from landmarks.models.heads import Corrections, RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.tuning import Freeze, Norm, change_norms, find_encoder
 from landmarks.models.unet import ClassicUnet, Unet
-from landmarks.settings import Count, NonNegative, Positive, PositiveInt, Range
+from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that correct a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
@@ -123,7 +123,7 @@ def regressor(
     init_output: Literal["mean", "center"] = "mean",
     basis: Literal["none", "pca"] = "none",
     components: PositiveInt = 40,
-    refine: Count = 0,
+    refine: Rounds = 0,
     num_points: int,
     size: int,
     elementwise: Elementwise | None = None,

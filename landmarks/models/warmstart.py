@@ -53,7 +53,10 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
     if not first <= fits.keys():  # what an older head subtracts is nothing, and would stay so
         fits = {name: value for name, value in fits.items()
                 if name != "head.center.mean" or value.isfinite().all()}  # fmt: skip
-    elif "head.start" in settings & found.keys():
+    elif (
+        "head.start" in settings & found.keys()
+        and found["head.start"][1].shape == own["head.start"].shape
+    ):
         scale = size / content["config"]["input_size"]
         fits["head.start"] = (found["head.start"][1] + 0.5) * scale - 0.5
     model.load_state_dict(fits, strict=False)

@@ -1,0 +1,123 @@
+"""What a checkpoint says of its model, which others may have written: checked, then believed."""
+
+import torch
+from torch import Tensor
+
+from landmarks.checkpoint import is_plain
+from landmarks.data.boxes import BoxSource
+from landmarks.errors import UserError
+from landmarks.geometry import CropName
+from landmarks.layout import Layout
+from landmarks.settings import InputSize, NonNegative, check_arguments
+
+LONGEST = 10**12  # more steps, epochs or seconds than anybody trains
+
+
+def check_claims(content: dict) -> None:
+    """Check what a checkpoint whose model could be made says besides, where it is believed.
+
+    Raises:
+        UserError: naming what is not as a training writes it.
+    """
+    count = content["num_points"]
+    if not _is_layout(content.get("layout"), count):
+        raise UserError(f"The checkpoint's layout is none of its {count} points; use another.")
+    flip = content.get("flip")
+    if flip is not None and not _is_flip(flip, count):
+        raise UserError(
+            f"The checkpoint's flip permutation is none of its {count} points; use another."
+        )
+    metrics = content.setdefault("metrics", {})
+    told = [metrics.get("epoch"), metrics.get("val_mse")] if isinstance(metrics, dict) else [None]
+    if metrics != {} and not all(isinstance(number, int | float) for number in told):
+        raise UserError("The checkpoint's metrics are none that a training writes; use another.")
+
+
+def check_settings(config: dict) -> None:
+    """Check the settings of a checkpoint that a model is used with.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    names = _used.__kwdefaults__
+    check_arguments(_used, {name: config[name] for name in names if name in config})
+    for name in ("model", "data", "layout"):
+        if not isinstance(config.get(name, {}), dict):
+            raise UserError(f"The checkpoint's {name} is no group of settings; use another.")
+    if "input_size" not in config:
+        raise UserError("The checkpoint names no input_size; use another.")
+
+
+def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    """Check that a checkpoint's weights are those of a model, `own`, by name and shape.
+
+    Raises:
+        UserError: if they do not.
+    """
+    shapes = {name: tuple(value.shape) for name, value in own.items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = sorted(key for key in shapes.keys() | found.keys() if shapes.get(key) != found.get(key))
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"The checkpoint's weights do not fit its own model: {name} is {found.get(name)}, not "
+            f"{shapes.get(name)}."
+        )
+
+
+def check_progress(state: dict) -> None:
+    """Check the counts of a training that is to go on.
+
+    Raises:
+        ValueError: for one that no training has.
+    """
+    counts = dict.fromkeys(("epoch", "batch", "step", "total_steps", "planned_at"), (int,))
+    for name, kinds in {**counts, "seconds": (int, float)}.items():
+        value = state.get(name, 0)  # some came later
+        if type(value) not in kinds or not 0 <= value < LONGEST:
+            raise ValueError(f"{name}={value}")
+    history = state["history"]
+    if not is_plain(history, list) or not all(isinstance(row, dict) for row in history):
+        raise ValueError("its history is no table")
+
+
+def check_memory_of(optimizer: torch.optim.Optimizer) -> None:
+    """Check that what an optimiser remembers has its parameters' shapes.
+
+    Raises:
+        ValueError: if it has not.
+    """
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"{name} is {tuple(value.shape)}, not {tuple(parameter.shape)}")
+
+
+def _used(
+    *,
+    input_size: InputSize = 0,
+    crop: CropName = "letterbox",
+    box_margin: NonNegative = 0.0,
+    box_from: BoxSource = "data",
+    flip_test: bool = False,
+    pictured_region: str = "auto",
+) -> None: ...
+
+
+def _is_layout(node: object, count: int) -> bool:
+    try:
+        layout = Layout(**node)
+        if layout.num_points == count:
+            layout.flip_permutation()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, UserError):
+        return False
+    return layout.num_points == count and isinstance(layout.name, str)
+
+
+def _is_flip(flip: object, count: int) -> bool:
+    """Say whether it pairs the points: a list of them, each the other one's other one."""
+    if not isinstance(flip, list) or len(flip) != count:
+        return False
+    if not all(isinstance(point, int) and 0 <= point < count for point in flip):
+        return False
+    return all(flip[flip[point]] == point for point in range(count))
