@@ -134,7 +134,14 @@ def _run(command: str, arguments: list[str]) -> int:
     from landmarks.lock import hold
     from landmarks.overrides import check_settings, explain, refuse_flag
     from landmarks.runs import Leftovers, refuse_taken
-    from landmarks.words import flags_first, named_place, overrides_in, place_sweep
+    from landmarks.words import (
+        flags_first,
+        mend_words,
+        named_place,
+        overrides_in,
+        place_sweep,
+        refuse_place,
+    )
 
     def suffix(name: str | None) -> str:
         # A name ends a folder's name; it must not become a path.
@@ -148,7 +155,8 @@ def _run(command: str, arguments: list[str]) -> int:
 
     def task(config: DictConfig) -> None:
         hydra_config = HydraConfig.get()
-        run, words = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+        run = Path(hydra_config.runtime.output_dir)
+        words = OmegaConf.to_container(hydra_config.overrides.task)  # a list would fill in ${...}
         started.append(run)
         sweep_runs(run)
 
@@ -168,8 +176,10 @@ def _run(command: str, arguments: list[str]) -> int:
         jobs.run(job, f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None)
 
     wrong = 2
+    arguments = mend_words(arguments)
     try:
         refuse_flag(command, arguments)
+        refuse_place(arguments)
         arguments = place_sweep(arguments)
         wrong = 1
         name, given = command, overrides_in(arguments)

@@ -18,8 +18,10 @@ from hydra.errors import (
 )
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from landmarks.errors import UserError, did_you_mean, nearest
+from landmarks.quoting import at_home, change_texts
 from landmarks.settings import check_arguments
 from landmarks.words import overrides_in, parse
 
@@ -71,10 +73,17 @@ def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
 
 
 def check_config(function: Callable, config: DictConfig) -> dict:
-    missing = OmegaConf.missing_keys(config)
+    try:
+        missing = OmegaConf.missing_keys(config)
+        settings = change_texts(OmegaConf.to_container(config, resolve=True), at_home)
+    except InterpolationResolutionError as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{said}: ${{NAME}} stands for another setting; in a path that is named so, write "
+            f"\\${{NAME}}."
+        ) from error
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
-    settings = OmegaConf.to_container(config, resolve=True)
     checked = check_arguments(function, settings)
     for key, node in checked.items():
         if isinstance(node, dict) and "_target_" in node:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from landmarks.errors import UserError
 from landmarks.lock import is_held
+from landmarks.quoting import change_texts, literal, say_setting, write_word
 from landmarks.runs import FAILED, FINISHED, all_checkpoints, find_checkpoint
 from landmarks.saved import differences, put_on_top, read_own, refuse_kept
 from landmarks.words import overrides_in, read_value
@@ -88,8 +89,9 @@ def resume_run(arguments: list[str]) -> Resumed | None:
     _register(settings)
     rest = [word for word in arguments if word not in words or word.startswith("hydra.")]
     kept = [word for word in rest if word.partition("=")[0] not in OWN_PLACE]
-    own_place = [_quote("resume", checkpoint.resolve()), _quote("run_dir", run)]
-    return Resumed(run, [*kept, *own_place, "hydra.output_subdir=null"], about, changed)
+    own_place = {"resume": str(checkpoint.resolve()), "run_dir": str(run)}
+    kept += [write_word(key, text) for key, text in own_place.items()]
+    return Resumed(run, [*kept, "hydra.output_subdir=null"], about, changed)
 
 
 def _only(run: Path, words: list[str], searched: tuple[str, ...]) -> Path | None:
@@ -100,8 +102,8 @@ def _only(run: Path, words: list[str], searched: tuple[str, ...]) -> Path | None
     reason = _unfit(checkpoint, words, searched) or _unready(run)
     if reason:
         raise UserError(
-            f"resume=auto run_dir={run}: the run there {reason}. Go on with it by resume={run}, or "
-            f"name another folder."
+            f"resume=auto run_dir={run}: the run there {reason}. Go on with it by "
+            f"{say_setting('resume', run)}, or name another folder."
         )
     return checkpoint
 
@@ -118,12 +120,13 @@ def _newest(words: list[str], searched: tuple[str, ...]) -> Path | None:
         reason = _unfit(checkpoint, words, searched) or _unready(run)
         if not reason:
             return checkpoint
-        log.warning("resume=auto passes %s over: it %s. resume=%s takes it.", run, reason, run)
+        taken = say_setting("resume", run)
+        log.warning("resume=auto passes %s over: it %s. %s takes it.", run, reason, taken)
     if finished is not None:
         log.warning(
             "resume=auto: %s, which has these settings, is finished; beginning a new run. "
-            "resume=%s with a higher epochs= or max_time= trains it on.",
-            *(finished, finished),
+            "%s with a higher epochs= or max_time= trains it on.",
+            *(finished, say_setting("resume", finished)),
         )
     else:
         log.warning("resume=auto: no unfinished run in runs/ has these settings; beginning one.")
@@ -159,7 +162,7 @@ def _register(settings: dict) -> None:
     train = OmegaConf.create(files("landmarks.configs").joinpath("train.yaml").read_text())
     defaults = ["_self_", *(item for item in train.defaults if "override" in str(item))]
     place = {"resume": None, "run_dir": None}
-    node = {"defaults": defaults, **settings, **place, "hydra": train.hydra}
+    node = {"defaults": defaults, **change_texts(settings, literal), **place, "hydra": train.hydra}
     ConfigStore.instance().store(RESUMED, OmegaConf.create(node))
 
 
@@ -171,8 +174,3 @@ def _searched(arguments: list[str]) -> tuple[str, ...]:
         if flag in ("--config-dir", "-cd"):
             folders.append(folder if equals else following)
     return tuple(folders)
-
-
-def _quote(key: str, value: Path) -> str:
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{text}'"

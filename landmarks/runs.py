@@ -11,6 +11,7 @@ from pathlib import Path
 from landmarks.errors import UserError
 from landmarks.files import remove_folder
 from landmarks.lock import LOCK, is_held
+from landmarks.quoting import say_setting
 
 FINISHED = "finished.json"  # written when a run has taken its last step
 FAILED = "failed.txt"  # the error that a run ended in, until it goes on
@@ -70,7 +71,8 @@ def refuse_taken(run: Path, command: str) -> None:
         raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
     taken = CHECKPOINTS if command == "train" else OF_TRAINING
     if any((run / name).is_file() for name in taken):
-        way_on = f"go on with it by resume={run}, or " if command == "train" else ""
+        goes_on = f"go on with it by {say_setting('resume', run)}, or "
+        way_on = goes_on if command == "train" else ""
         raise UserError(f"run_dir={run} holds a run: {way_on}name another folder.")
 
 

@@ -20,6 +20,7 @@ from landmarks.checkpoint import load_config
 from landmarks.commands.build import nodes_of, trusted
 from landmarks.errors import UserError
 from landmarks.overrides import flatten, groups_of, say_unknown
+from landmarks.quoting import change_texts, literal
 from landmarks.words import parse
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
@@ -81,7 +82,7 @@ def put_on_top(own: Own, words: list[str], searched: tuple[str, ...] = ()) -> di
     """
     given = parse(words)
     groups = groups_of("train") | {"experiment"}
-    settings, replaced = OmegaConf.create(own.settings), set()
+    settings, replaced = OmegaConf.create(change_texts(own.settings, literal)), set()
     for override in given:
         key = override.key_or_group
         if key not in groups or _is_as_begun(own, key, words):

@@ -52,6 +52,7 @@ def _is_duration(text: Any) -> bool:
     return True
 
 
+GROUPED = re.compile(r"[+-]?\d+(_\d+)+")  # 100_000, and a name such as 2024_06
 PositiveInt = Annotated[int, Rule(lambda v: v >= 1, "a whole number of at least 1")]
 Count = Annotated[int, Rule(lambda v: v >= 0, "a whole number of at least 0")]
 InputSize = Annotated[
@@ -84,7 +85,8 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         where: the key that holds these values ("model"), for messages.
 
     Returns:
-        The values, with numbers turned into text where the parameter is text.
+        The values, with numbers turned into text where the parameter is text, and text such as
+        100_000 into a number where it is none.
 
     Raises:
         UserError: naming the key, for an unknown key or a value of the wrong type or range.
@@ -101,6 +103,8 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         if name not in known:
             raise UserError(f"There is no setting '{key}'.{did_you_mean(name, known)}")
         wanted = hints[name]
+        if isinstance(value, str) and GROUPED.fullmatch(value) and str not in _kinds(wanted):
+            value = int(value)
         if type(value) is int and abs(value) > LARGEST:
             raise UserError(f"{key}={value} is too large: {key} takes at most {LARGEST}.")
         if not _fits(value, wanted):
@@ -145,10 +149,14 @@ def _fits(value: Any, annotation: Any) -> bool:
     return isinstance(value, annotation)
 
 
-def _takes_number(annotation: Any) -> bool:
-    kinds = {
+def _kinds(annotation: Any) -> set:
+    return {
         get_args(part)[0] if get_origin(part) is Annotated else part for part in _parts(annotation)
     }
+
+
+def _takes_number(annotation: Any) -> bool:
+    kinds = _kinds(annotation)
     return str not in kinds or bool(kinds & {int, float})
 
 

@@ -9,7 +9,8 @@ import landmarks
 
 PACKAGE = Path(landmarks.__file__).parent
 LEAVES = {  # open to all
-    *("archive", "cores", "devices", "errors", "files", "geometry", "interrupt", "settings"),
+    *("archive", "cores", "devices", "errors", "files", "geometry", "interrupt"),
+    *("quoting", "settings"),
 }
 ANYTHING = None
 ALLOWED = {

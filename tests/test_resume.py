@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from landmarks import resume
 from landmarks.checkpoint import save_checkpoint
 from landmarks.errors import UserError
+from landmarks.quoting import write_word
 from landmarks.resume import resume_run
 from landmarks.runs import FAILED, FINISHED
+from landmarks.words import read_value
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def taken(*words):
     if resumed is None:
         return None
     place = next(word for word in resumed.arguments if word.startswith("run_dir="))
-    return Path(place.removeprefix("run_dir=").strip("'")).relative_to(Path.cwd())
+    return Path(read_value([place], "run_dir")).relative_to(Path.cwd())
 
 
 def test_auto_takes_the_newest_unfinished_run(begin):
@@ -120,11 +122,10 @@ def test_auto_passes_over_what_cannot_be_read(begin, caplog):
     assert taken("resume=auto") == run and "not a checkpoint" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["a=b", "a b", "it's", "(1)", "[1]"])
+@pytest.mark.parametrize("name", ["a=b", "a b", "it's", "(1)", "[1]", "b\\s", "t\\", "$x", 'q"'])
 def test_a_folder_of_any_name_resumes(name, begin):
     run = begin(name)
-    escaped = str(run).replace("'", "\\'")
-    resumed = resume_run([f"resume='{escaped}'"])
+    resumed = resume_run([write_word("resume", str(run))])
     assert resume.read_value(resumed.arguments, "run_dir") == str(run.resolve())
     assert resume.read_value(resumed.arguments, "resume") == str((run / "last.pt").resolve())
 

@@ -28,6 +28,7 @@ from landmarks.health.summary import say_crop, say_health
 from landmarks.health.suspects import box_findings
 from landmarks.layout import Layout
 from landmarks.plotting import drawing
+from landmarks.quoting import say_setting
 from landmarks.settings import Count, NonNegative, PositiveInt, Workers
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def check(
         log.warning("%s", line)
     if not any(finding.level == "error" for finding in health.findings):
         return 0
-    log.warning("To leave the errors out: data.exclude=%s", out / "suspects.csv")
+    log.warning("To leave the errors out: %s", say_setting("data.exclude", out / "suspects.csv"))
     return FOUND_ERRORS
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from landmarks.budget import Budget, say_duration
 from landmarks.errors import UserError
 from landmarks.estimate import Estimate, estimate_step
+from landmarks.quoting import say_setting
 from landmarks.runs import FINISHED
 from landmarks.settings import parse_duration
 from landmarks.training import Training
@@ -96,7 +97,7 @@ def settle_length(
     if is_finished and reached:
         raise UserError(
             f"{run} was finished with epoch {training.epoch}, and nothing is left to do: to train "
-            f"on, raise {' and '.join(reached)} beside resume={run}."
+            f"on, raise {' and '.join(reached)} beside {say_setting('resume', run)}."
         )
     if is_finished or (epochs, limit) != (before["epochs"], limit_before):
         training.plan_anew(budget.guess(training.step))

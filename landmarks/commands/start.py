@@ -9,6 +9,7 @@ from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.tuning import refuse_untrained
 from landmarks.models.weights import find_weights
+from landmarks.quoting import say_setting
 from landmarks.runs import find_checkpoint
 from landmarks.training import Training
 
@@ -75,13 +76,13 @@ def restore(training: Training, path: Path, batches: Batches, input_size: int) -
     if "training" not in content:
         raise UserError(
             f"{path} holds a model and no training to go on with: resume from a last.pt of this "
-            f"version, or start a new run from it with init={path}."
+            f"version, or start a new run from it with {say_setting('init', path)}."
         )
-    config = content["config"]
+    config, anew = content["config"], say_setting("init", path.parent)
     if config["input_size"] != input_size:
         raise UserError(
             f"{path} is of input_size={config['input_size']}, not {input_size}: resume with that, "
-            f"or start a new run from it with init={path.parent}."
+            f"or start a new run from it with {anew}."
         )
     try:
         check_progress(content["training"])
@@ -92,7 +93,7 @@ def restore(training: Training, path: Path, batches: Batches, input_size: int) -
         raise UserError(
             f"{path} is of another model or optimizer than these settings make; resume with the "
             f"run's own model.freeze, optimizer.backbone_lr_scale and optimizer.layer_decay, or "
-            f"start a new run from it with init={path.parent} ({reason})."
+            f"start a new run from it with {anew} ({reason})."
         ) from error
     size = batches.order.batch_size
     before = min(config["batch_size"], len(batches.order.rows))

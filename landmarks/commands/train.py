@@ -26,6 +26,7 @@ from landmarks.interrupt import graceful_stop
 from landmarks.models.warmstart import take_weights
 from landmarks.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.progress import Display
+from landmarks.quoting import say_setting
 from landmarks.runlog import RunLog
 from landmarks.runs import FAILED, FINISHED, mark_failure
 from landmarks.settings import (
@@ -210,8 +211,8 @@ def train(
             display.close()
     if not complete:
         log.warning(
-            "Stopped in epoch %d, batch %d; saved %s. Go on with: landmarks train resume=%s",
-            *(training.epoch + 1, training.batch, run / "last.pt", run),
+            "Stopped in epoch %d, batch %d; saved %s. Go on with: landmarks train %s",
+            *(training.epoch + 1, training.batch, run / "last.pt", say_setting("resume", run)),
         )
         return stop.exit_code
     (run / FAILED).unlink(missing_ok=True)
