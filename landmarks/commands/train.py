@@ -142,10 +142,8 @@ def train(
     settings["threads"] = use_threads(threads, where, before and before.get("threads"))
     limits = {"epochs": epochs, "max_time": max_time}
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
-    thaw = compare_thawed(training, needed, *shapes)
-    budget = open_budget(
-        training, counts, len(inputs.training), **limits, started=started, thaw=thaw
-    )
+    cost = {"started": started, "thaw": compare_thawed(training, needed, *shapes)}
+    budget = open_budget(training, counts, len(inputs.training), **limits, **cost)
     if before is not None:
         settle_length(training, budget, run, **limits, before=before)
         if training.history:  # the last session may have ended before it was written

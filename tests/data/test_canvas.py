@@ -1,5 +1,6 @@
 """The canvas cache: the same batches as without it, and never an old or a torn picture."""
 
+import os
 import pickle
 import re
 import time
