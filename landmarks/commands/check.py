@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.commands.build import build
 from landmarks.commands.inputs import draw_augmented
-from landmarks.commands.layouts import settle_layout
+from landmarks.commands.layouts import settle_layout, settle_pairs
 from landmarks.cores import count_cores
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
@@ -64,6 +64,7 @@ def check(
     health = inspect(faces, rows, test, named.regions, threads, named.eyes)
     good = rows[health.looks.state[rows] == GOOD]
     symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
+    named = settle_pairs(layout, named, symmetry.flip)
 
     log.info("%s: %d faces, %s", faces.source, len(rows), _say_layout(named, symmetry))
     for line in say_health(health):

@@ -37,6 +37,11 @@ def frame_as_trained(
             "Images of %s are read with data.exif=%s, and the model was trained with %s.",
             *(faces.source, faces.exif, turned),
         )
+    if trained["data"].get("one_based"):
+        log.info(
+            "Predictions count from 0 at the first pixel's centre; the labels trained on from 1 "
+            "(data.one_based=true): add 1 before you compare."
+        )
     given = {"box_from": box_from, "box_margin": box_margin}
     given = {key: value for key, value in given.items() if value is not None}
     if crop != "box" and given:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from landmarks.augment import Augment
 from landmarks.commands.build import build
-from landmarks.commands.layouts import settle_layout
+from landmarks.commands.layouts import settle_layout, settle_pairs
 from landmarks.data.basis import shape_basis
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.cachefolder import find_cache
@@ -93,6 +93,7 @@ def open_inputs(
     named = settle_layout(layout, faces, training_rows, labelled, seed)
     is_wanted = flip_test or augment["flip"] > 0
     flip = choose_flip(faces, named, training_rows, seed) if is_wanted else None
+    named = settle_pairs(layout, named, flip)
     if flip is not None and augment["flip"] > 0:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")

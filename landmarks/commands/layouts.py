@@ -35,18 +35,36 @@ def settle_layout(
     if not doubt:
         return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
-        log.warning(
-            "The %d points of %s are in another order than layout %s, which has as many: %s. They "
-            "are taken to have no regions, and errors are normalised by their box (layout none).",
-            *(faces.num_points, faces.source, named.name, doubt),
-        )
-        return replace(named, name="none", eyes=None, regions={}, places={})
+        return _unname(named, doubt)
     log.warning(
         "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing here; "
         "use layout=auto, or one of your own.",
         *(named.name, faces.source, doubt),
     )
     return named
+
+
+def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
+    """Return the layout, or none where "auto" has chosen it and the faces' own pairs are others.
+
+    Args:
+        node, named: as `settle_layout` has them.
+        flip: (K,) the permutation that the faces bear out, if any.
+    """
+    known = named.flip_permutation()
+    if node["name"] != "auto" or named.name == "none" or known is None or flip is None:
+        return named
+    others = int((flip != known).sum())
+    return _unname(named, f"{others} points have other mirror images") if others else named
+
+
+def _unname(named: Layout, doubt: str) -> Layout:
+    log.warning(
+        "The %d points are in another order than layout %s, which has as many: %s. They are taken "
+        "to have no regions, and errors are normalised by their box (layout none).",
+        *(named.num_points, named.name, doubt),
+    )
+    return replace(named, name="none", eyes=None, regions={}, places={})
 
 
 def _drop_unlabelled_eyes(named: Layout, faces: Faces, labelled: np.ndarray) -> Layout:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.data.groups import group_images
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop, CropName
 
@@ -96,7 +97,7 @@ def have_size(boxes: np.ndarray) -> np.ndarray:
 
 def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     rows = slice(None) if faces.rows is None else faces.rows
-    shown = np.unique(faces.names[rows], return_counts=True)[1]
+    shown = np.bincount(group_images(faces.names[rows]))
     if (shown > 1).any():
         log.warning(
             "%d of %d images of %s show several faces, and crop=%s shows a model the whole image: "

@@ -71,3 +71,11 @@ def test_photos_turned_otherwise_than_in_training_are_said(caplog):
     trained = {"crop": "stretch", "data": {"exif": "ignore"}}
     frame_as_trained(make_faces(), trained, None, None, False)
     assert "data.exif=rotate, and the model was trained with ignore" in caplog.text
+
+
+def test_labels_that_count_from_one_are_said(caplog):
+    caplog.set_level("INFO")
+    for one_based in (False, True):
+        trained = {"crop": "stretch", "data": {"one_based": one_based}}
+        frame_as_trained(make_faces(), trained, None, None, False)
+        assert ("add 1" in caplog.text) == one_based

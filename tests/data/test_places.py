@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from landmarks.commands.layouts import choose_layout, settle_layout
+from landmarks.commands.layouts import choose_layout, settle_layout, settle_pairs
 from landmarks.data.faces import Faces
 from landmarks.data.labels import map_labels
 from landmarks.data.places import find_misplaced
@@ -119,6 +119,21 @@ def test_eyes_without_labels_normalise_nothing(caplog):
     found = settle(points)
     assert (found.name, found.nme_name, len(found.regions)) == ("ibug68", "box", 9)
     assert "points 36 and 45, are not labelled" in caplog.text
+
+
+def test_points_shifted_by_one_are_told_by_their_pairs(caplog):
+    """Each lies next to where the layout has it; half of them have the neighbour's partner."""
+    flip = choose_layout(AUTO, 68).flip_permutation()
+    points, order = faces_of(68), np.roll(np.arange(68), -1)
+    some = points[:, order]
+    named = settle(some)
+    found = find_symmetry(some, named.flip_permutation()).flip
+    assert np.array_equal(found, np.argsort(order)[flip[order]])
+    assert settle_pairs(AUTO, named, found).name == "none"
+    assert "points have other mirror images" in caplog.text
+    right = choose_layout(AUTO, 68)
+    assert settle_pairs(AUTO, right, flip) is right and settle_pairs(AUTO, right, None) is right
+    assert settle_pairs(right.to_dict(), named, found) is named  # the user has named it
 
 
 def test_too_little_to_tell():
