@@ -44,7 +44,8 @@ def say_near(names: list[str], there: Iterable[str]) -> str:
 def say_near_files(names: list[str], folder: Path) -> str:
     """Return `say_near` of names that were looked for in a folder, and its files at any depth."""
     walked = ((Path(place) / file) for place, _, files in os.walk(folder) for file in files)
-    return say_near(names, (path.relative_to(folder).as_posix() for path in walked))
+    below = (os.fsencode(path.relative_to(folder).as_posix()) for path in walked)
+    return say_near(names, (name.decode(errors="replace") for name in below))
 
 
 def _fold(name: str, changes: Iterable[tuple[str, Callable[[str], str]]]) -> str:

@@ -1,5 +1,6 @@
 """A file that is missing under one name, and is there under nearly the same."""
 
+import os
 import unicodedata
 
 import pytest
@@ -38,4 +39,6 @@ def test_all_matches_are_counted_and_none_is_invented(tmp_path):
     said = say_near_files(["sub\\0.png", "sub\\1.png", "9.png"], tmp_path)
     assert "'sub/0.PNG' for 'sub\\0.png'" in said and "(2 such)" in said
     assert "sub/0.PNG, sub/1.PNG" in say_near_files(["q"], tmp_path)
+    (tmp_path / os.fsdecode(b"0\xe9.png")).touch()  # Latin-1
+    assert say_near_files(["q"], tmp_path).encode()
     assert say_near_files(["q"], tmp_path / "nowhere") == " There is none at all."
