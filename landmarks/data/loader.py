@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children
 from typing import Literal
 
 import cv2
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from landmarks.cores import count_cores
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
-from landmarks.data.readers import AHEAD, count_readers, explain_readers
+from landmarks.data.readers import AHEAD, count_readers, explain_readers, let_kill
 from landmarks.errors import UserError
 from landmarks.interrupt import unheard
 from landmarks.settings import Workers
@@ -122,6 +123,7 @@ class Batches:
         with explain_readers(self.loader.num_workers):
             with unheard():  # the worker processes start here
                 source = iter(self.loader)
+            let_kill(active_children())
             for batch in read_ahead(source, AHEAD) if self.threaded else source:
                 if not batch.readable.all():
                     self._note(batch.rows[~batch.readable].tolist())

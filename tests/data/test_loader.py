@@ -141,6 +141,10 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_reading(faces, number):
     for worker in loader.loader._iterator._workers:
         os.kill(worker.pid, number)
     assert len(seen + list(source)) == 11
+    for worker in loader.loader._iterator._workers:
+        worker.terminate()  # as at this process's end
+        worker.join(30)
+        assert worker.exitcode == -signal.SIGKILL
 
 
 def test_names_of_a_batch(faces, made):
