@@ -1,8 +1,10 @@
 """Batches of some rows of a data set, in order or shuffled, read ahead by worker processes."""
 
+import atexit
 import logging
+import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children
 from typing import Literal
@@ -15,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from landmarks.cores import count_cores
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
-from landmarks.data.readers import AHEAD, count_readers, explain_readers, let_kill
+from landmarks.data.readers import AHEAD, count_readers, end_readers, explain_readers, let_kill
 from landmarks.errors import UserError
 from landmarks.interrupt import unheard
 from landmarks.settings import Workers
@@ -84,6 +86,7 @@ class Batches:
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self.order = BatchOrder(rows, batch_size, seed)
         self.unreadable: set[int] = set()
+        self.readers: Callable = lambda: None  # a weak reference to the worker processes' iterator
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
         self.threaded = workers > 0 and isinstance(source, CanvasFaces)
         processes = 0
@@ -123,7 +126,10 @@ class Batches:
         with explain_readers(self.loader.num_workers):
             with unheard():  # the worker processes start here
                 source = iter(self.loader)
-            let_kill(active_children())
+            if self.loader.num_workers > 0 and source is not self.readers():
+                self.readers = weakref.ref(source)
+                let_kill(active_children())
+                atexit.register(end_readers, self.readers)
             for batch in read_ahead(source, AHEAD) if self.threaded else source:
                 if not batch.readable.all():
                     self._note(batch.rows[~batch.readable].tolist())

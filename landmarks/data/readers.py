@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,6 +66,16 @@ def let_kill(processes: list) -> None:
         started = getattr(process, "_popen", None)
         if hasattr(started, "kill"):
             started.terminate = started.kill
+
+
+def end_readers(iterator: Callable) -> None:
+    """End worker processes in order, before this process's end would kill them.
+
+    Args:
+        iterator: returns torch's iterator of them, or None where it is gone, and they with it.
+    """
+    if hasattr(iterator(), "_shutdown_workers"):
+        iterator()._shutdown_workers()
 
 
 @contextmanager
