@@ -12,6 +12,7 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.labels import map_labels
 from landmarks.data.loader import Batches, choose_workers, mean_points
+from landmarks.data.readers import end_readers
 from landmarks.data.thousand import read_faces
 from landmarks.errors import UserError
 from landmarks.geometry import Crop, crop_matrix, transform
@@ -141,10 +142,8 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_reading(faces, number):
     for worker in loader.loader._iterator._workers:
         os.kill(worker.pid, number)
     assert len(seen + list(source)) == 11
-    for worker in loader.loader._iterator._workers:
-        worker.terminate()  # as at this process's end
-        worker.join(30)
-        assert worker.exitcode == -signal.SIGKILL
+    end_readers(loader.readers)
+    assert not any(worker.is_alive() for worker in loader.loader._iterator._workers)
 
 
 def test_names_of_a_batch(faces, made):
