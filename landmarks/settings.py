@@ -115,6 +115,13 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
     return checked
 
 
+def describe_parameters(function: Callable) -> dict[str, str]:
+    """Return what each annotated parameter of a function or class takes, in words."""
+    annotated = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(annotated, include_extras=True)
+    return {name: _describe(hint) for name, hint in hints.items() if name != "return"}
+
+
 def _parts(annotation: Any) -> tuple:
     """The alternatives of a union, or the annotation alone."""
     if get_origin(annotation) in (types.UnionType, typing.Union):
