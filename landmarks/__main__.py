@@ -2,7 +2,7 @@
 
 import sys
 
-from landmarks.cli import main
+from landmarks.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from landmarks.data.cacheuse import release
+from landmarks.data.cache_use import release
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 SIZES = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))  # width, height

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from landmarks.cli import COMMANDS
-from landmarks.overrides import check_config
+from landmarks.cli.main import COMMANDS
+from landmarks.cli.overrides import check_config
 
 GROUPS = {
     folder.name: sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.suffix)

@@ -9,16 +9,16 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks import cli
-from landmarks.augment import Augment
-from landmarks.checkpoint import load_checkpoint
+from landmarks.augment.augmentation import Augment
+from landmarks.cli import main as cli
 from landmarks.commands.build import build
-from landmarks.ema import Ema
-from landmarks.heatmaps import heatmap_loss, pointwise
+from landmarks.heatmaps.compile import fuse_loss
+from landmarks.heatmaps.loss import heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing, l1
-from landmarks.models.fuse import fuse_loss
-from landmarks.optimizers import adamw
-from landmarks.precision import Precision
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training.ema import Ema
+from landmarks.training.optimizers import adamw
+from landmarks.training.precision import Precision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import landmarks
-from landmarks.budget import WARM_UP, StepClock, memory_in_use
 from landmarks.devices import move, synchronize
-from landmarks.memory import free_memory
+from landmarks.machine import free_memory
+from landmarks.training.budget import WARM_UP, StepClock, memory_in_use
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 ROOT = Path(landmarks.__file__).parents[1]

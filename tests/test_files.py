@@ -12,16 +12,16 @@ import torch
 
 import landmarks
 from landmarks import files
-from landmarks.checkpoint import save_checkpoint
-from landmarks.data.cachefolder import cached
+from landmarks.data.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.split import save_split
 from landmarks.errors import UserError
 from landmarks.files import aside, replacing, reserve, sweep
-from landmarks.health.findings import Finding, write_suspects
-from landmarks.plotting import save_curves, save_faces
-from landmarks.predictions import PredictionFile
-from landmarks.submission import write_submission
+from landmarks.health.suspects import Finding, write_suspects
+from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.runs.pictures import save_curves, save_faces
+from landmarks.runs.predictions import PredictionFile
+from landmarks.runs.submission import write_submission
 
 NAMES = np.array([b"a.jpg", b"b.jpg"])
 FACES = Faces(Path("images"), NAMES)
@@ -95,7 +95,7 @@ def test_room_is_taken_before_it_is_mapped(tmp_path, monkeypatch):
 KILLED = """
 import os, signal
 from pathlib import Path
-from landmarks.data.cachefolder import cached
+from landmarks.data.cache_folder import cached
 from landmarks.files import replacing
 
 def build(part):

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from landmarks.data.cachefolder import find_cache
-from landmarks.data.cacheuse import DAY, Entry, list_caches, remove
+from landmarks.data.cache_folder import find_cache
+from landmarks.data.cache_use import DAY, Entry, list_caches, remove
 from landmarks.data.canvas import say_bytes
 from landmarks.settings import NonNegative
 

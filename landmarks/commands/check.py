@@ -7,29 +7,29 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.commands.build import build
+from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.commands.inputs import draw_augmented
-from landmarks.commands.layouts import settle_layout, settle_pairs
-from landmarks.cores import count_cores
 from landmarks.data.boxes import BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.labelled import find_labelled, warn_of_unlabelled
-from landmarks.data.symmetry import Symmetry, find_symmetry
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
-from landmarks.health.crop import try_crop
-from landmarks.health.findings import write_suspects
-from landmarks.health.images import GOOD
-from landmarks.health.inspect import inspect
-from landmarks.health.pictures import save_suspects
+from landmarks.health.crop_loss import try_crop
+from landmarks.health.image_facts import GOOD
+from landmarks.health.inspection import inspect
+from landmarks.health.limits import box_findings
 from landmarks.health.summary import say_crop, say_health
-from landmarks.health.suspects import box_findings
+from landmarks.health.suspect_pictures import save_suspects
+from landmarks.health.suspects import write_suspects
 from landmarks.layout import Layout
-from landmarks.plotting import drawing
-from landmarks.quoting import say_setting
+from landmarks.machine import count_cores
+from landmarks.runs.pictures import drawing
+from landmarks.runs.quoting import say_setting
 from landmarks.settings import Count, NonNegative, PositiveInt, Workers
+from landmarks.shapes.symmetry import Symmetry, find_symmetry
 
 log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from landmarks.checkpoint import is_plain
 from landmarks.data.boxes import BoxSource
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
+from landmarks.runs.checkpoint import is_plain
 from landmarks.settings import InputSize, NonNegative, check_arguments
 
 LONGEST = 10**12  # more steps, epochs or seconds than anybody trains

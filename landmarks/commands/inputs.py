@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from landmarks.augment import Augment
+from landmarks.augment.augmentation import Augment
 from landmarks.commands.build import build
-from landmarks.commands.layouts import settle_layout, settle_pairs
-from landmarks.data.basis import shape_basis
+from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.data.boxes import BoxSource, frame_faces
-from landmarks.data.cachefolder import find_cache
-from landmarks.data.cacheuse import DAY, list_caches
+from landmarks.data.cache_folder import find_cache
+from landmarks.data.cache_use import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import read_names
@@ -23,12 +22,13 @@ from landmarks.data.faces import Faces
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
-from landmarks.data.symmetry import find_symmetry
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
-from landmarks.plotting import draw_face, drawing, save_faces
+from landmarks.runs.pictures import draw_face, drawing, save_faces
 from landmarks.settings import Workers
+from landmarks.shapes.basis import shape_basis
+from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
 OLD = 30 * DAY

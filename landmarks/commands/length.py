@@ -4,13 +4,13 @@ import logging
 import math
 from pathlib import Path
 
-from landmarks.budget import Budget, say_duration
 from landmarks.errors import UserError
-from landmarks.estimate import Estimate, estimate_step
-from landmarks.quoting import say_setting
-from landmarks.runs import FINISHED
+from landmarks.runs.find import FINISHED
+from landmarks.runs.quoting import say_setting
 from landmarks.settings import parse_duration
-from landmarks.training import Training
+from landmarks.training.budget import Budget, say_duration
+from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
 BACKWARD = 3.0  # a step's cost to that of its forward pass alone

@@ -9,29 +9,29 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from landmarks.checkpoint import load_checkpoint
 from landmarks.commands.build import build, describe_model, rebuild_model, trusted
 from landmarks.commands.claims import check_claims
 from landmarks.commands.framing import frame_as_trained
-from landmarks.commands.pictures import Album, has_heatmaps, show_heatmaps
-from landmarks.data import thousand
+from landmarks.commands.model_pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
+from landmarks.data.formats import thousand
 from landmarks.data.labelled import say_points
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.data.photos import find_images
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.precision import AmpName, DeviceName, Precision, choose_device
-from landmarks.predictions import PredictionFile
-from landmarks.runs import find_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.find import find_checkpoint
+from landmarks.runs.predictions import PredictionFile
+from landmarks.runs.submission import pick_points, write_submission
 from landmarks.settings import NonNegative, PositiveInt, Threads, Workers, check_arguments
-from landmarks.shortage import explain_no_room
-from landmarks.submission import pick_points, write_submission
-from landmarks.threads import use_threads
-from landmarks.validation import predict_ahead
+from landmarks.training.memory_advice import explain_no_room
+from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.training.threads import use_threads
+from landmarks.training.validation import predict_ahead
 
 log = logging.getLogger(__name__)
 

@@ -9,26 +9,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks.budget import say_duration
-from landmarks.checkpoint import save_checkpoint
 from landmarks.commands.build import build, describe_model
+from landmarks.commands.initial_weights import open_origin, restore, settle_start
 from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
 from landmarks.commands.length import compare_thawed, open_budget, settle_length
-from landmarks.commands.pictures import draw_validation, has_heatmaps
-from landmarks.commands.start import open_origin, restore, settle_start
+from landmarks.commands.model_pictures import draw_validation, has_heatmaps
 from landmarks.data.boxes import BoxSource
-from landmarks.data.cachefolder import cache_root
-from landmarks.ema import Ema
-from landmarks.engine import fit
+from landmarks.data.cache_folder import cache_root
 from landmarks.files import replacing
 from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
-from landmarks.models.warmstart import take_weights
-from landmarks.precision import AmpName, DeviceName, Precision, choose_device
-from landmarks.progress import Display
-from landmarks.quoting import say_setting
-from landmarks.runlog import RunLog
-from landmarks.runs import FAILED, FINISHED, mark_failure
+from landmarks.models.warm_start import take_weights
+from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.runs.find import FAILED, FINISHED, mark_failure
+from landmarks.runs.log import RunLog
+from landmarks.runs.quoting import say_setting
 from landmarks.settings import (
     Count,
     Duration,
@@ -40,9 +35,19 @@ from landmarks.settings import (
     Threads,
     Workers,
 )
-from landmarks.shortage import check_memory, explain_no_room, explain_shortage, name_savings
-from landmarks.threads import use_threads
-from landmarks.training import Training
+from landmarks.training.budget import say_duration
+from landmarks.training.ema import Ema
+from landmarks.training.engine import fit
+from landmarks.training.memory_advice import (
+    check_memory,
+    explain_no_room,
+    explain_shortage,
+    name_savings,
+)
+from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.training.progress import Display
+from landmarks.training.state import Training
+from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 READ = (  # settings of what is read

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from landmarks.data.cachefolder import cache_root
-from landmarks.data.cacheuse import claim
+from landmarks.data.cache_folder import cache_root
+from landmarks.data.cache_use import claim
 from landmarks.data.cropped import Batch, CroppedFaces, make_batch
 from landmarks.data.decoding import stamp
 from landmarks.data.faces import Faces

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.data.faces import Faces
-from landmarks.data.nearnames import say_near
-from landmarks.data.tablerows import read_header, read_texts
-from landmarks.data.textfile import read_text
+from landmarks.data.formats.table_rows import read_header, read_texts
+from landmarks.data.near_names import say_near
+from landmarks.data.text_file import read_text
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)

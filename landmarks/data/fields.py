@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landmarks.data.faces import check_name
-from landmarks.data.labels import FLOAT32_MAX, MISSING, refuse_field
+from landmarks.data.formats.landmarks_csv import FLOAT32_MAX, MISSING, refuse_field
 from landmarks.errors import UserError
 
 NO_VALUE = frozenset(MISSING)

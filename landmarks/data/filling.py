@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from landmarks.cores import count_cores
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import remap, unmap
+from landmarks.machine import count_cores
 
 log = logging.getLogger(__name__)
 CHUNK = 64  # faces a task

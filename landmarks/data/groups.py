@@ -6,8 +6,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from landmarks.data.nearnames import say_near
-from landmarks.data.tablerows import read_header, read_texts
+from landmarks.data.formats.table_rows import read_header, read_texts
+from landmarks.data.near_names import say_near
 from landmarks.errors import UserError
 
 NAME = "file_name"

@@ -10,8 +10,8 @@ import numpy as np
 
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
-from landmarks.data.goodimages import find_good
-from landmarks.data.nearnames import say_near_files
+from landmarks.data.good_images import find_good
+from landmarks.data.near_names import say_near_files
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)

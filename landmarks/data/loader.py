@@ -14,12 +14,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from landmarks.cores import count_cores
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
-from landmarks.data.readers import AHEAD, count_readers, end_readers, explain_readers, let_kill
+from landmarks.data.worker_processes import (
+    AHEAD,
+    count_readers,
+    end_readers,
+    explain_readers,
+    let_kill,
+)
 from landmarks.errors import UserError
 from landmarks.interrupt import unheard
+from landmarks.machine import count_cores
 from landmarks.settings import Workers
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from landmarks.data.cachefolder import cached
+from landmarks.data.cache_folder import cached
 from landmarks.data.doubts import Doubts, HiddenName, MissingName
 from landmarks.data.faces import CacheName, ExifName, Faces
 from landmarks.data.images import check_images
@@ -25,7 +25,7 @@ class Arrays(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked of a reader besides its files; see `landmarks.data.thousand.read_faces`."""
+    """What is asked of a reader besides its files; see `data.formats.thousand.read_faces`."""
 
     part: Literal["train", "test"]
     limit: int | None
@@ -48,7 +48,7 @@ def map_faces(
     """Return the faces of a source, mapped; the first call reads them into the cache.
 
     Args:
-        kind, source, cache_dir: see `landmarks.data.cachefolder.cached`.
+        kind, source, cache_dir: see `landmarks.data.cache_folder.cached`.
         read: yields the faces, block by block, all of one K and all or none with boxes.
         missing, hidden: see `landmarks.data.doubts.Doubts`.
         first_pixel: where the centre of the first pixel lies in the points as they are read.

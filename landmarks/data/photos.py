@@ -8,8 +8,8 @@ import numpy as np
 
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.textfile import read_text
-from landmarks.data.walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, say_unread, walk_files
+from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, say_unread, walk_files
+from landmarks.data.text_file import read_text
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)

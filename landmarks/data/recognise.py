@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from landmarks.data.textfile import refuse_binary
+from landmarks.data.text_file import refuse_binary
 from landmarks.errors import UserError
 
 HEAD = 1 << 16  # bytes of a file that are looked at

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from landmarks.health.images import GOOD, Looks
+from landmarks.health.image_facts import GOOD, Looks
 
 NEAR = 12  # of 256 bits: pictures that differ in no more are taken for one
 FLAT = 4.0  # grey levels' standard deviation below which every picture looks the same

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from landmarks.health.findings import ERRORS, count_reasons
-from landmarks.health.images import GOOD
-from landmarks.health.inspect import Health
+from landmarks.health.image_facts import GOOD
+from landmarks.health.inspection import Health
+from landmarks.health.suspects import ERRORS, count_reasons
 
 PERCENTILES = (1, 50, 99)
 

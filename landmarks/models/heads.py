@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from landmarks.errors import UserError
 from landmarks.losses import Elementwise, adaptive_wing, masked_mean
-from landmarks.models.center import Center
+from landmarks.models.centering import Center
 
 FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
 # Offsets of 1 a side of the input: a step of Adam moves an output by the sum of hundreds of

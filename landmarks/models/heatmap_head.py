@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from landmarks.decoders import DECODERS
-from landmarks.heatmaps import (
+from landmarks.heatmaps.compile import fuse_loss
+from landmarks.heatmaps.decoders import DECODERS
+from landmarks.heatmaps.loss import (
     choose_tile,
     heatmap_loss,
     is_on_map,
@@ -16,7 +17,6 @@ from landmarks.heatmaps import (
     to_pixels,
 )
 from landmarks.losses import Elementwise
-from landmarks.models.fuse import fuse_loss
 
 DecoderName = Literal["argmax", "weighted", "local", "dark"]
 SPREAD = 0.01  # of the first weights: maps start near zero, and every landmark differently
@@ -25,7 +25,7 @@ SPREAD = 0.01  # of the first weights: maps start near zero, and every landmark 
 class HeatmapHead(nn.Module):
     """A 1x1 convolution to K maps, their loss against Gaussians, and their decoding.
 
-    No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps`. A point outside the map or
+    No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps.loss`. A point outside the map or
     without label is masked from the loss; the decoders answer for every point, and place one whose
     Gaussian is cut off by the map's edge where the visible part says.
 
@@ -37,10 +37,10 @@ class HeatmapHead(nn.Module):
         elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
         sigma: of the targets, in cells; [first, last] goes from one to the other over training,
             evenly in the logarithm.
-        decoder: a name in `landmarks.decoders`.
-        weight: see `landmarks.heatmaps.pointwise`.
+        decoder: a name in `landmarks.heatmaps.decoders`.
+        weight: see `landmarks.heatmaps.loss.pointwise`.
         chunk: landmarks held at once; "auto": what suits the device.
-        fuse: compile the loss; see `landmarks.models.fuse`.
+        fuse: compile the loss; see `landmarks.heatmaps.compile`.
     """
 
     def __init__(

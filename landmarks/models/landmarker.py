@@ -6,14 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from landmarks.errors import UserError
-from landmarks.losses import Elementwise
-from landmarks.models.backbones import BackboneName, build_backbone
-from landmarks.models.heads import Corrections, RegressionHead
-from landmarks.models.heatmap_head import DecoderName, HeatmapHead
-from landmarks.models.tuning import Freeze, Norm, change_norms, find_encoder
-from landmarks.models.unet import ClassicUnet, Unet
-from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds
+from landmarks.models.freezing import Freeze, find_encoder
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that correct a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
@@ -70,7 +63,7 @@ class Landmarker(nn.Module):
     def rehearse(self, images: Tensor, points: Tensor) -> Tensor:
         """Return a loss that takes what `forward`'s takes, at most, and asks for no value.
 
-        Memory is counted by it before the first step; see `landmarks.estimate`.
+        Memory is counted by it before the first step; see `landmarks.training.memory_estimate`.
         """
         return getattr(self.head, "rehearse", self.head.loss)(self.extract(images), points)
 
@@ -111,120 +104,3 @@ class Landmarker(nn.Module):
         """Log what the predictions since the last report were like, if the head has noticed."""
         if hasattr(self.head, "report"):
             self.head.report()
-
-
-def regressor(
-    *,
-    backbone: BackboneName,
-    weights: str = "imagenet",
-    partial: bool = False,
-    freeze: Freeze = "none",
-    norm: Norm = "batch",
-    init_output: Literal["mean", "center"] = "mean",
-    basis: Literal["none", "pca"] = "none",
-    components: PositiveInt = 40,
-    refine: Rounds = 0,
-    num_points: int,
-    size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
-    shapes=None,
-) -> Landmarker:
-    """Return a model that regresses coordinates from a torchvision network.
-
-    Args:
-        backbone, weights, partial: see `build_backbone`.
-        freeze: see `Landmarker`.
-        norm: see `landmarks.models.tuning.change_norms`.
-        init_output: what is predicted before training: the training faces' mean shape, or the
-            centre of the input for every point.
-        basis: "none" predicts each coordinate by itself; "pca" the coefficients of a basis of the
-            training shapes, and what is left of each coordinate; see `BasisOffsets`.
-        components: modes of the basis "pca".
-        refine: rounds of corrections by finer features, see `Corrections`; 0: none.
-        num_points, size, elementwise: see `RegressionHead`.
-        mean_points: (K, 2) pixels, for init_output="mean".
-        shapes: the basis "pca": has `mean` (K, 2), input pixels, and what `BasisOffsets` takes.
-
-    Raises:
-        UserError: see `build_backbone` and `change_norms`; for a basis about another shape than
-            the one that is started from; for Adaptive Wing.
-    """
-    if basis == "pca" and init_output != "mean":
-        raise UserError(
-            f"model.basis=pca starts at the mean shape of its faces, which model.init_output="
-            f"{init_output} is not: use model.init_output=mean."
-        )
-    body = build_backbone(backbone, weights, partial)
-    corrections = None
-    if refine:
-        body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
-        corrections = Corrections(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
-    change_norms(body, norm)
-    start = (mean_points if shapes is None else shapes.mean) if init_output == "mean" else None
-    modes = components if basis == "pca" else None
-    settings = num_points, size, elementwise, start, modes, shapes, corrections
-    head = RegressionHead(body.channels[-1], *settings)
-    return Landmarker(body, head, freeze)
-
-
-def unet(
-    *,
-    backbone: BackboneName,
-    weights: str = "imagenet",
-    partial: bool = False,
-    freeze: Freeze = "none",
-    norm: Norm = "batch",
-    width: PositiveInt = 96,
-    stride: Stride = 4,
-    num_points: int,
-    size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
-    sigma: Positive | Range = 1.0,
-    decoder: DecoderName = "dark",
-    weight: NonNegative = 10.0,
-    chunk: Literal["auto"] | PositiveInt = "auto",
-    fuse: Literal["auto"] | bool = "auto",
-) -> Landmarker:
-    """Return a model that predicts a heatmap a landmark, from a torchvision encoder's U-Net.
-
-    Args:
-        backbone, weights, partial: of the encoder, see `build_backbone`.
-        freeze: of the encoder, see `Landmarker`.
-        norm: see `landmarks.models.tuning.change_norms`.
-        width: channels the maps are made from.
-        stride: input pixels a cell of the heatmaps.
-        mean_points: not used; maps start near zero.
-        num_points, size, elementwise, sigma, decoder, weight, chunk, fuse: see `HeatmapHead`.
-
-    Raises:
-        UserError: see `build_backbone` and `change_norms`.
-    """
-    body = Unet(build_backbone(backbone, weights, partial), stride, width)
-    change_norms(body, norm)
-    head = HeatmapHead(*(width, num_points, size, elementwise, sigma, decoder, weight, chunk, fuse))
-    return Landmarker(body, head, freeze)
-
-
-def classic_unet(
-    *,
-    stride: Stride = 1,
-    norm: Literal["batch", "group"] = "batch",
-    num_points: int,
-    size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
-    sigma: Positive | Range = 4.0,
-    decoder: DecoderName = "dark",
-    weight: NonNegative = 10.0,
-    chunk: Literal["auto"] | PositiveInt = "auto",
-    fuse: Literal["auto"] | bool = "auto",
-) -> Landmarker:
-    """Return the U-Net of 2015, from scratch; arguments as in `unet`."""
-    body = ClassicUnet(stride)
-    change_norms(body, norm)
-    head = HeatmapHead(
-        *(body.channels[-1], num_points, size, elementwise, sigma, decoder, weight, chunk, fuse)
-    )
-    return Landmarker(body, head)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from landmarks.archive import refuse_inflated
 from landmarks.errors import UserError, did_you_mean
+from landmarks.runs.archive import refuse_inflated
 
 log = logging.getLogger(__name__)
 # What wrappers, detectors and our own models put before torchvision's names.

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from landmarks.synthetic.canvas import cloud, fill, stroke
+from landmarks.synthetic.brushes import cloud, fill, stroke
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:

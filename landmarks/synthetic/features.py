@@ -6,7 +6,7 @@ Throughout, points are the face's (971, 2) in pixels and scale is the eye-corner
 import numpy as np
 
 from landmarks.synthetic import contours as c
-from landmarks.synthetic.canvas import blend, ellipse, fill, glaze, region, stroke
+from landmarks.synthetic.brushes import blend, ellipse, fill, glaze, region, stroke
 
 _IRIS_COLOURS = (
     (70, 45, 28),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landmarks.synthetic import contours as c
-from landmarks.synthetic.canvas import ellipse, fill, glaze, stroke
+from landmarks.synthetic.brushes import ellipse, fill, glaze, stroke
 
 _COLOURS = (
     (24, 20, 20), (45, 32, 25), (80, 55, 36), (120, 85, 52), (185, 150, 95),

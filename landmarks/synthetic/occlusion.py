@@ -3,7 +3,7 @@
 import numpy as np
 
 from landmarks.synthetic import contours as c
-from landmarks.synthetic.canvas import ellipse, fill, glaze, stroke
+from landmarks.synthetic.brushes import ellipse, fill, glaze, stroke
 
 
 def paint_glasses(

@@ -6,8 +6,8 @@ import numpy as np
 from landmarks.synthetic import contours as c
 from landmarks.synthetic import features, hair, light, occlusion
 from landmarks.synthetic.background import paint_background, paint_shoulders
+from landmarks.synthetic.brushes import blend, cloud, ellipse, fill, glaze, region
 from landmarks.synthetic.camera import take_photo
-from landmarks.synthetic.canvas import blend, cloud, ellipse, fill, glaze, region
 from landmarks.synthetic.head import Head, draw_head, project, shape_head, turn
 
 _SKINS = np.array([[246, 212, 190], [228, 182, 150], [205, 152, 118], [160, 108, 78], [98, 64, 48]])

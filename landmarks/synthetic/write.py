@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from landmarks.cores import count_cores
 from landmarks.interrupt import unheard
+from landmarks.machine import count_cores
 from landmarks.synthetic.contours import NUM_POINTS
 from landmarks.synthetic.paint import draw_face
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planting import PLANTED, REASONS, WARNINGS, plant
-from landmarks.commands.layouts import choose_layout
-from landmarks.data.symmetry import find_symmetry
-from landmarks.data.thousand import find_root, read_faces
+from landmarks.commands.choose_layout import choose_layout
+from landmarks.data.formats.thousand import find_root, read_faces
 from landmarks.errors import UserError
-from landmarks.health.inspect import inspect
+from landmarks.health.inspection import inspect
+from landmarks.shapes.symmetry import find_symmetry
 from landmarks.synthetic.write import write_faces
 
 

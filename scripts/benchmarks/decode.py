@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
 from benchmarks.turns import take_turns
-from landmarks.decoders import DECODERS, argmax
+from landmarks.heatmaps.decoders import DECODERS, argmax
 
 CELLS, STRIDE = 64, 4  # an input of 256 pixels
 SIGMA, NOISE = 1.5, 0.02

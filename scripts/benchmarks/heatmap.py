@@ -11,7 +11,7 @@ from torch.nn import functional
 from benchmarks.memory import extra_peak
 from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
 from benchmarks.turns import median_ratio, say_seconds, take_turns
-from landmarks.heatmaps import PEAK, choose_tile, heatmap_loss, pointwise
+from landmarks.heatmaps.loss import PEAK, choose_tile, heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing
 
 CHANNELS, CELLS = 64, 128

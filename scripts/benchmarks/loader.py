@@ -18,12 +18,12 @@ from benchmarks.model import NUM_POINTS, random_model
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.train import random_batch
 from benchmarks.turns import median_ratio, say_seconds, take_turns
-from landmarks.augment import Augment
+from landmarks.augment.augmentation import Augment
 from landmarks.data.canvas import CanvasFaces, open_canvas
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
-from landmarks.optimizers import adamw
+from landmarks.training.optimizers import adamw
 
 SIZE = 128
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from landmarks.losses import l1
-from landmarks.models.landmarker import Landmarker, regressor
-from landmarks.precision import choose_device
+from landmarks.models.builders import regressor
+from landmarks.models.landmarker import Landmarker
+from landmarks.training.precision import choose_device
 
 BACKBONE, NUM_POINTS, SIZE = "resnet18", 971, 128
 

@@ -19,9 +19,9 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.devices import move, synchronize
-from landmarks.precision import Precision
-from landmarks.predictions import PredictionFile
-from landmarks.validation import predict
+from landmarks.runs.predictions import PredictionFile
+from landmarks.training.precision import Precision
+from landmarks.training.validation import predict
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from benchmarks.turns import median_ratio, say_seconds, take_turns
-from landmarks.data.labels import map_labels
-from landmarks.data.thousand import find_root
+from landmarks.data.formats.landmarks_csv import map_labels
+from landmarks.data.formats.thousand import find_root
 from landmarks.errors import UserError
 
 NUM_POINTS = 971
@@ -27,7 +27,7 @@ ROW_BYTES = 7600 + 8 * NUM_POINTS  # as text, and as float32 in the cache
 MEASURE_PEAK = """
 import resource, sys
 from pathlib import Path
-from landmarks.data.labels import map_labels
+from landmarks.data.formats.landmarks_csv import map_labels
 
 def peak():
     status = Path("/proc/self/status")

@@ -2,8 +2,8 @@
 
 import argparse
 
-from landmarks.data import synthetic, thousand
 from landmarks.data.faces import Faces
+from landmarks.data.formats import synthetic, thousand
 
 
 def add_sample_options(parser: argparse.ArgumentParser, faces: int) -> None:

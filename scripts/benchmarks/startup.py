@@ -10,7 +10,7 @@ from benchmarks.turns import say_seconds, take_turns
 
 ASK_TORCH = """
 import sys
-from landmarks.cli import main
+from landmarks.cli.main import main
 main(["--help"])
 print("torch" in sys.modules)
 """

@@ -12,9 +12,9 @@ from benchmarks.model import NUM_POINTS, SIZE, add_device_options, prepare_devic
 from benchmarks.turns import median_ratio, say_seconds, take_turns
 from benchmarks.writeup import WholeMaps, adaptive_wing_loss, draw_targets, expect_points
 from landmarks.losses import adaptive_wing
-from landmarks.models.landmarker import classic_unet, unet
-from landmarks.optimizers import adamw
-from landmarks.precision import Precision
+from landmarks.models.builders import classic_unet, unet
+from landmarks.training.optimizers import adamw
+from landmarks.training.precision import Precision
 
 SIGMA = 3.0  # input pixels
 

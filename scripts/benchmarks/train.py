@@ -17,17 +17,17 @@ from benchmarks.model import (
     random_model,
 )
 from benchmarks.turns import median_ratio, say_seconds
-from landmarks.budget import Budget
 from landmarks.data.cropped import Batch
 from landmarks.devices import move
-from landmarks.ema import Ema
-from landmarks.engine import fit
 from landmarks.interrupt import Stop
-from landmarks.optimizers import adamw
-from landmarks.precision import Precision
-from landmarks.progress import Display
-from landmarks.schedules import cosine
-from landmarks.training import Training
+from landmarks.training.budget import Budget
+from landmarks.training.ema import Ema
+from landmarks.training.engine import fit
+from landmarks.training.optimizers import adamw
+from landmarks.training.precision import Precision
+from landmarks.training.progress import Display
+from landmarks.training.schedules import cosine
+from landmarks.training.state import Training
 
 EMA = 0.99  # configs/train.yaml's
 
@@ -72,7 +72,7 @@ class TimedValidation:
 
 
 class EngineLoop:
-    """`landmarks.engine.fit` with the default settings, an epoch a turn."""
+    """`landmarks.training.engine.fit` with the default settings, an epoch a turn."""
 
     def __init__(self, batches: list[Batch], precision: Precision, turns: int):
         model = to_device(random_model(), precision.device)

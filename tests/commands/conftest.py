@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
-from landmarks.progress import Display
-from landmarks.training import Training
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training.progress import Display
+from landmarks.training.state import Training
 
 TINY = [
     *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=2"),
@@ -77,9 +77,9 @@ def stop_at_step():
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock()
-    for module in ("landmarks.budget", "landmarks.commands.train"):
+    for module in ("landmarks.training.budget", "landmarks.commands.train"):
         monkeypatch.setattr(f"{module}.time.monotonic", clock.now)
-    monkeypatch.setattr("landmarks.engine.time.perf_counter", clock.now)
+    monkeypatch.setattr("landmarks.training.engine.time.perf_counter", clock.now)
     monkeypatch.setattr(Display, "is_due", lambda self, every: clock.advance(10))
     return clock
 

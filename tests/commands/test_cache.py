@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from landmarks import cli
+from landmarks.cli import main as cli
 from landmarks.commands import inputs
-from landmarks.data.cacheuse import list_caches, release
+from landmarks.data.cache_use import list_caches, release
 from landmarks.data.canvas import open_canvas
-from landmarks.data.thousand import read_faces
+from landmarks.data.formats.thousand import read_faces
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from landmarks import cli
-from landmarks.commands.layouts import choose_layout
-from landmarks.data.thousand import read_faces
+from landmarks.cli import main as cli
+from landmarks.commands.choose_layout import choose_layout
+from landmarks.data.formats.thousand import read_faces
 from landmarks.synthetic.write import write_faces
 
 FLIP = choose_layout({"name": "auto"}, 971).flip_permutation()

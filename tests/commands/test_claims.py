@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.archive import refuse_inflated
-from landmarks.checkpoint import load_checkpoint, load_config, save_checkpoint
+from landmarks.cli import main as cli
 from landmarks.commands.build import nodes_of, rebuild_model, trusted
 from landmarks.commands.claims import check_claims, check_memory_of, check_progress
 from landmarks.errors import UserError
 from landmarks.models.weights import load_weights
+from landmarks.runs.archive import refuse_inflated
+from landmarks.runs.checkpoint import load_checkpoint, load_config, save_checkpoint
 
 
 def node_of(name):
@@ -85,7 +85,7 @@ def test_wrong_settings_are_one_sentence(wrong, content):
     [
         *({"backbone": "resnet34"}, {"refine": 10**9}, {"refine": 0}),
         *({"_target_": "landmarks.models.heads.RegressionHead"}, {"_target_": ["x"]}, {"x": 1}),
-        *({"_target_": "landmarks.models.landmarker.unet", "width": 10**9}, {"_partial_": True}),
+        *({"_target_": "landmarks.models.builders.unet", "width": 10**9}, {"_partial_": True}),
         {"basis": "pca", "components": 10**12},
     ],
 )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.cli import main as cli
 from landmarks.commands.predict import choose_flip
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 FLIP = np.array([1, 0, 2, 4, 3])
 

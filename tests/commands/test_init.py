@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint
 
 TINY = [
     *("model=resnet18", "input_size=32", "batch_size=4", "epochs=1", "augment=none", "workers=0"),

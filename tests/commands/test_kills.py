@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from landmarks.checkpoint import load_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint
 
 KILLS = int(os.environ.get("LANDMARKS_KILLS", "3"))
 WORDS = [
@@ -27,8 +27,8 @@ WORDS = [
 HOST = """
 import json, os, signal, sys
 import landmarks.commands.train, hydra, matplotlib.figure
-from landmarks import cli
-from landmarks.training import Training
+from landmarks.cli import main as cli
+from landmarks.training.state import Training
 
 advance = Training.advance
 Training.advance = lambda training: (sys.audit("step"), advance(training))[1]

@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import cli, engine
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
 from landmarks.commands.length import compare_thawed
-from landmarks.estimate import estimate_step
 from landmarks.losses import l1
-from landmarks.models.landmarker import regressor
-from landmarks.optimizers import adamw
-from landmarks.precision import Precision
-from landmarks.schedules import constant
-from landmarks.training import Training
+from landmarks.models.builders import regressor
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training import engine
+from landmarks.training.memory_estimate import estimate_step
+from landmarks.training.optimizers import adamw
+from landmarks.training.precision import Precision
+from landmarks.training.schedules import constant
+from landmarks.training.state import Training
 
 FILES = ("last.pt", "best.pt", "finished.json", "metrics.csv", "augmented.png")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.cli import main as cli
 from landmarks.data.crop import read_face
 from landmarks.geometry import transform
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = [
     *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),

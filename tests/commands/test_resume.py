@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
 from landmarks.models.backbones import Backbone
-from landmarks.training import Training
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training.state import Training
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from landmarks import cli, validation
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training import validation
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def terminate_in(monkeypatch):
 @pytest.mark.parametrize(
     "place",
     [
-        "landmarks.data.thousand.map_labels",
+        "landmarks.data.formats.thousand.map_labels",
         "landmarks.data.images._decode_all",
         "landmarks.data.canvas.fill",
         "landmarks.commands.train.check_memory",
@@ -55,7 +56,7 @@ def test_in_check_and_predict_nothing_is_left(train, terminate_in, tmp_path):
     root = f"data.root={made.root}"
     terminate_in("landmarks.commands.check.inspect")
     assert cli.main(["check", root]) == 143
-    terminate_in("landmarks.predictions._quote")
+    terminate_in("landmarks.runs.predictions._quote")
     assert cli.main(["predict", root, "npz=true", "device=cpu"]) == 143
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from landmarks import cli
+from landmarks.cli import main as cli
 
 
 def test_every_failure_is_explained_and_the_others_run(train, tmp_path, capsys):

@@ -8,10 +8,10 @@ import cv2
 import pytest
 import torch
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
 from landmarks.commands.build import rebuild_model
-from landmarks.training import Training
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training.state import Training
 
 
 def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
@@ -113,7 +113,7 @@ def test_the_estimate_changes_no_number(train, monkeypatch):
 
 
 def test_more_than_fits_is_refused_before_the_first_step(train, monkeypatch, capsys):
-    monkeypatch.setattr("landmarks.shortage.free_memory", lambda device: 2**20)
+    monkeypatch.setattr("landmarks.training.memory_advice.free_memory", lambda device: 2**20)
     train("run_dir=a", code=1)
     assert "Training needs at least" in capsys.readouterr().err
     assert not Path("a").exists()

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

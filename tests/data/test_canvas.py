@@ -17,8 +17,8 @@ from landmarks.data import filling
 from landmarks.data.boxes import frame_faces
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches
-from landmarks.data.thousand import read_faces
 from landmarks.errors import UserError
 
 SIZE = 32

@@ -38,7 +38,7 @@ def test_clean_labels_are_not_asked_about(faces):
 
 
 def test_real_labels_are_not_asked_about(faces68, faces971):
-    from landmarks.data.labels import map_labels
+    from landmarks.data.formats.landmarks_csv import map_labels
 
     for root in (faces68, faces971):
         map_labels(root / "train/landmarks.csv")

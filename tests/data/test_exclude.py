@@ -3,7 +3,7 @@
 import pytest
 
 from landmarks.data.exclude import read_names
-from landmarks.data.thousand import read_faces
+from landmarks.data.formats.thousand import read_faces
 from landmarks.errors import UserError
 
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from landmarks import cli
-from landmarks.checkpoint import load_checkpoint
+from landmarks.cli import main as cli
 from landmarks.errors import UserError
+from landmarks.runs.checkpoint import load_checkpoint
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -169,7 +169,7 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
 )  # fmt: skip
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
 def test_columns_of_points_are_found_by_their_index(tmp_path, columns, order):
-    from landmarks.data.table import read_faces
+    from landmarks.data.formats.table import read_faces
 
     names = columns.split(",")
     path = tmp_path / "t.csv"
@@ -182,7 +182,7 @@ def test_columns_of_points_are_found_by_their_index(tmp_path, columns, order):
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
-    from landmarks.data.table import read_faces
+    from landmarks.data.formats.table import read_faces
 
     (tmp_path / "t.parquet").write_bytes(b"nothing")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

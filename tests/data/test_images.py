@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from landmarks.data import goodimages
+from landmarks.data import good_images as goodimages
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.data.images import check_images

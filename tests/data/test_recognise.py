@@ -72,7 +72,7 @@ def test_a_table_is_named_to_the_other_readers(tmp_path):
 
 
 def test_a_folder_in_place_of_a_file_is_looked_into(tmp_path):
-    from landmarks.data import coco, table
+    from landmarks.data.formats import coco, table
 
     (tmp_path / "train").mkdir()
     (tmp_path / "train/labels.csv").write_text("file_name,x_0,y_0\na.png,1,2\n")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from landmarks.health.duplicates import NEAR, near_pictures, same_files, same_labels
-from landmarks.health.images import GOOD, MISSING, Looks
+from landmarks.health.image_facts import GOOD, MISSING, Looks
 
 
 def looks(count, seed=0):

@@ -7,7 +7,8 @@ from torchvision.models import get_model
 
 from landmarks.errors import UserError
 from landmarks.models.backbones import NAMES, Backbone, build_backbone
-from landmarks.models.landmarker import Landmarker, regressor
+from landmarks.models.builders import regressor
+from landmarks.models.landmarker import Landmarker
 from landmarks.settings import check_arguments
 
 FROM_2, FROM_4 = [2, 4, 8, 16, 32], [4, 8, 16, 32]

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
 from landmarks.losses import mse
+from landmarks.models.builders import regressor
 from landmarks.models.heads import FLOOR, BasisOffsets, RegressionHead
-from landmarks.models.landmarker import Landmarker, regressor
-from landmarks.models.warmstart import take_weights
+from landmarks.models.landmarker import Landmarker
+from landmarks.models.warm_start import take_weights
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 C, K, N, SIZE = 6, 5, 3, 64
 
@@ -121,7 +122,7 @@ def test_points_are_float32_under_autocast():
 
 def test_a_checkpoint_holds_the_basis(tmp_path):
     node = {
-        "_target_": "landmarks.models.landmarker.regressor",
+        "_target_": "landmarks.models.builders.regressor",
         **{"backbone": "resnet18", "weights": "none", "basis": "pca", "components": N},
     }
     arguments = {key: node[key] for key in node if key != "_target_"}

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from landmarks.losses import l1
-from landmarks.models.center import MOMENTUM, Center
+from landmarks.models.builders import regressor
+from landmarks.models.centering import MOMENTUM, Center
 from landmarks.models.heads import Corrections, RegressionHead
-from landmarks.models.landmarker import regressor
 
 SIZE, STRIDE, K = 64, 8, 4
 CELLS = SIZE // STRIDE

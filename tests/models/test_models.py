@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from landmarks.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.commands.build import build, rebuild_model
 from landmarks.losses import l1, mse
 from landmarks.models.heads import pool_moments
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 SIZE, K = 32, 5
 # The same code as a smaller one that is tested: to build and run them all takes minutes.

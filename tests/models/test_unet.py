@@ -5,7 +5,7 @@ import torch
 
 from landmarks.losses import adaptive_wing
 from landmarks.models.backbones import Backbone
-from landmarks.models.landmarker import classic_unet, unet
+from landmarks.models.builders import classic_unet, unet
 from landmarks.models.unet import ClassicUnet, Unet
 
 SETTLED = {"num_points": 7, "size": 64, "elementwise": adaptive_wing, "fuse": False}

@@ -12,7 +12,7 @@ from torchvision.models import get_model_weights
 from landmarks.errors import UserError
 from landmarks.models import weights
 from landmarks.models.backbones import NAMES, build_backbone
-from landmarks.models.landmarker import regressor
+from landmarks.models.builders import regressor
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Augmentation: one matrix a face moves pixels and points; then light and damage."""

@@ -1,0 +1,205 @@
+"""Command-line overrides: what they may name, and what to say when they are wrong.
+
+Beside cli, words, resume, saved and commands this is the only module that knows Hydra.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import resources
+from itertools import zip_longest
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+    SearchPathException,
+)
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
+
+from landmarks.cli.words import overrides_in, parse
+from landmarks.errors import UserError, did_you_mean, nearest
+from landmarks.runs.quoting import at_home, change_texts
+from landmarks.runs.renames import rename_targets
+from landmarks.settings import check_arguments
+
+NEEDS = {  # settings that count only where another one has this value
+    "box_margin": ("crop", "box"),
+    "box_from": ("crop", "box"),
+    "split.file": ("split.by", "groups"),
+    "split.column": ("split.by", "groups"),
+    "model.components": ("model.basis", "pca"),
+}
+
+
+def check_settings(function: Callable, config: DictConfig, overrides: list[str]) -> dict:
+    """Check a composed config, its groups included, against the functions that receive it.
+
+    Args:
+        function: of the command.
+        config: composed.
+        overrides: that were given.
+
+    Returns:
+        The config as plain dicts and lists: the keyword arguments of `function`.
+
+    Raises:
+        UserError: naming the key, for a missing, unknown, unfitting or idle value.
+    """
+    try:
+        checked = check_config(function, config)
+        refuse_idle(config, overrides)
+    except UserError as error:
+        error.code = 2
+        raise
+    return checked
+
+
+def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
+    """Refuse an override that would change nothing, such as split.file without split.by=groups.
+
+    Raises:
+        UserError: naming the setting that has to be given beside it.
+    """
+    for word in overrides:
+        key, _, given = word.partition("=")
+        needed, value = NEEDS.get(key, (None, None))
+        if needed and given != "null" and OmegaConf.select(config, needed, default=value) != value:
+            raise UserError(
+                f"{word} changes nothing without {needed}={value}: add that, or leave it out."
+            )
+
+
+def check_config(function: Callable, config: DictConfig) -> dict:
+    try:
+        missing = OmegaConf.missing_keys(config)
+        settings = change_texts(OmegaConf.to_container(config, resolve=True), at_home)
+        settings = rename_targets(settings)
+    except InterpolationResolutionError as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{said}: ${{NAME}} stands for another setting; in a path that is named so, write "
+            f"\\${{NAME}}."
+        ) from error
+    if missing:
+        raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
+    checked = check_arguments(function, settings)
+    for key, node in checked.items():
+        if isinstance(node, dict) and "_target_" in node:
+            wanted = check_arguments(get_object(node["_target_"]), node, key)
+            checked[key] = {**node, **wanted}
+    return checked
+
+
+def explain(error: Exception, command: str, arguments: list[str]) -> str:
+    """Turn Hydra's complaint about a command line into one sentence with the nearest right word."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}' cannot be read as setting=value; quote values that hold spaces, "
+            f"commas, brackets or '=': \"key='a=b'\"."
+        )
+    if isinstance(error, SearchPathException):
+        return f"{error}: name a folder that holds experiment/NAME.yaml."
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = sorted(error.options)
+        return (
+            f"There is no {group}={choice}.{did_you_mean(choice, options)} "
+            f"The choices are {', '.join(options)}."
+        )
+    known, groups = _known_keys(command, arguments)
+    for override in parse(overrides_in(arguments)):
+        key = override.key_or_group
+        if override.is_add() or key in known or key.startswith("hydra"):
+            continue
+        return say_unknown(key, known, groups, command)
+    return " ".join(str(error).split())
+
+
+def say_unknown(key: str, known: set[str], groups: set[str], command: str) -> str:
+    """Return the sentence about a setting that is not among the known ones."""
+    near = _nearest_key(key, known)
+    hint = f" Did you mean '{near}'?" if near else ""
+    if key not in (near or ""):  # else it is that one, cut short
+        hint = _owners(key, groups) or hint
+    return f"There is no setting '{key}'.{hint} `landmarks {command} --help` lists them all."
+
+
+@lru_cache
+def groups_of(command: str) -> frozenset[str]:
+    """Return the groups that a command's own defaults choose from."""
+    return frozenset(_known_keys(command, [])[1])
+
+
+def refuse_flag(command: str, arguments: list[str]) -> None:
+    """Refuse a setting that is written as an option, --epochs 3, before Hydra's parser does.
+
+    Raises:
+        UserError: that shows how settings are written.
+    """
+    if not any(word.startswith("--") for word in arguments):
+        return
+    known, _ = _known_keys(command, [])
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
+        key, equals, value = word.removeprefix("--").partition("=")
+        key = key.replace("-", "_")
+        if word.startswith("--") and key in known:
+            if not equals:
+                value = "VALUE" if "=" in following or following.startswith("-") else following
+            raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
+
+
+def _nearest_key(key: str, known: set[str]) -> str | None:
+    """Return the known setting that `key` was probably meant to be, if there is one."""
+    group, _, leaf = key.rpartition(".")
+    leaves = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
+    if leaf in leaves:  # in the wrong group, or in none
+        return leaves[leaf]
+    if group not in known:
+        return nearest(key, known) or leaves.get(nearest(leaf, leaves))
+    # The rest of the name alone: a group's own keys all look alike.
+    within = [name.removeprefix(f"{group}.") for name in known if name.startswith(f"{group}.")]
+    near = nearest(leaf, within)
+    return near and f"{group}.{near}"
+
+
+def _owners(key: str, groups: set[str]) -> str:
+    """Say which choices have a setting that the chosen ones lack, such as model.sigma."""
+    group, _, leaf = key.rpartition(".")
+    for name in sorted({group} & groups if group else groups - {"experiment"}):
+        files = sorted(resources.files("landmarks.configs").joinpath(name).iterdir(), key=str)
+        owners = [file.stem for file in files if leaf in OmegaConf.create(file.read_text())]
+        if owners:
+            few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
+            it = "It" if group else f"{name}.{leaf}"
+            return f" {it} belongs to {name}={few}: leave it out, or choose such a one."
+    return ""
+
+
+def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]:
+    """Return all settings of a command with these arguments' choices, and its groups."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        chosen = compose(command, return_hydra_config=True).hydra.runtime.choices
+        # The groups that the command's own defaults choose from; others belong to other commands.
+        groups = {group for group in chosen if not group.startswith("hydra")}
+        # What there is to set depends on what was chosen. A sweep's keys are those of its first.
+        choices = [word.split(",")[0] for word in arguments if word.split("=", 1)[0] in groups]
+        try:
+            config = compose(command, overrides=choices)
+        except HydraException:  # a choice that is a file of the user's own, of --config-dir
+            config = compose(command)
+    settings = OmegaConf.to_container(config, resolve=False)
+    return groups | settings.keys() | flatten(settings).keys(), groups
+
+
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return {"group.setting": value} of all settings that are not groups themselves."""
+    flat = {}
+    for name, value in settings.items():
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        flat |= inner or {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,185 @@
+"""How a run resumes, in its own folder and with its own settings; no other run takes that."""
+
+import logging
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
+from landmarks.cli.words import overrides_in, read_value
+from landmarks.errors import UserError
+from landmarks.runs.find import FAILED, FINISHED, all_checkpoints, find_checkpoint
+from landmarks.runs.lock import is_held
+from landmarks.runs.quoting import change_texts, literal, say_setting, write_word
+
+log = logging.getLogger(__name__)
+RESUMED = "resumed"  # the name of its settings among Hydra's
+OF_A_START = {  # how long and on what a run trains says nothing of which run it is
+    *(
+        "epochs",
+        "max_time",
+        "device",
+        "threads",
+        "workers",
+        "compile",
+        "tensorboard",
+        "pictured_region",
+    ),
+    *("data.cache", "data.cache_dir"),
+}
+OWN_PLACE = ("resume", "run_dir", "hydra.run.dir", "hydra.output_subdir")
+
+
+class Resumed(NamedTuple):
+    """A run that is taken up again.
+
+    Attributes:
+        run: its folder.
+        arguments: for Hydra, which makes nothing in the run's folder but its log. The settings of a
+            run are those of its last checkpoint, whatever happens to this start.
+        words: that set something in them.
+        changed: {key: (the run's own value, the present one)}.
+    """
+
+    run: Path
+    arguments: list[str]
+    words: list[str]
+    changed: dict
+
+    def say(self) -> None:
+        """Log what differs from the run's own settings."""
+        listed = [f"{key}: {before} -> {after}" for key, (before, after) in self.changed.items()]
+        if listed:
+            log.info("Settings other than the run's own: %s.", ", ".join(listed))
+
+
+def resume_run(arguments: list[str]) -> Resumed | None:
+    """Compose what `resume=auto` or `resume=PATH` goes on with; None where a new run is begun.
+
+    The run's own settings are registered with Hydra as RESUMED, with the words beside `resume` on
+    top. `resume=auto` takes the newest unfinished run that has the settings given beside it and is
+    not being trained, and begins one where there is none: one command then begins a run and goes on
+    with it. With `run_dir` it means the run in that folder.
+
+    Raises:
+        UserError: if PATH holds no checkpoint to resume from, if a word cannot be taken beside
+            resume, or if a run in `run_dir` cannot be gone on with by itself.
+    """
+    words = overrides_in(arguments)
+    wanted, place = (read_value(words, key) for key in ("resume", "run_dir"))
+    wanted, place = str(wanted or ""), None if place is None else Path(str(place))
+    if not wanted:
+        return None
+    searched = _searched(arguments)
+    about = [word for word in words if not word.startswith(("resume=", "run_dir=", "hydra."))]
+    if wanted == "auto":
+        checkpoint = _newest(about, searched) if place is None else _only(place, about, searched)
+        if checkpoint is None:
+            return None
+    elif read_value(about, "init"):
+        raise UserError(
+            f"init= starts a new run from a model's weights, resume={wanted} goes on with an old "
+            f"run: give one of the two."
+        )
+    else:
+        checkpoint = find_checkpoint(Path(wanted), "last.pt")
+    run = checkpoint.parent.resolve()
+    if place is not None and place.resolve() != run:
+        raise UserError(
+            f"run_dir={place}: resume={wanted} goes on in its own folder; leave it out."
+        )
+    own = read_own(checkpoint)
+    settings = put_on_top(own, about, searched)
+    changed = differences(own, settings)
+    refuse_kept(own, changed, about)
+    _register(settings)
+    rest = [word for word in arguments if word not in words or word.startswith("hydra.")]
+    kept = [word for word in rest if word.partition("=")[0] not in OWN_PLACE]
+    own_place = {"resume": str(checkpoint.resolve()), "run_dir": str(run)}
+    kept += [write_word(key, text) for key, text in own_place.items()]
+    return Resumed(run, [*kept, "hydra.output_subdir=null"], about, changed)
+
+
+def _only(run: Path, words: list[str], searched: tuple[str, ...]) -> Path | None:
+    """Return the last checkpoint in a folder; None if it has none."""
+    checkpoint = run / "last.pt"
+    if not checkpoint.is_file():
+        return None
+    reason = _unfit(checkpoint, words, searched) or _unready(run)
+    if reason:
+        raise UserError(
+            f"resume=auto run_dir={run}: the run there {reason}. Go on with it by "
+            f"{say_setting('resume', run)}, or name another folder."
+        )
+    return checkpoint
+
+
+def _newest(words: list[str], searched: tuple[str, ...]) -> Path | None:
+    """Return the last checkpoint of the newest run to go on with, and say which are passed over."""
+    finished = None
+    for checkpoint in all_checkpoints("last.pt"):
+        run = checkpoint.parent
+        if (run / FINISHED).exists():
+            if finished is None and not _unfit(checkpoint, words, searched):
+                finished = run
+            continue
+        reason = _unfit(checkpoint, words, searched) or _unready(run)
+        if not reason:
+            return checkpoint
+        taken = say_setting("resume", run)
+        log.warning("resume=auto passes %s over: it %s. %s takes it.", run, reason, taken)
+    if finished is not None:
+        log.warning(
+            "resume=auto: %s, which has these settings, is finished; beginning a new run. "
+            "%s with a higher epochs= or max_time= trains it on.",
+            *(finished, say_setting("resume", finished)),
+        )
+    else:
+        log.warning("resume=auto: no unfinished run in runs/ has these settings; beginning one.")
+    return None
+
+
+def _unfit(checkpoint: Path, words: list[str], searched: tuple[str, ...]) -> str | None:
+    """Say in which settings a run differs from these words, if it does."""
+    try:
+        own = read_own(checkpoint)
+        changed = differences(own, put_on_top(own, words, searched))
+        changed = {key: changed[key] for key in changed if key not in OF_A_START}
+    except UserError as error:
+        return f"does not fit ({str(error).rstrip('.')})"
+    if not changed:
+        return None
+    listed = [f"{key}={before}, not {after}" for key, (before, after) in list(changed.items())[:3]]
+    return f"has other settings ({'; '.join(listed)}{'; ...' if len(changed) > 3 else ''})"
+
+
+def _unready(run: Path) -> str | None:
+    """Say why a run is not to be gone on with by itself, if it is not."""
+    if is_held(run):
+        return "is being trained by another process"
+    if (run / FAILED).is_file():
+        said = " ".join((run / FAILED).read_text(encoding="utf-8", errors="replace")[:500].split())
+        return f"ended in an error ({said.rstrip('.')})"
+    return None
+
+
+def _register(settings: dict) -> None:
+    """Make settings a command's own to Hydra, with nothing else of Hydra's but train's."""
+    train = OmegaConf.create(files("landmarks.configs").joinpath("train.yaml").read_text())
+    defaults = ["_self_", *(item for item in train.defaults if "override" in str(item))]
+    place = {"resume": None, "run_dir": None}
+    node = {"defaults": defaults, **change_texts(settings, literal), **place, "hydra": train.hydra}
+    ConfigStore.instance().store(RESUMED, OmegaConf.create(node))
+
+
+def _searched(arguments: list[str]) -> tuple[str, ...]:
+    """Return the folders that --config-dir names."""
+    folders = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(folder if equals else following)
+    return tuple(folders)

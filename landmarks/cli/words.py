@@ -1,0 +1,110 @@
+"""The words of a command line: which of them set something, to what, and what is meant by them."""
+
+import re
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from landmarks.errors import UserError
+from landmarks.runs.quoting import at_home, literal, write_word
+from landmarks.settings import GROUPED
+
+PATHLIKE = re.compile(r"[/\\]|[^ -~]|^~$")
+BESIDE = r"[\w./+-]"  # what makes a number with underscores part of another word
+NAMES = re.compile(rf"(?<!{BESIDE}){GROUPED.pattern}(?!{BESIDE})")
+
+
+def overrides_in(arguments: list[str]) -> list[str]:
+    """Return the words of a command line that set something."""
+    return [word for word in arguments if "=" in word and not word.startswith("-")]
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with overrides last: Hydra's parser takes them in one piece only."""
+    if arguments[:1] == ["-sc"]:
+        return arguments
+    overrides = overrides_in(arguments)
+    return [word for word in arguments if word not in overrides] + overrides
+
+
+def parse(words: list[str]) -> list[Override]:
+    """Return what each word of a command line sets, as Hydra reads it."""
+    return OverridesParser.create().parse_overrides(words)
+
+
+def read_value(words: list[str], key: str) -> object:
+    """Return what the last of these words sets a setting to, None where none does."""
+    given = [word for word in words if word.startswith(f"{key}=")]
+    return parse(given[-1:])[0].value() if given else None
+
+
+def named_place(words: list[str]) -> Path | None:
+    """Return the folder that a command line names for its run, None where it names none.
+
+    Where the name is to be filled in, it is the folder that the run will be somewhere in.
+    """
+    for key in ("run_dir", "hydra.run.dir", "hydra.sweep.dir"):
+        named = read_value(words, key)
+        if named is not None:
+            return Path(str(named).partition("${")[0])
+    return None
+
+
+def place_sweep(arguments: list[str]) -> list[str]:
+    """Return the arguments of a sweep with its run_dir= where Hydra looks for that.
+
+    Raises:
+        UserError: if the folder holds a sweep already, or a run is to be resumed.
+    """
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+        return arguments
+    words = overrides_in(arguments)
+    given = dict(word.split("=", 1) for word in words)
+    if read_value(words, "resume"):
+        raise UserError(
+            f"resume={given['resume']} goes on with one run and -m starts several: leave one of "
+            f"the two out."
+        )
+    if "run_dir" not in given:
+        return arguments
+    place = Path(str(read_value(words, "run_dir")))
+    if any(place.glob("*/last.pt")):
+        raise UserError(f"run_dir={place} holds runs: name another folder for this sweep.")
+    return [*arguments, f"hydra.sweep.dir={given['run_dir']}"]
+
+
+def refuse_place(arguments: list[str]) -> None:
+    """Refuse a folder that Hydra cannot name to itself.
+
+    Raises:
+        UserError: naming it.
+    """
+    places = [word for word in arguments if word.startswith("run_dir=") and r"\${" in word]
+    if places or "${" in str(Path.cwd()):
+        place = (places or [f"'{Path.cwd()}'"])[0]
+        raise UserError(f"{place}: no run can be kept in a folder with ${{ in its name.")
+
+
+def mend_words(arguments: list[str]) -> list[str]:
+    """Return a command line whose words set what they were meant to; options stay as they are."""
+    return [_mend(word) if "=" in word and not word.startswith("-") else word for word in arguments]
+
+
+def _mend(word: str) -> str:
+    key, _, value = word.partition("=")
+    is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+    if not is_quoted and not {"'", '"'} & set(value):
+        word = key + "=" + NAMES.sub(r'"\g<0>"', value)
+    try:
+        (override,) = parse([word])
+        text = None if override.is_sweep_override() else override.value()
+        is_path = isinstance(text, str) and at_home(text) != text
+    except HydraException:
+        text = value[1:-1] if is_quoted else value
+        # Whatever else cannot be read is a mistake, as is a comma, which makes a sweep.
+        is_path = is_quoted or (PATHLIKE.search(text) and "," not in text)
+        is_path = is_path and text[:1] not in ("[", "{", "'", '"')
+        text = literal(text)
+    return write_word(key, at_home(text)) if is_path else word

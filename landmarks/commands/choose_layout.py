@@ -1,0 +1,100 @@
+"""Which layout the points have: the named one or, of that number of points, the one that fits."""
+
+import logging
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+from landmarks.layout import Layout
+from landmarks.shapes.landmark_places import find_misplaced
+
+log = logging.getLogger(__name__)
+
+
+def settle_layout(
+    node: dict, faces: Faces, rows: np.ndarray, labelled: np.ndarray, seed: int = 0
+) -> Layout:
+    """Return the layout of labelled faces: the chosen one, if the labels lie where it says.
+
+    Of a layout that "auto" has chosen and that does not fit, only the pairs are kept: whether they
+    are mirror images is judged by themselves, see `landmarks.shapes.symmetry.find_symmetry`.
+
+    Args:
+        node: of configs/layout.
+        rows: (n,) the faces to look at.
+        labelled: (K,) bool, which points they have labels of.
+        seed: of which of them.
+    """
+    named = choose_layout(node, faces.num_points)
+    spots = named.spots()
+    doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
+    if not doubt:
+        return _drop_unlabelled_eyes(named, faces, labelled)
+    if node["name"] == "auto":
+        return _unname(named, doubt)
+    log.warning(
+        "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing here; "
+        "use layout=auto, or one of your own.",
+        *(named.name, faces.source, doubt),
+    )
+    return named
+
+
+def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
+    """Return the layout, or none where "auto" has chosen it and the faces' own pairs are others.
+
+    Args:
+        node, named: as `settle_layout` has them.
+        flip: (K,) the permutation that the faces bear out, if any.
+    """
+    known = named.flip_permutation()
+    if node["name"] != "auto" or named.name == "none" or known is None or flip is None:
+        return named
+    others = int((flip != known).sum())
+    return _unname(named, f"{others} points have other mirror images") if others else named
+
+
+def _unname(named: Layout, doubt: str) -> Layout:
+    log.warning(
+        "The %d points are in another order than layout %s, which has as many: %s. They are taken "
+        "to have no regions, and errors are normalised by their box (layout none).",
+        *(named.num_points, named.name, doubt),
+    )
+    return replace(named, name="none", eyes=None, regions={}, places={})
+
+
+def _drop_unlabelled_eyes(named: Layout, faces: Faces, labelled: np.ndarray) -> Layout:
+    if not named.eyes or labelled[named.eyes].all():
+        return named
+    log.warning(
+        "The eyes of layout %s, points %d and %d, are not labelled in %s: errors are normalised by "
+        "the box of a face's points.",
+        *(named.name, *named.eyes, faces.source),
+    )
+    return replace(named, eyes=None, places={})
+
+
+def choose_layout(node: dict, num_points: int) -> Layout:
+    """Return the configured layout; for "auto" the one that has this number of points.
+
+    Raises:
+        UserError: if the named layout has another number of points.
+    """
+    if node["name"] == "auto":
+        for file in sorted(files("landmarks.configs.layout").iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".yaml"):
+                known = OmegaConf.to_container(OmegaConf.create(file.read_text()))
+                if known.get("num_points") == num_points:
+                    return Layout(**known)
+    if "num_points" not in node:
+        return Layout("none", num_points)
+    if node["num_points"] != num_points:
+        raise UserError(
+            f"layout={node['name']} has {node['num_points']} points and the data has "
+            f"{num_points}: use layout=auto or layout=none."
+        )
+    return Layout(**node)

@@ -1,0 +1,103 @@
+"""What training starts from: chance, published weights, another run, or its own last checkpoint."""
+
+import logging
+from pathlib import Path
+
+from landmarks.commands.claims import check_memory_of, check_progress, check_settings
+from landmarks.data.loader import Batches
+from landmarks.errors import UserError
+from landmarks.models.freezing import refuse_untrained
+from landmarks.models.weights import find_weights
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.find import find_checkpoint
+from landmarks.runs.quoting import say_setting
+from landmarks.training.state import Training
+
+log = logging.getLogger(__name__)
+
+
+def settle_start(
+    model: dict, init: str | None, resume: str | None, is_data_there: bool
+) -> tuple[dict, Path | None]:
+    """Return the model's settings, and the checkpoint its weights are taken from, if any.
+
+    Weights that cannot be had are said here, before the data are read, which can take minutes.
+
+    Args:
+        model: its settings.
+        init: a run or file to take weights from.
+        resume: a checkpoint that will fill the model; then nothing else has to.
+        is_data_there: weights are only looked for where there is something to learn.
+
+    Raises:
+        UserError: if what the settings start from is not there.
+    """
+    wanted = model.get("weights", "none")
+    blank = {key: "none" if key == "weights" else model[key] for key in model}
+    if init and not resume:
+        if wanted != "none":
+            log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
+        return blank, find_checkpoint(Path(init))
+    if resume:
+        if model.get("freeze") == "auto":  # as the weights decided that the run began with
+            blank["freeze"] = not init and wanted != "none"
+        return blank, None
+    if wanted == "none":
+        refuse_untrained(model)
+    if is_data_there:  # else the sentence about that comes first
+        find_weights(model.get("backbone"), wanted)
+    return model, None
+
+
+def open_origin(path: Path) -> dict:
+    """Return the checkpoint that a new run takes weights from.
+
+    Raises:
+        UserError: if it is none, or says what no training does.
+    """
+    content = load_checkpoint(path)
+    check_settings(content["config"])
+    return content
+
+
+def restore(training: Training, path: Path, batches: Batches, input_size: int) -> dict:
+    """Go on from a checkpoint of the same run; return the settings that it was trained with.
+
+    Args:
+        training: as its settings build it; changed in place.
+        path: a last.pt.
+        batches: of training; there may be other ones an epoch than before.
+        input_size: of the settings; errors found at another one do not compare.
+
+    Raises:
+        UserError: if the checkpoint holds no training, or one of other settings.
+    """
+    content = load_checkpoint(path)
+    if "training" not in content:
+        raise UserError(
+            f"{path} holds a model and no training to go on with: resume from a last.pt of this "
+            f"version, or start a new run from it with {say_setting('init', path)}."
+        )
+    config, anew = content["config"], say_setting("init", path.parent)
+    if config["input_size"] != input_size:
+        raise UserError(
+            f"{path} is of input_size={config['input_size']}, not {input_size}: resume with that, "
+            f"or start a new run from it with {anew}."
+        )
+    try:
+        check_progress(content["training"])
+        training.load_state_dict(content["training"])
+        check_memory_of(training.optimizer)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} is of another model or optimizer than these settings make; resume with the "
+            f"run's own model.freeze, optimizer.backbone_lr_scale and optimizer.layer_decay, or "
+            f"start a new run from it with {anew} ({reason})."
+        ) from error
+    size = batches.order.batch_size
+    before = min(config["batch_size"], len(batches.order.rows))
+    if size != before:
+        training.change_batch_size(before, size, len(batches))
+    log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
+    return config

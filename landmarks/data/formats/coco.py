@@ -1,0 +1,146 @@
+"""`data=coco`: COCO keypoint files, one face an annotation, with its box."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from landmarks.data.cache_folder import describe_source
+from landmarks.data.doubts import MissingName
+from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.formats.coco_file import CocoFile, choose_faces, load
+from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.recognise import describe_other
+from landmarks.errors import UserError
+from landmarks.settings import PositiveInt
+
+VERSION = 2
+BLOCK = 1024  # annotations turned into arrays at once
+
+
+def read_faces(
+    root: str,
+    *,
+    train_annotations: str,
+    train_images: str,
+    test_annotations: str,
+    test_images: str,
+    keypoints: str | None = None,
+    category: str | None = None,
+    part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
+    cache_dir: str | None = None,
+    limit: PositiveInt | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
+    exif: ExifName = "rotate",
+) -> Faces:
+    """Return the faces of a COCO keypoint file, those of one image beside each other.
+
+    Args:
+        root: what the other paths start from.
+        train_annotations, test_annotations: the JSON files.
+        train_images, test_images: the folders that hold the images.
+        keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
+            other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
+        category: name or id of the faces' category; None: the one that has keypoints.
+        part: which of the two.
+        missing: see `landmarks.data.doubts.Doubts`.
+        cache_dir: where the points are kept in binary; None: the user's cache folder.
+        limit: only so many faces, the first ones; None: all.
+        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
+
+    A keypoint with v=0 is not labelled. Crowds, other categories and, in training, faces without a
+    labelled keypoint are left out. Test faces need no keypoints; a test file without annotations
+    stands for its images, one face each. Keypoints are used as they are; boxes, which COCO counts
+    from the image's corner, move by the half pixel to its first pixel's centre.
+
+    Raises:
+        UserError: if there is no such file, it is malformed, or an image cannot be read.
+    """
+    chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
+    path, images = (Path(root) / place for place in chosen[part])
+    if not path.is_file():
+        there = describe_other(Path(root), "") if part == "train" else ""
+        advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
+        raise UserError(
+            f"There is no {path}: the {part} annotations are looked for there; {advice}"
+        )
+    source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
+    arrays = map_faces(
+        "coco", source, lambda: _read(path, part, keypoints, category), cache_dir, missing
+    )
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
+    return to_faces(arrays, images, str(path), asked)
+
+
+def _read(path: Path, part: str, field: str | None, category: str | None) -> Iterator[Arrays]:
+    file = load(path, field)
+    if file.annotations is None and part == "test":
+        yield Arrays(np.array([name for _, name in file.images.values()]), None)
+        return
+    kept = choose_faces(file, part, category)
+    first = next((i for i in kept if file.points(i)), None)  # says what K is
+    has_boxes = any(file.box(i) is not None for i in kept)
+    for start in range(0, len(kept), BLOCK):
+        rows = kept[start : start + BLOCK]
+        yield Arrays(
+            np.array([file.image(i)[1] for i in rows]),
+            None if first is None else np.array([_points(file, i, first) for i in rows]),
+            np.array([_box(file, i) for i in rows]) if has_boxes else None,
+        )
+
+
+def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
+    """Return the points (K, 2) of an annotation, K being that of the annotation `first`."""
+    where, count = f"{file.path}, annotations[{face}], {file.field}", len(file.points(first))
+    if not file.points(face):
+        return np.full((count // 3, 2), np.nan)
+    values = _numbers(file.points(face), where)
+    if len(values) == 2 * len(file.category(face).get("keypoints") or ()):
+        raise UserError(f"{where}: x, y pairs without v; write x, y, 2 for each point, or 0, 0, 0.")
+    if len(values) != count or count % 3:
+        raise UserError(
+            f"{where}: {len(values)} numbers; x, y, v of each point belong here, of the same "
+            f"points in every face (annotations[{first}] has {count} numbers); of pairs without v, "
+            f"write x, y, 2 for each point."
+        )
+    places, seen = np.split(values.reshape(-1, 3), [2], axis=1)
+    odd = np.flatnonzero(~np.isin(seen, (0, 1, 2)))
+    if len(odd):
+        raise UserError(
+            f"{where}: v of a point is 0, 1 or 2; found {seen[odd[0], 0]:g} behind point {odd[0]}; "
+            f"of x, y pairs without v, write x, y, 2 for each point."
+        )
+    lost = np.flatnonzero((seen[:, 0] > 0) & np.isnan(places).any(axis=1))
+    if len(lost):
+        raise UserError(f"{where}: point {lost[0]} has no place; its v must be 0 then.")
+    return np.where(seen > 0, places, np.nan)
+
+
+def _box(file: CocoFile, face: int) -> np.ndarray:
+    where = f"{file.path}, annotations[{face}], bbox"
+    if file.box(face) is None:
+        return np.full(4, np.nan)
+    values = _numbers(file.box(face), where)
+    if len(values) != 4 or np.isnan(values).any():
+        raise UserError(f"{where}: {str(file.box(face))[:60]}; x, y, width and height belong here.")
+    x, y, width, height = values
+    return np.array([x, y, x + width, y + height]) - 0.5
+
+
+def _numbers(values: object, where: str) -> np.ndarray:
+    """Return a list of numbers as (n,) float64, NaN for null or NaN."""
+    if not isinstance(values, list):
+        raise UserError(f"{where}: a list of numbers belongs here; found '{str(values)[:40]}'.")
+    for value in values:
+        is_number = type(value) in (int, float) and not abs(value) > FLOAT32_MAX
+        if value is not None and not is_number:
+            raise UserError(f"{where}: '{str(value)[:40]}' is not a number.")
+    return np.array(values, np.float64)

@@ -1,0 +1,173 @@
+"""A COCO keypoint file: what it lists, and which of its annotations are the faces asked for."""
+
+import json
+import logging
+from collections.abc import Hashable
+from pathlib import Path
+from typing import NamedTuple
+
+from landmarks.data.fields import parse_name
+from landmarks.data.recognise import refuse_other
+from landmarks.data.text_file import read_text
+from landmarks.errors import UserError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+
+class CocoFile(NamedTuple):
+    """The content of a file, checked as far as every annotation needs it.
+
+    images: id -> (place in the file, name); annotations: of known images, None where the file has
+    no such list; categories: id -> category; field: the annotations' key of the points.
+    """
+
+    path: Path
+    images: dict[str, tuple[int, bytes]]
+    annotations: list[dict] | None
+    categories: dict[Hashable, dict]
+    field: str
+
+    def image(self, face: int) -> tuple[int, bytes]:
+        """Return the place and name of a face's image."""
+        return self.images[_key(self.annotations[face]["image_id"])]
+
+    def box(self, face: int) -> list | None:
+        """Return a face's box as it is written, x, y, width, height."""
+        key = "bbox" if self.field == "keypoints" else self.field.replace("_kpts", "_box")
+        return self.annotations[face].get(key)
+
+    def category(self, face: int) -> dict:
+        """Return a face's category, empty where it has none."""
+        return self.categories.get(_key(self.annotations[face].get("category_id")), {})
+
+    def points(self, face: int) -> list:
+        """Return a face's points as they are written, x, y, v, x, ...; empty where it has none."""
+        points = self.annotations[face].get(self.field) or []
+        if not isinstance(points, list):
+            raise UserError(
+                f"{self.path}, annotations[{face}]: a list belongs in '{self.field}'; found "
+                f"'{str(points)[:40]}'."
+            )
+        is_valid = self.annotations[face].get(self.field.replace("_kpts", "_valid"), True)
+        return points if is_valid else []
+
+
+def load(path: Path, field: str | None) -> CocoFile:
+    """Return a file's content.
+
+    Args:
+        path: of the JSON file.
+        field: the annotations' key of the points; None: "keypoints", if there is no other.
+
+    Raises:
+        UserError: if the file is malformed, or it is not known which points are meant.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        refuse_other(path, "coco")
+        raise UserError(
+            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
+        ) from error
+    lists = [content.get(k) for k in ("images", "annotations")] if isinstance(content, dict) else []
+    if not lists or not isinstance(lists[0], list) or not isinstance(lists[1] or [], list):
+        refuse_other(path, "coco")
+        raise UserError(f"{path}: lists 'images' and 'annotations' belong at its top.")
+    images: dict[str, tuple[int, bytes]] = {}
+    for i, image in enumerate(lists[0]):
+        where = f"{path}, images[{i}]"
+        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
+            raise UserError(f"{where}: a 'file_name' is missing.")
+        if _key(image.get("id")) is None or _key(image["id"]) in images:
+            raise UserError(f"{where}: an 'id' of its own is missing.")
+        images[_key(image["id"])] = i, parse_name(image["file_name"], where)
+    for i, face in enumerate(lists[1] or []):
+        where = f"{path}, annotations[{i}]"
+        if not isinstance(face, dict) or _key(face.get("image_id")) is None:
+            raise UserError(f"{where}: an 'image_id' is missing.")
+        if _key(face["image_id"]) not in images:
+            raise UserError(f"{where}: there is no image with the id {face['image_id']}.")
+    listed = content.get("categories") or []
+    categories = {_key(one["id"]): one for one in listed if isinstance(one, dict) and "id" in one}
+    return CocoFile(path, images, lists[1], categories, _find_field(path, lists[1] or [], field))
+
+
+def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
+    """Return which annotations are faces, image by image as the file has its images.
+
+    A file may list faces in any order; those of one image must not be parted by a split in blocks.
+
+    Args:
+        part: "train" leaves out what has no labelled point, and says how many.
+        category: name or id of the faces'; None: that of all annotations with points.
+
+    Raises:
+        UserError: if there are no faces, or points of several categories.
+    """
+    annotations = file.annotations or []
+    rows = [i for i, face in enumerate(annotations) if not face.get("iscrowd")]
+    labelled = [i for i in rows if any(file.points(i)[2::3])]
+    wanted = _find_categories(file, labelled or rows, category)
+    among = labelled if part == "train" else rows
+    kept = [i for i in among if _key(annotations[i].get("category_id")) in wanted]
+    if annotations and not kept:
+        raise UserError(
+            f"{file.path}: none of its {len(annotations)} annotations holds a labelled point in "
+            f"'{file.field}' (x, y, v with v above 0)."
+        )
+    left = len(rows) - len(kept)
+    if left:
+        log.warning(
+            "Left out %d of the %d annotations of %s: of another category, or without a labelled "
+            "keypoint.",
+            *(left, len(annotations), file.path),
+        )
+    return sorted(kept, key=lambda i: file.image(i)[0])
+
+
+def _key(number: object) -> str | None:
+    """Return an id as text: some tools write 7 here and "7" there; None if it can be none."""
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return str(number) if isinstance(number, int | str) and not isinstance(number, bool) else None
+
+
+def _find_field(path: Path, annotations: list[dict], wanted: str | None) -> str:
+    there = sorted({key for face in annotations for key in face if key.endswith("_kpts")})
+    known = ["keypoints", *there]
+    if wanted is not None:
+        if wanted not in known:
+            raise UserError(
+                f"{path}: no annotation has '{wanted}' (data.keypoints); there is "
+                f"{', '.join(known)}.{did_you_mean(wanted, known)}"
+            )
+        return wanted
+    if there:
+        raise UserError(
+            f"{path}: the annotations hold several lists of points ({', '.join(known)}); name that "
+            f"of the face: data.keypoints={'face_kpts' if 'face_kpts' in there else 'NAME'}."
+        )
+    return "keypoints"
+
+
+def _find_categories(file: CocoFile, rows: list[int], wanted: str | None) -> set[str | None]:
+    """Return the ids of the faces' categories, of those that annotations in `rows` have."""
+    used = dict.fromkeys(_key(file.annotations[i].get("category_id")) for i in rows)
+    names = {one: str(file.categories.get(one, {}).get("name", one)) for one in used}
+    if wanted is not None:
+        chosen = {one for one in used if wanted in (names[one], one)}
+        if not chosen:
+            raise UserError(
+                f"{file.path}: no annotation is of the category '{wanted}' (data.category); there "
+                f"is {', '.join(names.values())}.{did_you_mean(wanted, names.values())}"
+            )
+        return chosen
+    points = {one: file.categories.get(one, {}).get("keypoints") or () for one in used}
+    pointed = [one for one in used if points[one]] or list(used)
+    if len(pointed) > 1 and len({tuple(points[one]) or one for one in pointed}) > 1:
+        raise UserError(
+            f"{file.path}: annotations of several categories have points "
+            f"({', '.join(names[one] for one in pointed)}); name the faces' with "
+            f"data.category={names[pointed[0]]}."
+        )
+    return set(pointed)

@@ -1,0 +1,98 @@
+"""`data=wflw`: WFLW's lists, 98 points and a box a face, several faces an image."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from landmarks.data.cache_folder import describe_source
+from landmarks.data.doubts import MissingName
+from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.fields import parse_name, parse_numbers
+from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.recognise import refuse_other
+from landmarks.data.text_file import refuse_binary
+from landmarks.errors import UserError
+from landmarks.settings import PositiveInt
+
+VERSION = 2
+BLOCK = 1024  # lines parsed at once
+POINTS, BOX, ATTRIBUTES = 98, 4, 6
+NUMBERS = 2 * POINTS + BOX
+FIELDS = NUMBERS + ATTRIBUTES + 1  # the last is the image's name
+LISTS = "list_98pt_rect_attr_train_test"
+
+
+def read_faces(
+    root: str,
+    *,
+    part: Literal["train", "test"] = "train",
+    missing: MissingName = None,
+    cache_dir: str | None = None,
+    limit: PositiveInt | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+    cache: CacheName = "auto",
+    exclude: str | None = None,
+    exif: ExifName = "rotate",
+) -> Faces:
+    """Return the faces of a WFLW list, in its order, with their boxes.
+
+    Args:
+        root: holds WFLW_images/ and, itself or in WFLW_annotations/,
+            list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt and ..._test.txt.
+        part: which of the two lists.
+        missing: see `landmarks.data.doubts.Doubts`.
+        cache_dir: where the points are kept in binary; None: the user's cache folder.
+        limit: only so many faces, the first ones; None: all.
+        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        exif: see `Faces`.
+
+    Points and boxes are used as they are: the first pixel's centre is (0, 0).
+
+    Raises:
+        UserError: if there is no such list, it is malformed, or an image cannot be read.
+    """
+    base, file = Path(root), f"list_98pt_rect_attr_{part}.txt"
+    places = [base / "WFLW_annotations" / LISTS / file, base / LISTS / file, base / file]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        refuse_other(base, "wflw")
+        raise UserError(
+            f"There is no {file} in '{root}': looked for there, in {LISTS}/ and in "
+            f"WFLW_annotations/{LISTS}/; set data.root=FOLDER."
+        )
+    source = describe_source(path, VERSION)
+    arrays = map_faces("wflw", source, lambda: _read(path), cache_dir, missing)
+    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
+    return to_faces(arrays, base / "WFLW_images", str(path), asked)
+
+
+def _read(path: Path) -> Iterator[Arrays]:
+    refuse_binary(path)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
+        numbered = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
+        while block := list(islice(numbered, BLOCK)):
+            yield _parse(path, block)
+
+
+def _parse(path: Path, block: list[tuple[int, str]]) -> Arrays:
+    rows = [line.split() for _, line in block]
+    for (number, _), row in zip(block, rows, strict=True):
+        if len(row) != FIELDS:
+            raise UserError(
+                f"{path}, line {number}: {len(row)} fields where {2 * POINTS} coordinates, "
+                f"{BOX} numbers of a box, {ATTRIBUTES} attributes and a name make {FIELDS}."
+            )
+    names = [
+        parse_name(row[-1], f"{path}, line {number}, column {FIELDS}")
+        for (number, _), row in zip(block, rows, strict=True)
+    ]
+    values = parse_numbers(
+        [field for row in rows for field in row[:NUMBERS]],
+        lambda i: f"{path}, line {block[i // NUMBERS][0]}, column {i % NUMBERS + 1}",
+    ).reshape(len(rows), NUMBERS)
+    return Arrays(np.array(names), values[:, :-BOX].reshape(-1, POINTS, 2), values[:, -BOX:])

@@ -1,0 +1,84 @@
+"""Fitting the robust shape model to a data set's own labels.
+
+The mean shape is a median of aligned shapes; the modes are a principal component analysis (Cootes
+et al. 1995, "Active Shape Models") of the faces that fit. The others are left out and the rest is
+fitted anew, so that no fault, alone or common to a few in a hundred, becomes a mode.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from landmarks.health.robust import rms, robust_spread, robust_z
+from landmarks.health.shape_model import ShapeModel
+from landmarks.health.similarity import align, find_mean, to_complex
+from landmarks.shapes.aligning import principal_components
+
+SAMPLE = 2000  # faces the model is fitted to
+MODES = 30  # and no more than three quarters of the directions in which k points can move
+FACES_A_MODE = 10
+LABELLED = 0.1  # share of the sample that has a point which the model looks at
+ROUNDS = 8  # of leaving out what does not fit and fitting anew
+KEPT_OUT, KEPT_REST = 6.0, 5.0  # limits of what the model is fitted to, see `shapemodel.Fit`
+LEAST_NOISE = 0.003  # face sizes: whole pixels of a face 100 pixels large
+LEAST_SIGMA = 0.1  # of logarithms
+NEIGHBOURS = 4
+
+
+def fit_model(points: np.ndarray, rows: np.ndarray) -> ShapeModel | None:
+    """Return the model of faces `rows` of points (N, K, 2), or None where too few have points."""
+    picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
+    shapes = to_complex(np.asarray(points[picked]))
+    chosen = np.flatnonzero((~np.isnan(shapes)).sum(0) >= max(8, LABELLED * len(shapes)))
+    if len(chosen) < 3:
+        return None
+    shapes = shapes[:, chosen]
+    mean = find_mean(shapes)
+    if mean is None:
+        return None
+    shapes = shapes[np.isfinite(align(shapes, mean)[0])]
+    distances = np.abs(mean[:, None] - mean)
+    count = min(NEIGHBOURS, len(chosen) - 1)
+    neighbours = np.argsort(distances, axis=1, kind="stable")[:, 1 : count + 1]
+    size = 2 * len(chosen)
+    model = ShapeModel(
+        *(chosen, mean, np.zeros(size, np.float32), np.zeros((size, 0), np.float32)),
+        *(np.zeros(0, np.float32), 1.0, np.ones(len(chosen), np.float32), neighbours),
+    )
+    known, kept = ~np.isnan(shapes), np.ones(len(shapes), bool)
+    for _ in range(ROUNDS):
+        model, fits = _refit(model, shapes, known, kept)
+        if (fits == kept).all() or fits.sum() < 2 * FACES_A_MODE:
+            break
+        kept = fits
+    return model
+
+
+def _refit(
+    model: ShapeModel, shapes: np.ndarray, known: np.ndarray, kept: np.ndarray
+) -> tuple[ShapeModel, np.ndarray]:
+    """Return the distribution of the kept shapes (n, k) and which of all fit it (n,)."""
+    offsets = model.place(shapes)[2] + model.centre
+    centre = offsets[kept].mean(0) if len(model.spread) else np.median(offsets, axis=0)
+    offsets -= centre
+    k = len(model.chosen)
+    count = max(1, min(MODES, 3 * k // 2, 2 * k - 4, kept.sum() // FACES_A_MODE))
+    modes, _ = principal_components(offsets[kept], count)
+    # What is known of whole faces is not known of those with many points missing.
+    share = known.mean(1)
+    whole = kept & (share >= np.median(share[kept]))
+    weights = offsets[whole] @ modes
+    left = ((offsets[whole] - weights @ modes.T) ** 2).sum(1) / share[whole]
+    noise = float(np.sqrt(np.median(left) / max(1, 2 * k - 4 - count)))
+    model = replace(
+        model,
+        centre=centre,
+        modes=modes,
+        spread=np.maximum(robust_spread(weights), LEAST_NOISE).astype(np.float32),
+        noise=max(noise, LEAST_NOISE),
+    )
+    lengths = np.linalg.norm(model.pulls(offsets), axis=2)
+    usual = np.nanmedian(np.where(known[whole], lengths[whole], np.nan), axis=0)
+    usual = np.fmax(usual, LEAST_NOISE * model.stiffness()).astype(np.float32)
+    rest = robust_z(np.log(rms(lengths / usual, known)), LEAST_SIGMA)
+    return replace(model, usual=usual), (model.out(offsets) < KEPT_OUT) & (rest < KEPT_REST)

@@ -1,0 +1,163 @@
+"""How well faces fit a robust shape model: a mean shape and the distribution of shapes about it.
+
+The distribution is normal: modes with a spread along each, and equal noise across all others
+(Tipping and Bishop 1999, "Probabilistic Principal Component Analysis"). Missing points are taken
+for where the others let them be expected: no face stands out by what it has not.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from landmarks.health.robust import rms
+from landmarks.health.similarity import align, offsets_from, similarities, to_complex
+
+COMPLETIONS = 3  # of missing points, and of the alignment by them
+
+
+class Fit(NamedTuple):
+    """How n faces fit the model; NaN where a face has too few points.
+
+    scale, shift (n,) complex: a reference shape z lies at scale z + shift in the image; |scale| is
+    the face's size in pixels. out (n,): how far out it lies along its most unusual mode, in robust
+    standard deviations. A point's pull, as many times as is usual for that point, says how far it
+    lies from where the others let it be expected: pull (n,) is the largest, worst (n,) the point's
+    index, beside (n,) its distance in face sizes; rest (n,): rms of all, alone (n,) the share that
+    the largest has in it; roughness (n,): rms of
+    what a point's pull has not in common with its neighbours'; noise is rough, a rare grimace is
+    not. mirrored (n,): rms distance from the mirrored mean shape, over that from the mean shape.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    out: np.ndarray
+    pull: np.ndarray
+    worst: np.ndarray
+    beside: np.ndarray
+    rest: np.ndarray
+    alone: np.ndarray
+    roughness: np.ndarray
+    mirrored: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeModel:
+    """k points of K: a mean shape and the distribution of aligned shapes about it.
+
+    Args:
+        chosen: (k,) their indices.
+        mean: (k,) complex, its box of area 1 about 0; what faces are aligned to.
+        centre: (2k,) the distribution's mean, less that one; x and y of a point side by side.
+        modes: (2k, m) orthonormal.
+        spread: (m,) standard deviations along them, in face sizes.
+        noise: that along every other direction.
+        usual: (k,) usual length of a point's pull.
+        neighbours: (k, NEIGHBOURS) indices into `chosen`.
+    """
+
+    chosen: np.ndarray
+    mean: np.ndarray
+    centre: np.ndarray
+    modes: np.ndarray
+    spread: np.ndarray
+    noise: float
+    usual: np.ndarray
+    neighbours: np.ndarray
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Return (n,) rms distances of faces (n, K, 2) from the mean shape, in face sizes."""
+        return align(to_complex(points[:, self.chosen]), self.mean)[2]
+
+    def fit(self, points: np.ndarray) -> Fit:
+        """Return the fit of faces (n, K, 2), NaN where unlabelled."""
+        shapes = to_complex(points[:, self.chosen])
+        known = ~np.isnan(shapes)
+        scale, shift, offsets, distances = self.place(shapes)
+        pulls = self.pulls(offsets) / self.usual[:, None]
+        lengths = np.where(known, np.hypot(pulls[..., 0], pulls[..., 1]), 0)
+        worst = lengths.argmax(1)
+        pull = lengths[np.arange(len(lengths)), worst]
+        pull[np.isnan(scale)] = np.nan
+        around = np.where(known[..., None], pulls, 0)[:, self.neighbours].sum(2)
+        around /= np.maximum(known[:, self.neighbours].sum(2), 1)[..., None]
+        rough = np.hypot(*np.moveaxis(pulls - around, 2, 0))
+        _, _, mirrored = align(shapes, self.mean.conj())
+        rest = rms(lengths, known)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            alone = pull**2 / (rest**2 * known.sum(1))
+            mirrored = mirrored / distances
+        return Fit(
+            *(scale, shift, self.out(offsets), pull, self.chosen[worst]),
+            pull * (self.usual / self.stiffness())[worst],
+            *(rest, alone, rms(rough, known), mirrored),
+        )
+
+    def place(self, shapes: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return scale, shift (n,), offsets (n, 2k) from the distribution's mean of shapes (n, k),
+        missing points where they are expected, and distances of the known ones, see `align`."""
+        scale, shift, distances = align(shapes, self.mean)
+        gaps = np.flatnonzero(np.isfinite(scale) & np.isnan(shapes).any(1))
+        if len(gaps):
+            shapes = shapes.copy()
+            part = shapes[gaps]
+            for _ in range(COMPLETIONS):
+                shapes[gaps] = self._complete(part, scale[gaps], shift[gaps])
+                scale[gaps], shift[gaps], _ = align(shapes[gaps], self.mean)
+        offsets = offsets_from(self.mean, shapes, scale, shift) - self.centre
+        return scale, shift, offsets, distances
+
+    def _complete(self, shapes: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Return the shapes (n, k), missing points where the distribution expects them.
+
+        A ridge regression on the modes; the similarity, which the known points alone say badly, is
+        part of it.
+        """
+        offsets = offsets_from(self.mean, shapes, scale, shift) - self.centre
+        known = ~np.isnan(offsets)
+        free = np.concatenate([similarities(self.mean), self.modes], axis=1)
+        ways = free.shape[1]
+        products = known.astype(np.float32) @ (free[:, :, None] * free[:, None]).reshape(
+            -1, ways**2
+        )
+        products = products.reshape(-1, ways, ways).astype(np.float64)
+        ridge = np.r_[np.full(ways - len(self.spread), 1e-6), (self.noise / self.spread) ** 2]
+        products[:, np.arange(ways), np.arange(ways)] += ridge
+        answers = np.where(known, offsets, 0) @ free
+        weights = np.linalg.solve(products, answers[..., None].astype(np.float64))[..., 0]
+        expected = (self.centre + weights @ free.T).view(np.complex128) + self.mean
+        expected = expected * scale[:, None] + shift[:, None]
+        return np.where(np.isnan(shapes), expected, shapes)
+
+    def out(self, offsets: np.ndarray) -> np.ndarray:
+        """Return (n,) how far out the offsets (n, 2k) lie along their most unusual mode."""
+        if not len(self.spread):
+            return np.where(np.isnan(offsets[:, 0]), np.nan, 0)
+        return np.abs(offsets @ self.modes / self.spread).max(1)
+
+    def pulls(self, offsets: np.ndarray) -> np.ndarray:
+        """Return (n, k, 2), the inverse covariance times the offsets: the slope of the likelihood.
+
+        A point's is its distance from where all others let it be expected, times its stiffness.
+        """
+        weights = offsets @ self.modes
+        scaled = offsets / self.noise**2
+        scaled += (weights * (self.spread**-2 - self.noise**-2)) @ self.modes.T
+        return scaled.reshape(len(offsets), -1, 2)
+
+    def stiffness(self) -> np.ndarray:
+        """Return (k,) the inverse covariance's own entries of each point, mean of x and y."""
+        free = 1 - (similarities(self.mean) ** 2).sum(1)  # an alignment takes the rest
+        own = free * self.noise**-2 + self.modes**2 @ (self.spread**-2 - self.noise**-2)
+        return own.reshape(-1, 2).mean(1)
+
+    def noticed(self, out: float, pull: float, rest: float) -> tuple[np.ndarray, float]:
+        """Return what must be wrong with an average face for it to exceed limits of a `Fit`: the
+        displacements (2k,) of one coordinate, and the noise of all; in face sizes."""
+        ways = similarities(self.mean)
+        unit = np.eye(len(ways), dtype=np.float32) - ways @ ways.T  # what an alignment leaves
+        pulls = np.linalg.norm(self.pulls(unit), axis=2) / self.usual
+        every = np.arange(len(ways))
+        over = (self.out(unit) / out, pulls[every, every // 2] / pull, rms(pulls) / rest)
+        noise = rest / float(np.sqrt((pulls**2).sum(0).mean()))
+        return 1 / np.maximum(np.max(over, axis=0), 1e-6), noise

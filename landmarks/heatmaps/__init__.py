@@ -1,0 +1,1 @@
+"""Heatmaps of many landmarks in bounded memory: targets and loss, decoders."""

@@ -1,0 +1,187 @@
+"""Heatmaps of many landmarks in bounded memory: Gaussian targets, and the loss over chunks.
+
+A map is (H, W) cells of `stride` input pixels. Maps of several landmarks are held as (B, H, W, k),
+landmarks last: from features that lie channels last they are one matrix product, and the targets'
+profiles are read in the order of memory.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from landmarks.heatmaps.autograd import with_gradient
+from landmarks.losses import Elementwise
+
+# torch.func.jvp loads a part of torch that uses what torch itself has deprecated.
+warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+
+PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
+# Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
+TILE = {"cpu": 3 * 2**19, "cuda": 2**25}
+FEWEST = 128  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
+
+
+def to_cells(points: Tensor, stride: float) -> Tensor:
+    """Return input pixels as cells: cell 0 covers the pixels -0.5 to stride - 0.5."""
+    return (points + 0.5) / stride - 0.5
+
+
+def to_pixels(points: Tensor, stride: float) -> Tensor:
+    """Undo `to_cells`."""
+    return (points + 0.5) * stride - 0.5
+
+
+def is_on_map(centres: Tensor, height: int, width: int) -> Tensor:
+    """Say of each centre (..., 2), in cells, whether it is on the map; what is NaN is not."""
+    x, y = centres.unbind(-1)
+    return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+
+
+def profile(centres: Tensor, cells: int, sigma: Tensor) -> Tensor:
+    """Return (B, cells, K), Gaussians with peak 1 at the real-valued centres (B, K), in cells.
+
+    The target map of a landmark is the product of a profile along y and one along x.
+    """
+    cell = torch.arange(cells, device=centres.device, dtype=torch.float32)
+    return torch.exp(-0.5 * ((cell[:, None] - centres[:, None]) / sigma) ** 2)
+
+
+def dilate(profiles: Tensor) -> Tensor:
+    """Return the largest of each cell (B, cells, K) and its two neighbours."""
+    return functional.max_pool1d(profiles.transpose(1, 2), 3, 1, 1).transpose(1, 2)
+
+
+def pointwise(elementwise: Elementwise, weight: float) -> Callable:
+    """Return the function of a tile that is called between the matrix products.
+
+    It takes maps (b, H, W, k) without their bias (k,), profiles along x (b, W, k) and y (b, H, k),
+    the same dilated, and what each map's loss counts (b, k), and returns the summed loss, float32,
+    and its gradient, (b, H, W, k) in the maps' number format.
+
+    Args:
+        elementwise: a loss of `landmarks.losses`.
+        weight: added to the weight 1 of cells on or next to a target's peak; 0: none are weighted.
+    """
+
+    def loss_and_gradient(maps, bias, along_x, along_y, dilated_x, dilated_y, counts):
+        target = along_y[:, :, None] * along_x[:, None]
+        weights = counts[:, None, None]
+        if weight:
+            # The dilation of a product of profiles is the product of the dilated profiles.
+            near = dilated_y[:, :, None] * dilated_x[:, None] >= PEAK
+            weights = weights * (1 + weight * near)
+
+        def weighted(values: Tensor) -> Tensor:
+            return elementwise(values, target) * weights
+
+        # The loss of an element depends on that element alone: forward mode gives all slopes at
+        # once and, unlike a backward pass, keeps nothing on the way.
+        values = maps.float() + bias
+        losses, slopes = torch.func.jvp(weighted, (values,), (torch.ones_like(values),))
+        return losses.sum(), slopes.to(maps.dtype)
+
+    return loss_and_gradient
+
+
+def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, device: str):
+    """Return (images, landmarks) a tile, and how many landmarks there are with padding.
+
+    Args:
+        batch, cells, landmarks: B, H * W and K.
+        chunk: landmarks a tile; None: what suits the device.
+        device: "cpu", "cuda" ...
+    """
+    room = max(1, TILE.get(device, TILE["cuda"]) // cells)
+    if chunk is None:
+        images = min(batch, max(1, room // min(FEWEST, landmarks)))
+        most = min(landmarks, max(1, room // images))
+        # Tiles of one size are compiled once: of sizes near the most, the one with least padding.
+        sizes = [k for k in range(most, max(1, most // 2) - 1, -1) if k % 8 == 0 or k == landmarks]
+        chunk = min(sizes, key=lambda k: -(-landmarks // k) * k, default=most)
+    else:
+        chunk = min(chunk, landmarks)
+        images = min(batch, max(1, room // chunk))
+    return images, chunk, -(-landmarks // chunk) * chunk
+
+
+def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, function, chunk):
+    """Return what `landmarks.heatmaps.autograd.with_gradient` asks for; see `heatmap_loss`.
+
+    For each tile of some images and landmarks: maps, targets, loss and gradient, of which only
+    the sums are kept. Cost: three matrix products, as plain autograd has, and memory for one tile.
+    """
+    batch, channels, height, width = features.shape
+    landmarks, cells = len(weight), height * width
+    images, chunk, padded = choose_tile(batch, cells, landmarks, chunk, features.device.type)
+    flat = features.permute(0, 2, 3, 1).reshape(batch, cells, channels).to(dtype)
+    counts = is_on_map(centres, height, width)
+    centres = torch.where(counts[..., None], centres, 0.0).float()
+    # Sums over many cells must fit float16; the mean is taken at the end, in float32.
+    shrink = 1 / (8 * batch)
+    x, y = profile(centres[..., 0], width, sigma), profile(centres[..., 1], height, sigma)
+    more = padded - landmarks
+    parts = [functional.pad(part, (0, more))
+             for part in (x, y, dilate(x), dilate(y), shrink * counts)]  # fmt: skip
+    rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
+    offsets = functional.pad(bias, (0, more)).float()
+    loss = features.new_zeros((), dtype=torch.float32)
+    # Contiguous, which zeros_like of a view need not be: it is written through views.
+    to_features = flat.new_zeros(flat.shape, dtype=torch.float32) if wanted else None
+    to_rows = torch.zeros_like(rows, dtype=torch.float32) if wanted else None
+    to_offsets = torch.zeros_like(offsets)
+    for k in range(0, padded, chunk):
+        some = slice(k, k + chunk)
+        for first in range(0, batch, images):
+            part = slice(first, first + images)
+            values = flat[part].flatten(0, 1)
+            maps = (values @ rows[some].T).unflatten(0, (-1, height, width))
+            pieces = (values_of[part, ..., some].contiguous() for values_of in parts)
+            added, gradient = function(maps, offsets[some], *pieces)
+            loss += added
+            if wanted:
+                gradient = gradient.flatten(0, 2)
+                accumulate(to_features[part].flatten(0, 1), gradient, rows[some])
+                accumulate(to_rows[some], gradient.T, values)
+                to_offsets[some] += gradient.sum(0, dtype=torch.float32)
+    mean = 1 / (shrink * cells * counts.sum().clamp(min=1))
+    if not wanted:
+        return loss, mean, None
+    to_features = to_features.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return loss, mean, (to_features, to_rows[:landmarks], to_offsets[:landmarks])
+
+
+def accumulate(sums: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add the product of two matrices to float32 sums, in place."""
+    if left.dtype == sums.dtype:
+        sums.addmm_(left, right)
+    else:
+        sums += left @ right
+
+
+# Left out of a compiled network, which would unroll the loop over chunks.
+@torch.compiler.disable
+def heatmap_loss(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    centres: Tensor,
+    sigma: Tensor,
+    function: Callable,
+    chunk: int | None = None,
+) -> Tensor:
+    """Return the mean loss, over cells, of a 1x1 convolution's heatmaps; a float32 scalar.
+
+    Args:
+        features: (B, C, H, W), best channels last.
+        weight, bias: (K, C) and (K,).
+        centres: (B, K, 2) in cells. What is NaN or outside the map is masked.
+        sigma: of the targets, in cells; a scalar on the device.
+        function: of `pointwise`, as it is or compiled.
+        chunk: landmarks held at once; None: what suits the device.
+    """
+    compute = partial(sum_over_tiles, centres=centres, sigma=sigma, function=function, chunk=chunk)
+    return with_gradient(compute, features, weight, bias)

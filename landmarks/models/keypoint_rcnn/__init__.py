@@ -1,0 +1,1 @@
+"""Keypoint R-CNN of torchvision, under the contract of the other models."""

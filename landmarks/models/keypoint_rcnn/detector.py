@@ -1,0 +1,142 @@
+"""Keypoint R-CNN of torchvision, as a backbone and a head of our own contract."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import get_model_weights
+from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
+
+from landmarks.errors import UserError
+from landmarks.losses import Elementwise, l1
+from landmarks.models.freezing import change_norms
+from landmarks.models.heatmap_head import DecoderName
+from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
+from landmarks.models.landmarker import Landmarker
+from landmarks.models.weights import load_weights
+from landmarks.settings import NonNegative, PositiveInt
+
+NAME = "keypointrcnn_resnet50_fpn"  # torchvision's
+STRIDE = 32  # of the ResNet's last map
+JUDGED = 4  # boxes an image that are judged to be the face or not, for each with landmarks
+
+
+class FpnBackbone(nn.Module):
+    """Images (B, 3, S, S), normalised -> the feature maps of a ResNet-50 with FPN, fine to coarse.
+
+    Args:
+        network: whose backbone it is.
+        freeze: norms, stem and first stage stay as they are.
+
+    Attributes:
+        channels, strides: of each returned map.
+        mean, std: of R, G, B in 0..1, which are expected of the images.
+    """
+
+    def __init__(self, network: KeypointRCNN, freeze: bool):
+        super().__init__()
+        self.body, self.fpn, self.freeze = network.backbone.body, network.backbone.fpn, freeze
+        self.channels, self.strides = [network.backbone.out_channels] * 5, [4, 8, 16, 32, 64]
+        self.mean = tuple(network.transform.image_mean)
+        self.std = tuple(network.transform.image_std)
+        if freeze:
+            for module in (self.body.conv1, self.body.layer1, *self._norms()):
+                module.requires_grad_(False)
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [module for module in self.body.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def train(self, mode: bool = True) -> "FpnBackbone":
+        """Do as torch does, but let frozen norms go on with the statistics they have."""
+        super().train(mode)
+        # torchvision's frozen norms hold other tensors: a checkpoint of them would not fit the
+        # network that is rebuilt without looking for its first weights.
+        for norm in self._norms() if self.freeze else []:
+            norm.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the maps; images are padded to whole cells, right and below."""
+        more = -images.shape[-1] % STRIDE
+        return list(self.fpn(self.body(functional.pad(images, (0, more, 0, more)))).values())
+
+
+def keypoint_rcnn(
+    *,
+    weights: str = "coco",
+    partial: bool = False,
+    freeze: Literal["auto"] | bool = "auto",
+    norm: Literal["batch", "group"] = "batch",
+    init_output: Literal["mean", "uniform"] = "mean",
+    proposals: PositiveInt = 256,
+    boxes: PositiveInt = 2,
+    margin: NonNegative = 0.1,
+    sigma: NonNegative = 1.5,
+    decoder: DecoderName = "local",
+    chunk: Literal["auto"] | PositiveInt = "auto",
+    num_points: int,
+    size: int,
+    elementwise: Elementwise | None = None,
+    mean_points=None,
+) -> Landmarker:
+    """Return torchvision's keypointrcnn_resnet50_fpn with K landmarks, one face an image.
+
+    Images stay as large as they are. The losses are the network's own: binary cross entropy and
+    smooth L1 of proposals and boxes, and the cross entropy of each landmark's map.
+
+    Args:
+        weights: "coco" (torchvision's published ones, of persons with 17 keypoints, which are all
+            used but the last layer), "none" or a file: a detector's, or a ResNet-50's.
+        partial: take from a file what fits, even if it is less than half.
+        freeze: see `FpnBackbone`; "auto": if there are weights.
+        norm: of the ResNet, see `landmarks.models.freezing.change_norms`; "group" suits small
+            batches from random weights (He et al., Rethinking ImageNet Pre-training, ICCV 2019).
+        init_output: where landmarks are looked for before training: about the training faces' mean
+            shape in its box, or anywhere alike, as published.
+        proposals: an image, before boxes are judged.
+        boxes, margin, sigma, decoder, chunk: see `RcnnHead`.
+        num_points, size: K, and the input's side in pixels.
+        elementwise: not used; no other than the l1 that stands where none is chosen.
+        mean_points: (K, 2) input pixels, for init_output="mean".
+
+    Raises:
+        UserError: for weights that cannot be had, or another loss.
+    """
+    if getattr(elementwise, "func", elementwise) not in (None, l1):
+        raise UserError("model=keypoint_rcnn has losses of its own: leave loss= out.")
+    network = keypointrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_keypoints=num_points,
+        rpn_pre_nms_top_n_train=proposals,  # of each map
+        rpn_pre_nms_top_n_test=proposals,
+        rpn_post_nms_top_n_train=proposals,
+        rpn_post_nms_top_n_test=proposals,
+        box_batch_size_per_image=max(64, JUDGED * boxes),
+    )
+    freeze = weights != "none" if freeze == "auto" else freeze
+    body = FpnBackbone(network, freeze)
+    start = mean_points if init_output == "mean" else None
+    held = None if chunk == "auto" else chunk
+    head = RcnnHead(network, size, margin, boxes, sigma, decoder, start, held)
+    # By torchvision's names, and without the layer that has one row a landmark.
+    named = nn.ModuleDict({"backbone": body, "rpn": head.rpn, "roi_heads": head.roi_heads})
+    load_weights(named, NAME, weights, partial, whole=True)
+    published = get_model_weights(NAME).DEFAULT.url.rpartition("/")[2]
+    if weights == "coco" or Path(weights).name == published:
+        forget_epsilon(body)
+    change_norms(body, norm)
+    return Landmarker(body, head)
+
+
+def forget_epsilon(backbone: nn.Module) -> None:
+    """Scale batch norms so that they do what they did when nothing was added to the variance.
+
+    torchvision's COCO weights were trained like that.
+    """
+    with torch.no_grad():
+        for norm in backbone.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.weight *= (1 + norm.eps / norm.running_var).sqrt()

@@ -1,0 +1,1 @@
+"""What stands in a run's folder: checkpoints, logs, pictures, predictions, submissions."""

@@ -1,0 +1,118 @@
+"""Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from landmarks.errors import UserError
+from landmarks.files import remove_folder
+from landmarks.runs.lock import LOCK, is_held
+from landmarks.runs.quoting import say_setting
+
+FINISHED = "finished.json"  # written when a run has taken its last step
+FAILED = "failed.txt"  # the error that a run ended in, until it goes on
+CHECKPOINTS = ("last.pt", "best.pt")
+OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
+DATED = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}")  # a run without a name of its own
+START = 60.0  # seconds that a start may take to its lock
+WORTHLESS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
+
+
+def all_checkpoints(name: str, folder: Path = Path("runs")) -> list[Path]:
+    """Return the checkpoints `name` of the runs (and sweeps) in `folder`, newest first."""
+    found = [*folder.glob(f"*/{name}"), *folder.glob(f"*/*/{name}")]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
+    """Return the checkpoint file that `path` (a file, a run folder, or None: the newest) means.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if path is None:
+        newest = next(iter(all_checkpoints(name)), None)
+        if newest is None:
+            raise UserError(
+                f"No runs/*/{name} under {Path.cwd()}: run `landmarks train` first or set "
+                f"checkpoint=FILE_OR_RUN."
+            )
+        return newest
+    if path.is_dir():
+        path = path / name
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
+    return path
+
+
+def remove_abandoned(run: Path) -> None:
+    """Remove the folder of a training that was killed before its first checkpoint."""
+    names = {path.name for path in run.iterdir()}
+    # A best.pt without a last.pt is of the first epoch, and nothing can go on from it.
+    known = (*WORTHLESS, "best.pt") if LOCK in names else WORTHLESS
+    if not all(name in known or name.endswith(".log") for name in names) or is_held(run):
+        return
+    # Hydra makes the folder, and the lock comes next: without one it is a start, or was killed.
+    is_start = names <= {".hydra", "train.log"} and (names or DATED.match(run.name))
+    is_old = time.time() - run.stat().st_mtime > START
+    if LOCK in names or (is_start and is_old):
+        remove_folder(run)
+
+
+def refuse_taken(run: Path, command: str) -> None:
+    """Refuse to put what a command makes into the folder of a training run.
+
+    Raises:
+        UserError: that says how to go on with that one.
+    """
+    if command == "train" and is_held(run):
+        raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
+    taken = CHECKPOINTS if command == "train" else OF_TRAINING
+    if any((run / name).is_file() for name in taken):
+        goes_on = f"go on with it by {say_setting('resume', run)}, or "
+        way_on = goes_on if command == "train" else ""
+        raise UserError(f"run_dir={run} holds a run: {way_on}name another folder.")
+
+
+@contextmanager
+def mark_failure(run: Path) -> Iterator[None]:
+    """Leave a note of the error that a training ends in; resume=auto does not try it again."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # the error itself may be a full disk
+            (run / FAILED).write_text(f"{said}\n", encoding="utf-8")
+        raise
+
+
+class Leftovers:
+    """Knows what stood in a folder before this start, which removes what it made and no more.
+
+    Args:
+        place: the folder that is named for the run, or one that it will be in; None: a new folder
+            is made.
+    """
+
+    def __init__(self, place: Path | None):
+        self._place = place.resolve() if place is not None and place.exists() else None
+        is_folder = self._place is not None and self._place.is_dir()
+        self._names = {path.name for path in self._place.iterdir()} if is_folder else set()
+
+    def remove(self, run: Path) -> None:
+        """Remove a refused start's settings, split and log, and its folder if it made that."""
+        if self._place is not None and run.resolve() != self._place:
+            return
+        if not run.is_dir():
+            return
+        made = [path for path in run.iterdir() if path.name not in self._names]
+        if not all(path.name in WORTHLESS or path.suffix == ".log" for path in made):
+            return
+        for path in made:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if self._place is None:
+            run.rmdir()

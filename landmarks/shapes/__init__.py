@@ -1,0 +1,1 @@
+"""Shapes of many faces: aligned, mirrored, and compared."""

@@ -1,0 +1,1 @@
+"""Training: the loops, what changes in them, and what they cost."""

@@ -1,0 +1,208 @@
+"""Too little memory: refused before training starts, explained where it runs out in training."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from landmarks.errors import UserError
+from landmarks.machine import free_memory, say_bytes
+from landmarks.training.budget import memory_in_use
+from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.state import Training
+
+log = logging.getLogger(__name__)
+LEAST = 2  # faces a batch: batch normalisation has no statistics of one
+ONE_VALUE = "Expected more than 1 value per channel"  # torch's words for a batch too small
+SHORT = (  # of memory: how libraries say so, in lower case
+    "out of memory",  # CUDA where another process has filled the card, MPS, HIP, XPU
+    "can't allocate memory",  # torch on the CPU
+    "cannot allocate memory",  # Linux
+    "not enough memory",
+    "status_alloc_failed",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE
+    "allocation_failed",  # newer cuDNN
+    "failed to allocate",  # MPS' buffers, OpenCV
+    "insufficient memory",
+    "invalid buffer size",  # MPS
+    "bad_alloc",
+)
+PERHAPS_SHORT = (  # what CUDA's libraries also say where they find no room for their workspaces
+    "cublas_status_not_initialized",
+    "cudnn_status_not_initialized",
+    "cudnn_status_internal_error",
+    "cudnn_status_execution_failed",
+    "unable to find an engine",
+)
+LITTLE = 1 << 29  # bytes
+FILLED = 0.8  # of the memory; the rest of what is suggested is left to fragments and workspaces
+
+
+def check_memory(
+    training: Training,
+    images: tuple[int, ...],
+    points: tuple[int, ...],
+    *,
+    dtype: torch.dtype,
+    accumulate: int,
+    savings: list[str],
+) -> Estimate | None:
+    """Log what training needs and return it; None where that cannot be found.
+
+    Args:
+        training: not started; left as it is.
+        images, points: shapes (B, 3, S, S), of type `dtype`, and (B, K, 2) of a batch.
+        accumulate: batches an optimiser step.
+        savings: other settings that take less memory, in words.
+
+    Raises:
+        UserError: if it is more than there is (a compiled model may need less than it is known to:
+            that is a warning), or if a batch is too small for batch normalisation.
+    """
+    try:
+        needed = estimate_step(training, images, points, dtype=dtype, accumulate=accumulate)
+    except Exception as error:
+        if ONE_VALUE in str(error):
+            raise UserError(
+                f"Batch normalisation has one value a channel to learn from, at batch_size="
+                f"{images[0]} and {images[-1]} px: use a larger batch_size, a larger input_size "
+                f"or model.norm=group."
+            ) from error
+        # A model may do what fake tensors cannot follow, each in its own way, and train well: what
+        # is only a service must not be what stops it.
+        log.debug("What training needs could not be estimated.", exc_info=True)
+        return None
+    free = free_memory(training.precision.device)
+    log.info(
+        "%.1f M parameters; %.1f GFLOPs an image and step; at least %s of memory for batches of "
+        "%d%s.",
+        *(needed.parameters / 1e6, needed.flops / 1e9, say_bytes(needed.total())),
+        *(needed.batch_size, "" if free is None else f", {say_bytes(free + needed.weights)} free"),
+    )
+    if free is not None and needed.total() > free + needed.weights:
+        sentence = _refuse(needed, free + needed.weights, accumulate, savings)
+        if training.forward is training.model:
+            raise UserError(sentence)
+        log.warning("%s Compiled, it may need less.", sentence)
+    return needed
+
+
+def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) -> str:
+    total, size = needed.total(), needed.batch_size
+    model = needed.total(0)
+    smaller = size // 2
+    while smaller >= LEAST and needed.total(smaller) > FILLED * free:
+        smaller //= 2
+    advice = "no smaller batch_size is enough"
+    if smaller >= LEAST:
+        advice = (
+            f"batch_size={smaller} accumulate={accumulate * round(size / smaller)} needs about "
+            f"{say_bytes(needed.total(smaller))}"
+        )
+    return (
+        f"Training needs at least {say_bytes(total)} (model, gradients and optimizer "
+        f"{say_bytes(model)}, activations {say_bytes(total - model)} at batch_size={size}) and "
+        f"{say_bytes(free)} are free: {advice}; or use {', '.join(savings)}."
+    )
+
+
+def explain_shortage(
+    training: Training,
+    needed: Estimate | None,
+    *,
+    batch_size: int,
+    accumulate: int,
+    savings: list[str],
+) -> AbstractContextManager:
+    """Turn an allocation that fails in training, in this context, into advice.
+
+    Args:
+        training: under way.
+        needed: as `check_memory` returned it.
+        batch_size, accumulate, savings: the settings in use, and others that take less.
+
+    Raises:
+        UserError: where memory has run out.
+    """
+
+    def sentence() -> str:
+        device, smaller = training.precision.device, batch_size // 2
+        use = f"{memory_in_use(device)} in use at batch_size={batch_size}"
+        if device.type == "cuda":
+            whole = torch.cuda.get_device_properties(device).total_memory
+            use += f", of {say_bytes(whole)}"
+        advice = ["use " + ", ".join(savings)]
+        if smaller >= LEAST:
+            sizes = f"batch_size={smaller} accumulate={2 * accumulate}"
+            if needed is not None:
+                least = [say_bytes(needed.total(size)) for size in (smaller, batch_size)]
+                sizes += f", which needs about {least[0]} instead of {least[1]}"
+            advice.insert(0, sizes)
+        saved = f"; resume=auto keeps the {training.epoch} epochs done" if training.epoch else ""
+        return (
+            f"Memory ran out in epoch {training.epoch + 1}, with {use}: "
+            f"{', or '.join(advice)}{saved}."
+        )
+
+    return _in_a_sentence(sentence, training.precision.device)
+
+
+def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractContextManager:
+    """Turn an allocation that fails outside of training, in this context, into one sentence.
+
+    Args:
+        device: where the memory is.
+        what: needs it.
+        advice: what to do.
+
+    Raises:
+        UserError: where memory has run out.
+    """
+
+    def sentence() -> str:
+        free = free_memory(device)
+        left = "" if free is None else f" ({say_bytes(free)} are free)"
+        return f"Memory ran out with {what} on {device}{left}: {advice}."
+
+    return _in_a_sentence(sentence, device)
+
+
+@contextmanager
+def _in_a_sentence(sentence: Callable[[], str], device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_shortage(error, device):
+            raise
+        raise UserError(sentence()) from error
+
+
+def is_shortage(error: Exception, device: torch.device) -> bool:
+    """Say whether memory has run out, in whoever's words.
+
+    Args:
+        error: that was raised.
+        device: where the model runs.
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = "" if isinstance(error, UserError) else str(error).lower()
+    if any(words in said for words in SHORT):
+        return True
+    if not any(words in said for words in PERHAPS_SHORT):
+        return False
+    free = free_memory(device)
+    return free is not None and free < LITTLE
+
+
+def name_savings(precision_name: str, model: dict, input_size: int) -> list[str]:
+    """Return settings that take less memory than these, in words.
+
+    Args:
+        precision_name: "bf16", "fp16" or "off".
+        model: the model's settings.
+        input_size: pixels.
+    """
+    savings = [f"model.stride={2 * model['stride']}"] if "stride" in model else []
+    savings += ["amp=bf16"] if precision_name == "off" else []
+    return [*savings, f"a smaller input_size (now {input_size})", "a smaller model"]

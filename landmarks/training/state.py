@@ -1,0 +1,151 @@
+"""What changes while a model trains, and goes into a checkpoint so that training can go on."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from landmarks.devices import move
+from landmarks.runs.checkpoint import random_state, restore_random_state
+from landmarks.training.ema import Ema
+from landmarks.training.precision import Precision
+
+PLAIN = (
+    *("epoch", "batch", "step", "total_steps", "planned_at", "planned_from"),
+    *("seconds", "best", "history"),
+)
+
+
+@dataclass(eq=False)
+class Training:
+    """A model in training.
+
+    Args:
+        model: trained.
+        optimizer: over its parameters.
+        schedule: share of training done -> factor on the learning rate; may `observe` errors.
+        precision: autocast and loss scaling.
+        ema: the averaged model, which is the one judged and kept; None: the model itself is.
+        forward: what is called to train, the model or its compiled form; None: the model.
+
+    Attributes:
+        epoch: epochs finished.
+        batch: batches done in the epoch under way.
+        step: batches done in all; training ends at `total_steps`.
+        planned_at, planned_from: the step at which that was last planned, and `progress` there.
+        seconds: spent on this run so far, by all its sessions.
+        best: the lowest validation error so far, square pixels.
+        history: one row an epoch, plain JSON data.
+        loss_sum: summed over the batches of the epoch under way, on the device.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[float], float]
+    precision: Precision
+    ema: Ema | None = None
+    forward: Callable | None = None
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    planned_at: int = 0
+    planned_from: float = 0.0
+    seconds: float = 0.0
+    best: float = math.inf
+    history: list[dict] = field(default_factory=list)
+    loss_sum: Tensor | None = None
+
+    def __post_init__(self):
+        if self.forward is None:
+            self.forward = self.model
+        self.loss_sum = torch.zeros((), device=self.precision.device)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept."""
+        return self.model if self.ema is None else self.ema.model
+
+    @property
+    def progress(self) -> float:
+        """Share of training that is done, 0 to 1: what all schedules follow."""
+        if self.step >= self.total_steps > 0:
+            return 1.0
+        share = (self.step - self.planned_at) / max(1, self.total_steps - self.planned_at)
+        return self.planned_from + (1 - self.planned_from) * share
+
+    def plan(self, total_steps: int) -> None:
+        """Let training end at `total_steps`; `progress` goes on from where it is, never back."""
+        if total_steps != self.total_steps:
+            self.planned_at, self.planned_from = self.step, self.progress
+            self.total_steps = total_steps
+
+    def plan_anew(self, total_steps: int) -> None:
+        """Let training end at `total_steps`; `progress` is as if that had always been the plan."""
+        self.planned_at, self.planned_from, self.total_steps = 0, 0.0, total_steps
+
+    def advance(self) -> float:
+        """Set rates and the model's own schedules for the coming step; return the first rate."""
+        self.model.advance(self.progress, self.epoch)
+        factor = self.schedule(self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        return self.optimizer.param_groups[0]["lr"]
+
+    def change_batch_size(self, before: int, size: int, steps_per_epoch: int) -> None:
+        """Count what was done in batches of `before` faces in those of `size`, so many an epoch."""
+        share = before / size
+        self.batch = min(round(self.batch * share), steps_per_epoch)
+        self.step = self.epoch * steps_per_epoch + self.batch
+        self.total_steps = round(self.total_steps * share)
+        self.planned_at = min(round(self.planned_at * share), self.step)
+        self.loss_sum *= share
+
+    def state_dict(self) -> dict:
+        """Return everything as tensors and plain data."""
+        state = {name: getattr(self, name) for name in PLAIN}
+        state |= {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "loss_sum": self.loss_sum.cpu(),
+            "random": random_state(),
+        }
+        if hasattr(self.schedule, "state_dict"):
+            state["schedule"] = self.schedule.state_dict()
+        if self.ema is not None:
+            state["ema"] = {"weights": self.ema.model.state_dict(), "steps": self.ema.steps}
+        return state
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from `state_dict`; the optimiser's settings are those it was built with.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: if the state is of another model or optimiser.
+        """
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None and "ema" in state:
+            self.ema.model.load_state_dict(state["ema"]["weights"])
+            self.ema.steps = state["ema"]["steps"]
+        elif self.ema is not None:
+            self.ema.model.load_state_dict(state["model"])
+        own = [
+            {key: value for key, value in group.items() if key not in ("params", "lr")}
+            for group in self.optimizer.param_groups
+        ]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, wanted in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(wanted)
+        if state["scaler"]:
+            self.precision.scaler.load_state_dict(state["scaler"])
+        if "schedule" in state and hasattr(self.schedule, "load_state_dict"):
+            self.schedule.load_state_dict(state["schedule"])
+        for name in PLAIN:
+            if name in state or not name.startswith("planned"):  # which older ones lack
+                setattr(self, name, state[name])
+        self.loss_sum = move(state["loss_sum"], self.precision.device)
+        restore_random_state(state["random"])

@@ -1,0 +1,51 @@
+"""What a training starts from, before anything is read."""
+
+from importlib.resources import files
+
+import pytest
+from omegaconf import OmegaConf
+
+from landmarks.commands import initial_weights as start
+from landmarks.commands.build import rebuild_model
+from landmarks.models import weights as room
+
+MODELS = {
+    file.name.removesuffix(".yaml"): OmegaConf.to_container(OmegaConf.create(file.read_text()))
+    for file in files("landmarks.configs.model").iterdir()
+    if file.name.endswith(".yaml")
+}
+WITH_WEIGHTS = [name for name in sorted(MODELS) if "weights" in MODELS[name]]
+
+
+@pytest.fixture(autouse=True)
+def unfound(monkeypatch):
+    """Looking for weights fails the test."""
+
+    def refuse(name, weights):
+        assert weights == "none", f"{weights} is looked for"
+
+    for module in (start, room):
+        monkeypatch.setattr(module, "find_weights", refuse)
+
+
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
+@pytest.mark.parametrize("weights", ["imagenet", "no/file.pt", "none"])
+def test_a_resumed_run_looks_for_no_weights(name, weights):
+    node = {**MODELS[name], "weights": weights}
+    settled, origin = start.settle_start(node, None, "runs/a/last.pt", is_data_there=True)
+    wanted = {**node, "weights": "none"}
+    if node["freeze"] == "auto":
+        wanted["freeze"] = weights != "none"  # as when it began
+    assert settled == wanted and origin is None
+
+
+@pytest.mark.parametrize("name", ["keypoint_rcnn", "resnet18", "unet_resnet18"])
+@pytest.mark.parametrize("says", ["coco", None])
+def test_an_opened_checkpoint_looks_for_no_weights(name, says):
+    """Not even one that does not name them, where the builder's own default would."""
+    node = {key: value for key, value in MODELS[name].items() if key != "defaults"}
+    node.pop("weights")
+    content = {"num_points": 3, "config": {"input_size": 32}, "weights": {}}
+    content["config"]["model"] = node if says is None else {**node, "weights": says}
+    with pytest.raises(Exception, match="do not fit its own model"):
+        rebuild_model(content)

@@ -1,0 +1,109 @@
+"""COCO files as tools write them: categories, other lists of points, ids as text, nulls."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks.data.formats.coco import read_faces
+from landmarks.errors import UserError
+
+PLACES = [[10.0, 20.0], [30.0, 40.0], [25.0, 45.0]]
+KEYPOINTS = [10, 20, 2, 30, 40, 1, 25, 45, 2]
+FACE = {"id": 1, "name": "face", "keypoints": ["a", "b", "c"]}
+HAND = {"id": 2, "name": "hand", "keypoints": ["d", "e", "f"]}
+CAR = {"id": 3, "name": "car"}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a file of two images with these annotations."""
+    (tmp_path / "images").mkdir()
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f"images/{i}.png"), np.zeros((64, 64, 3), np.uint8))
+
+    def read(*annotations, categories=(FACE, CAR), images=None, part="train", **settings):
+        images = images or [{"id": i, "file_name": f"{i}.png"} for i in range(2)]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        files = {f"{p}_{w}": x for p in ("train", "test")
+                 for w, x in (("annotations", "a.json"), ("images", "images"))}  # fmt: skip
+        return read_faces(str(tmp_path), **files, **settings, part=part)
+
+    return read
+
+
+def face(image=0, keypoints=KEYPOINTS, category=1, **other):
+    return {
+        **{"image_id": image, "category_id": category, "keypoints": keypoints},
+        **{"bbox": [1, 2, 30, 40], **other},
+    }
+
+
+def box(image, category=3):
+    return {"image_id": image, "category_id": category, "bbox": [1, 1, 9, 9]}
+
+
+def test_annotations_without_points_are_left_out_and_counted(read, caplog):
+    faces = read(box(0), face(0), face(1), box(1), face(1, [], 1), face(1, [0] * 9))
+    assert faces.points.tolist() == [PLACES] * 2
+    assert "Left out 4 of the 6 annotations" in caplog.text
+    # The test part's faces need no points, but are no cars.
+    assert len(read(box(0), face(0), box(1, 1), part="test")) == 2
+    faces = read(box(0), box(0, 1), box(1, 1), part="test")
+    assert faces.points is None and len(faces) == 2
+    with pytest.raises(UserError, match="none of its 2 annotations holds a labelled point"):
+        read(box(0), box(1))
+
+
+def test_several_categories_are_asked_about(read):
+    mixed, both = [face(0), face(1, category=2)], (FACE, HAND)
+    with pytest.raises(UserError, match=r"\(face, hand\).*data\.category=face"):
+        read(*mixed, categories=both)
+    for name in ("hand", "2"):
+        faces = read(*mixed, categories=both, category=name)
+        assert [faces.name(row) for row in range(len(faces))] == ["1.png"]
+    with pytest.raises(UserError, match=r"'hands' \(data\.category\).*Did you mean 'hand'"):
+        read(*mixed, categories=both, category="hands")
+    with pytest.raises(UserError, match=r"data\.category=1"):
+        read(*mixed, categories=())
+    # Of the same points, it does not matter which.
+    assert len(read(*mixed, categories=(FACE, {**FACE, "id": 2, "name": "child"}))) == 2
+
+
+def test_face_points_beside_the_body_s_are_asked_about(read):
+    body = {"face_kpts": [1.5, 2, 2.0] * 4, "face_box": [5, 6, 7, 8], "face_valid": True}
+    whole = [face(0, **body), face(1, **{**body, "face_valid": False}), face(1, **body)]
+    with pytest.raises(UserError, match=r"data\.keypoints=face_kpts"):
+        read(*whole)
+    faces = read(*whole, keypoints="face_kpts")
+    assert faces.points.tolist() == [[[1.5, 2.0]] * 4] * 2
+    assert faces.boxes.tolist() == [[4.5, 5.5, 11.5, 13.5]] * 2
+    assert len(read(*whole, keypoints="keypoints")) == 3
+    with pytest.raises(UserError, match="Did you mean 'face_kpts'"):
+        read(*whole, keypoints="face_kpt")
+
+
+def test_null_and_nan_are_missing_where_v_is_0(read):
+    for nothing in (None, float("nan")):
+        points = read(face(0, [nothing, nothing, 0, *KEYPOINTS[3:]]), face(1)).points
+        assert np.array_equal(points[0], [[np.nan, np.nan], *PLACES[1:]], equal_nan=True)
+        with pytest.raises(UserError, match=r"annotations\[0\], keypoints: point 0 has no place"):
+            read(face(0, [nothing, 1, 2, *KEYPOINTS[3:]]))
+
+
+def test_pairs_without_v_are_refused(read):
+    pairs = [10, 20, 30, 40, 25, 45]
+    for categories in ((FACE,), ({"id": 1},)):
+        with pytest.raises(UserError, match=r"annotations\[0\], keypoints: .*pairs without v"):
+            read(face(0, pairs), face(1, pairs), categories=categories)
+    with pytest.raises(UserError, match=r"v of a point is 0, 1 or 2; found 0\.75 behind point 0"):
+        read(face(0, [10, 20, 0.75, *KEYPOINTS[3:]]))
+
+
+@pytest.mark.parametrize(("listed", "named"), [(7, "7"), ("7", 7), (7.0, 7), ("a7", "a7")])
+def test_ids_may_be_text(read, listed, named):
+    images = [{"id": listed, "file_name": "1.png"}]
+    faces = read(face(named, category="1"), images=images)
+    assert faces.name(0) == "1.png" and faces.points.tolist() == [PLACES]

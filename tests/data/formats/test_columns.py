@@ -1,0 +1,101 @@
+"""Which columns of a table are taken for what."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks.data.formats.columns import find_columns
+from landmarks.data.formats.table import read_faces
+from landmarks.errors import UserError
+
+
+def find(header, name=None, boxes=None):
+    return find_columns(Path("t.csv"), header.split(","), name, boxes)
+
+
+def test_named_points_are_in_the_order_of_their_columns():
+    columns = find("image_id,left_eye_x,left_eye_y,nose_x,nose_y,age,gender_v")
+    assert columns == (0, [1, 2, 3, 4], [], [])
+    assert find("Eye Y,Eye X,name,bbox_x,bbox_y,center_x,center_y").points == [1, 0]
+    assert find("file_name,max,x_min,y_min,x_max,y_max,noseX,noseY") == (
+        0,
+        [6, 7],
+        [2, 3, 4, 5],
+        [],
+    )
+    with pytest.raises(UserError, match="no column of file names"):
+        find("nose_x,nose_y")
+
+
+def test_corners_of_a_box_beside_named_points_are_asked_about():
+    header = "image,x1,y1,x2,y2,nose_x,nose_y,chin_x,chin_y"
+    with pytest.raises(UserError, match=r"'x1' and 'nose_x'.*data\.box_columns=\[x1,y1,x2,y2\]"):
+        find(header)
+    columns = find(header, boxes=["x1", "y1", "x2", "y2"])
+    assert columns.boxes == [1, 2, 3, 4] and columns.points == [5, 6, 7, 8]
+    with pytest.raises(UserError, match=r"both look like points.*\[x_1,y_1,x_2,y_2\]"):
+        find("image,x_1,y_1,x_2,y_2,p0_x,p0_y,p1_x,p1_y,p2_x,p2_y")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["name,x_0,y_0,v_0,x_1,y_1,v_1", "name,0_x,0_y,0_visible,1_x,1_y,1_visible",
+     "name,eye_x,eye_y,eye_visibility,nose_x,nose_y,nose_visibility"],
+)  # fmt: skip
+def test_visibility_is_found(header):
+    assert find(header) == (0, [1, 2, 4, 5], [], [3, 6])
+    with pytest.raises(UserError, match="no column for the visibility of point"):
+        find(header.rpartition(",")[0])
+
+
+def test_numbered_columns_behind_unnamed_names_are_pairs():
+    for name in (None, ""):
+        for header in (",0,1,2,3", ",1,2,3,4"):
+            assert find(header, name) == (0, [1, 2, 3, 4], [], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("what,x_0,y_0", r"no column of file names.*data\.name_column"),
+        (",0,1,2", "a header such as"),
+        ("a.png,1.5,-2", r"a header such as.*'1\.5'"),
+        ("file_name x_0 y_0", "blanks part the columns"),
+    ],
+)
+def test_a_header_without_names_is_refused_with_what_to_do(header, said):
+    with pytest.raises(UserError, match=f"line 1: {said}"):
+        find(header)
+
+
+def test_hidden_points_of_a_table_are_not_learned(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    rows = ["a.png,10,20,1,30,40,2", "a.png,0,0,0,31,41,2", "a.png,12,22,1,-1,-1,0"]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["name,x_0,y_0,v_0,x_1,y_1,v_1", *rows]) + "\n")
+    points = read_faces(str(path), "").points
+    gone = [np.nan, np.nan]
+    known = [[[10, 20], [30, 40]], [gone, [31, 41]], [[12, 22], gone]]
+    assert np.array_equal(points, known, equal_nan=True)
+    path.write_text(path.read_text().replace("31,41,2", "31,41,0"))
+    with pytest.raises(UserError, match=r"1 points with v=0 have places.*data\.hidden"):
+        read_faces(str(path), "")
+    for hidden, x in (("missing", np.nan), ("labelled", 31)):
+        points = read_faces(str(path), "", hidden=hidden).points
+        assert np.array_equal(points[1, 1, 0], x, equal_nan=True)
+
+
+def test_negative_points_in_pts_files_count_from_the_file_s_own_origin(write, parts, tmp_path):
+    module, settings = write("ibug", tmp_path, parts)
+    path = tmp_path / "helen/trainset/0ü.pts"
+    lines = path.read_text().split("\n")
+    lines[3], lines[4] = "-1 -1", "-1 -1"
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"2 points are at \(-1, -1\).*data\.missing=-1"):
+        module.read_faces(**settings)
+    points = module.read_faces(**settings, missing=-1).points
+    known = parts["train"].points
+    known[0, :2] = np.nan
+    assert np.array_equal(points, known, equal_nan=True)

@@ -1,0 +1,94 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from landmarks.data.formats.thousand import find_root, read_faces
+from landmarks.errors import UserError
+
+
+def test_training_faces(contest):
+    made = contest()
+    faces = read_faces(str(made.root))
+    assert len(faces) == 6 and faces.num_points == 5
+    assert [faces.name(row) for row in range(6)] == made.names
+    assert np.array_equal(faces.points, made.points)
+    assert faces.rows.tolist() == [0, 1, 2, 3, 4, 5] and faces.wanted is None
+    assert faces.source == str(made.root / "train/landmarks.csv")
+
+
+def test_test_faces(contest):
+    made = contest()
+    faces = read_faces(str(made.root), part="test")
+    assert [faces.name(row) for row in range(3)] == made.test_names
+    assert np.array_equal(faces.wanted, made.wanted) and faces.points is None
+    assert faces.source == str(made.root / "test/test_points.csv")
+
+
+@pytest.mark.parametrize("inside", ["", "contest01_data"])
+@pytest.mark.parametrize("list_in", ["test", "base", "root"])
+def test_where_the_files_may_lie(contest, tmp_path, inside, list_in):
+    """test_points.csv came as a download of its own, so people put it beside the rest."""
+    made = contest()
+    root = tmp_path / "data"
+    base = root / inside
+    shutil.copytree(made.root, base)
+    place = {"test": base / "test", "base": base, "root": root}[list_in]
+    (base / "test/test_points.csv").rename(place / "test_points.csv")
+    assert find_root(root) == base
+    assert np.array_equal(read_faces(str(root)).points, made.points)
+    assert np.array_equal(read_faces(str(root), part="test").wanted, made.wanted)
+
+
+def test_limit_takes_the_first(contest):
+    made = contest()
+    assert np.array_equal(read_faces(str(made.root), limit=2).points, made.points[:2])
+    faces = read_faces(str(made.root), part="test", limit=2)
+    assert np.array_equal(faces.wanted, made.wanted[:2]) and len(faces) == 2
+    assert len(read_faces(str(made.root), limit=100)) == 6
+
+
+def test_limit_asks_for_no_image_beyond_it(contest):
+    made = contest()
+    (made.root / "train/images" / made.names[4]).unlink()
+    assert len(read_faces(str(made.root), limit=4).rows) == 4
+    with pytest.raises(UserError, match=made.names[4]):
+        read_faces(str(made.root))
+
+
+def test_unreadable_images(contest, caplog):
+    made = contest()
+    (made.root / "train/images" / made.names[2]).write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 of 6 images .*data\.on_error=skip"):
+        read_faces(str(made.root))
+    assert read_faces(str(made.root), on_error="skip").rows.tolist() == [0, 1, 3, 4, 5]
+    assert made.names[2] in caplog.text
+
+
+def test_nothing_there_names_what_to_do(tmp_path):
+    with pytest.raises(UserError) as refused:
+        read_faces(str(tmp_path / "data"))
+    for words in (str(tmp_path / "data"), "contest01_data/", "data.root=FOLDER", "data=synthetic"):
+        assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "gone", "said"),
+    [
+        ("train", "train/images", "There is no folder .*train/images"),
+        ("train", "train/landmarks.csv", "There is no .*train/landmarks.csv"),
+        ("test", "test/images", "There is no folder .*test/images"),
+        ("test", "test/test_points.csv", "There is no .*test_points.csv.*input=.*test/images"),
+    ],
+)
+def test_a_missing_part_is_named(contest, part, gone, said):
+    made = contest()
+    (made.root / gone).rename(made.root / "elsewhere")
+    with pytest.raises(UserError, match=said):
+        read_faces(str(made.root), part=part)
+
+
+def test_real_faces(faces971):
+    faces = read_faces(str(faces971), limit=50)
+    assert faces.points.shape == (50, 971, 2) and len(faces.rows) == 50
+    assert len(read_faces(str(faces971), part="test")) == 864

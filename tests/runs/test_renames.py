@@ -1,0 +1,40 @@
+"""What settings named before still means the same: in checkpoints, and in recipes of users."""
+
+import pytest
+import torch
+from hydra.utils import get_object
+
+from landmarks.cli.main import main
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.renames import MOVED, rename_targets
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_what_has_moved_is_there(old):
+    assert get_object(MOVED[old]).__name__ == old.rpartition(".")[2]
+    assert MOVED[old] not in MOVED
+
+
+def test_targets_are_renamed_wherever_they_stand():
+    old = {"model": {"_target_": "landmarks.models.landmarker.unet", "width": 8}, "seeds": [1, 2]}
+    new = {"model": {"_target_": "landmarks.models.builders.unet", "width": 8}, "seeds": [1, 2]}
+    assert rename_targets(old) == new
+    assert rename_targets({"_target_": "mine.model"}) == {"_target_": "mine.model"}
+
+
+def test_a_checkpoint_of_before_names_today_s_functions(tmp_path):
+    weights = {"head.offsets.weight": torch.zeros(4, 6), "head.center.mean": torch.ones(6)}
+    config = {"model": {"_target_": "landmarks.models.landmarker.regressor"}}
+    torch.save({"format": 5, "config": config, "weights": weights}, tmp_path / "best.pt")
+    content = load_checkpoint(tmp_path / "best.pt")
+    assert content["config"]["model"]["_target_"] == "landmarks.models.builders.regressor"
+    assert content["weights"]["head.center.mean"].equal(torch.ones(6))  # nothing else changes
+
+
+def test_a_recipe_of_before_still_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my/optimizer").mkdir(parents=True)
+    recipe = "_target_: landmarks.optimizers.adam\nlr: 1e-3\nweight_decay: -1\n"
+    (tmp_path / "my/optimizer/mine.yaml").write_text(recipe)
+    assert main(["train", "--config-dir", "my", "optimizer=mine"]) == 2
+    assert "optimizer.weight_decay" in capsys.readouterr().err  # looked at by adam's signature
