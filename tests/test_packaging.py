@@ -59,7 +59,7 @@ def test_installed_wheel_trains_and_predicts(wheel, tmp_path):
     def landmarks(*words):
         code = (
             "import sys, landmarks; assert landmarks.__file__.startswith(sys.argv.pop(1));"
-            "import landmarks.cli.main; sys.exit(landmarks.cli.main())"
+            "import landmarks.cli.main; sys.exit(landmarks.cli.main.main())"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(site), *words],
