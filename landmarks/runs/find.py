@@ -50,11 +50,14 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
 
 
 def remove_abandoned(run: Path) -> None:
-    """Remove the folder of a training that was killed before its first checkpoint."""
+    """Remove what a killed training left: a later one its lock, else all that is before a last.pt."""
     names = {path.name for path in run.iterdir()}
+    if is_held(run):
+        return
     # A best.pt without a last.pt is of the first epoch, and nothing can go on from it.
     known = (*WORTHLESS, "best.pt") if LOCK in names else WORTHLESS
-    if not all(name in known or name.endswith(".log") for name in names) or is_held(run):
+    if not all(name in known or name.endswith(".log") for name in names):
+        (run / LOCK).unlink(missing_ok=True)
         return
     # Hydra makes the folder, and the lock comes next: without one it is a start, or was killed.
     is_start = names <= {".hydra", "train.log"} and (names or DATED.match(run.name))
