@@ -50,7 +50,7 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
 
 
 def remove_abandoned(run: Path) -> None:
-    """Remove what a killed training left: a later one its lock, else all that is before a last.pt."""
+    """Remove what a killed training left: its lock, or all of it if there is no last.pt yet."""
     names = {path.name for path in run.iterdir()}
     if is_held(run):
         return
