@@ -34,7 +34,7 @@ def terminate_in(monkeypatch):
     "place",
     [
         "landmarks.data.formats.thousand.map_labels",
-        "landmarks.data.goodimages._decode_all",
+        "landmarks.data.good_images._decode_all",
         "landmarks.data.canvas.fill",
         "landmarks.commands.train.check_memory",
         "landmarks.commands.inputs.save_faces",
