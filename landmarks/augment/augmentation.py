@@ -127,10 +127,6 @@ class Augment:
             images = erase(images, to(boxes, images), to(colours, images))
         return images.clamp_(0, 255), points
 
-    def move(self, points: Tensor, step: int) -> Tensor:
-        """Return the points (B, K, 2) that a batch would have at this step, without its images."""
-        return self._move(points, *self._draw_matrices(Draw(len(points), self.seed, step)))
-
     def _move(self, points: Tensor, matrices: np.ndarray, flipped: np.ndarray) -> Tensor:
         if self.moves:
             points = transform(to(matrices, points), points)

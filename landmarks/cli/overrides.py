@@ -31,7 +31,6 @@ NEEDS = {  # settings that count only where another one has this value
     "box_from": ("crop", "box"),
     "split.file": ("split.by", "groups"),
     "split.column": ("split.by", "groups"),
-    "model.components": ("model.basis", "pca"),
 }
 
 

@@ -27,7 +27,6 @@ from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.runs.pictures import draw_face, drawing, save_faces
 from landmarks.settings import Workers
-from landmarks.shapes.basis import shape_basis
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
@@ -136,15 +135,6 @@ def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:
             f"data.exclude={data['exclude']} names faces that this run's split holds: give it the "
             f"names it had, or start a new run from this one with init={split_file.parent}."
         )
-
-
-def find_basis(model: dict, inputs: Inputs) -> dict:
-    """Return the basis of shapes that a model's node asks for, as the argument `shapes`."""
-    if model.get("basis", "none") == "none":
-        return {}
-    training, change = inputs.training, inputs.augment
-    move = None if change is None else change.move
-    return {"shapes": shape_basis(training.source, training.order.rows, model["components"], move)}
 
 
 def say_old_caches(cache_dir: str | None) -> None:

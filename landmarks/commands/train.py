@@ -11,7 +11,7 @@ import torch
 
 from landmarks.commands.build import build, describe_model
 from landmarks.commands.initial_weights import open_origin, restore, settle_start
-from landmarks.commands.inputs import draw_augmented, find_basis, open_inputs
+from landmarks.commands.inputs import draw_augmented, open_inputs
 from landmarks.commands.length import compare_thawed, open_budget, settle_length
 from landmarks.commands.model_pictures import draw_validation, has_heatmaps
 from landmarks.data.boxes import BoxSource
@@ -118,7 +118,6 @@ def train(
         size=input_size,
         elementwise=build(loss),
         mean_points=inputs.mean,
-        **find_basis(model, inputs),
     )
     network.flip = None if inputs.flip is None or not flip_test else torch.from_numpy(inputs.flip)
     with explain_no_room(where, "the model", "stop what else is in it, or use a smaller model"):

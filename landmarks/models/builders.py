@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from landmarks.errors import UserError
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.freezing import Freeze, Norm, change_norms
@@ -24,14 +23,11 @@ def regressor(
     freeze: Freeze = "none",
     norm: Norm = "batch",
     init_output: Literal["mean", "center"] = "mean",
-    basis: Literal["none", "pca"] = "none",
-    components: PositiveInt = 40,
     refine: Rounds = 0,
     num_points: int,
     size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
-    shapes=None,
 ) -> Landmarker:
     """Return a model that regresses coordinates from a torchvision network.
 
@@ -41,33 +37,21 @@ def regressor(
         norm: see `landmarks.models.freezing.change_norms`.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
-        basis: "none" predicts each coordinate by itself; "pca" the coefficients of a basis of the
-            training shapes, and what is left of each coordinate; see `BasisOffsets`.
-        components: modes of the basis "pca".
         refine: rounds of corrections by finer features, see `Corrections`; 0: none.
         num_points, size, elementwise: see `RegressionHead`.
         mean_points: (K, 2) pixels, for init_output="mean".
-        shapes: the basis "pca": has `mean` (K, 2), input pixels, and what `BasisOffsets` takes.
 
     Raises:
-        UserError: see `build_backbone` and `change_norms`; for a basis about another shape than
-            the one that is started from; for Adaptive Wing.
+        UserError: see `build_backbone` and `change_norms`; for Adaptive Wing.
     """
-    if basis == "pca" and init_output != "mean":
-        raise UserError(
-            f"model.basis=pca starts at the mean shape of its faces, which model.init_output="
-            f"{init_output} is not: use model.init_output=mean."
-        )
     body = build_backbone(backbone, weights, partial)
     corrections = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
         corrections = Corrections(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
     change_norms(body, norm)
-    start = (mean_points if shapes is None else shapes.mean) if init_output == "mean" else None
-    modes = components if basis == "pca" else None
-    settings = num_points, size, elementwise, start, modes, shapes, corrections
-    head = RegressionHead(body.channels[-1], *settings)
+    start = mean_points if init_output == "mean" else None
+    head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, corrections)
     return Landmarker(body, head, freeze)
 
 

@@ -8,7 +8,6 @@ from landmarks.errors import UserError
 from landmarks.losses import Elementwise, adaptive_wing, masked_mean
 from landmarks.models.centering import Center
 
-FLOOR = 0.1  # pixels: a basis that leaves nothing may still be left
 # Offsets of 1 a side of the input: a step of Adam moves an output by the sum of hundreds of
 # features times the rate. In halves of the side that was 20 pixels of 96, before they were centred.
 UNITS = 16
@@ -33,41 +32,6 @@ def pool_moments(features: Tensor) -> Tensor:
         [features.new_ones(height, width), x.expand(height, -1), y[:, None].expand(-1, width)]
     )
     return torch.einsum("bchw,mhw->bmc", features, places / (height * width)).flatten(1)
-
-
-class BasisOffsets(nn.Module):
-    """Features -> offsets of all points: coefficients of a basis of shapes, and what leaves it.
-
-    Every output counts in its own standard deviations over the training shapes, so that Adam's
-    steps, which are alike for all, suit a mode of many pixels and a remainder of tenths. Both
-    layers start at zero.
-
-    Args:
-        channels: of the features.
-        num_points: K.
-        components: N, modes of the basis.
-        unit: pixels that an offset of 1 stands for.
-        shapes: has `modes` (N, K, 2) in pixels, each one standard deviation long, and `rest`, the
-            pixels that they leave of a coordinate; None: a checkpoint fills them.
-    """
-
-    def __init__(self, channels: int, num_points: int, components: int, unit: float, shapes=None):
-        super().__init__()
-        self.coefficients = nn.Linear(channels, components)
-        self.rest = nn.Linear(channels, 2 * num_points)
-        for layer in (self.coefficients, self.rest):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        modes, rest = torch.zeros(components, 2 * num_points), torch.tensor(FLOOR)
-        if shapes is not None:
-            modes = torch.as_tensor(shapes.modes, dtype=torch.float32).reshape(components, -1)
-            rest = torch.tensor(max(float(shapes.rest), FLOOR))
-        self.register_buffer("modes", modes / unit)
-        self.register_buffer("rest_scale", rest / unit)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (B, 2K) of features (B, C)."""
-        return self.coefficients(features) @ self.modes + self.rest_scale * self.rest(features)
 
 
 class Corrections(nn.Module):
@@ -123,7 +87,6 @@ class RegressionHead(nn.Module):
         size: side of the input, in pixels.
         elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
         start: (K, 2) input pixels, what is predicted before training; None: the input's centre.
-        components, shapes: see `BasisOffsets`; None: each coordinate is predicted by itself.
         corrections: by the first feature map; None: there are none.
 
     Raises:
@@ -137,8 +100,6 @@ class RegressionHead(nn.Module):
         size: int,
         elementwise: Elementwise | None = None,
         start=None,
-        components: int | None = None,
-        shapes=None,
         corrections: Corrections | None = None,
     ):
         super().__init__()
@@ -152,12 +113,9 @@ class RegressionHead(nn.Module):
         self.scale = size / UNITS
         channels = MOMENTS * channels
         self.center = Center(channels)
-        if components is None:
-            self.offsets = nn.Linear(channels, 2 * num_points)
-            nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
-            nn.init.zeros_(self.offsets.bias)
-        else:
-            self.offsets = BasisOffsets(channels, num_points, components, self.scale, shapes)
+        self.offsets = nn.Linear(channels, 2 * num_points)
+        nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
+        nn.init.zeros_(self.offsets.bias)
         if start is None:
             start = torch.full((num_points, 2), (size - 1) / 2)
         self.register_buffer("start", torch.as_tensor(start, dtype=torch.float32).clone())

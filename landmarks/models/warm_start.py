@@ -41,8 +41,6 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
         for name, (_, value) in found.items()
         if name in own and name not in settings and value.shape == own[name].shape
     }
-    if "head.offsets.modes" in own.keys() - fits.keys():  # coefficients of other modes say nothing
-        fits = {name: fits[name] for name in fits if not name.startswith("head.")}
     parameters = {name for name, _ in model.named_parameters()}
     if not any(name in parameters and not name.startswith("head.") for name in fits):
         raise UserError(

@@ -68,7 +68,7 @@ def _read(path: Path, mmap: bool = False) -> dict:
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer landmarks; update this one.")
     _check_sizes(content.get("weights", {}), path)
-    content["config"] = rename_targets(content["config"])
+    content["config"] = _update_config(content["config"], path)
     return content
 
 
@@ -127,11 +127,25 @@ def _update(content: dict) -> None:
     for name in [name for name in weights if name.startswith("head.offsets.")]:
         content.pop("training", None)
         value, key = weights[name], name.removeprefix("head.offsets.")
-        if version < 2 and key in ("weight", "bias", "modes", "rest_scale"):
+        if version < 2:
             value = 8 * value
-        if key.endswith("weight"):
+        if key == "weight":
             value = functional.pad(value, (0, 2 * value.shape[1]))
         weights[name] = value
+
+
+def _update_config(config: dict, path: Path) -> dict:
+    """Return older settings as today's: by today's names, without those that are gone."""
+    config = rename_targets(config)
+    model = config.get("model")
+    if isinstance(model, dict):
+        if model.get("basis", "none") != "none":
+            raise UserError(
+                f"{path} was trained with model.basis={model['basis']}, which this version no "
+                f"longer has: use the version that wrote it, or train anew."
+            )
+        config["model"] = {k: v for k, v in model.items() if k not in ("basis", "components")}
+    return config
 
 
 def _read_as_they_are(weights: dict, pooled: int) -> None:
@@ -140,10 +154,9 @@ def _read_as_they_are(weights: dict, pooled: int) -> None:
     Args:
         pooled: numbers a regression sees today for each one that these weights count.
     """
-    for layer in ("offsets.weight", "offsets.rest.weight"):
-        if f"head.{layer}" in weights:
-            channels = pooled * weights[f"head.{layer}"].shape[1]
-            weights["head.center.mean"] = torch.full((channels,), torch.nan)
+    if "head.offsets.weight" in weights:
+        channels = pooled * weights["head.offsets.weight"].shape[1]
+        weights["head.center.mean"] = torch.full((channels,), torch.nan)
 
 
 def random_state() -> dict:

@@ -63,14 +63,6 @@ def test_pixels_and_points_move_together(settings, margin):
     assert worst < 0.06
 
 
-def test_points_move_without_images_as_they_do_with_them():
-    images, points = dots()
-    change = augment(**MOVES)
-    rgb = torch.from_numpy(images[:, :1].round().astype(np.uint8)).expand(-1, 3, -1, -1)
-    for step in (0, 7):
-        assert torch.equal(change.move(points, step), change(rgb, points, step)[1])
-
-
 def test_a_mirrored_face_has_left_and_right_exchanged():
     images, points = dots()
     rgb = torch.from_numpy(images.max(1).round().astype(np.uint8))[:, None].expand(-1, 3, -1, -1)

@@ -95,7 +95,6 @@ REFUSED = {
     "crop=leterbox": "Did you mean 'letterbox'?",
     "data.on_error=ignore": "data.on_error takes stop or skip",
     "split.file=people.csv": "split.file=people.csv changes nothing without split.by=groups",
-    "model.components=10": "changes nothing without model.basis=pca: add that, or leave it out",
     "box_margin=0.5": "changes nothing without crop=box",
     "--epochs=3": "settings are written without dashes, epochs=3",
     "--batch-size=8": "settings are written without dashes, batch_size=8",

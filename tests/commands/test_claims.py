@@ -86,7 +86,6 @@ def test_wrong_settings_are_one_sentence(wrong, content):
         *({"backbone": "resnet34"}, {"refine": 10**9}, {"refine": 0}),
         *({"_target_": "landmarks.models.heads.RegressionHead"}, {"_target_": ["x"]}, {"x": 1}),
         *({"_target_": "landmarks.models.builders.unet", "width": 10**9}, {"_partial_": True}),
-        {"basis": "pca", "components": 10**12},
     ],
 )
 def test_a_wrong_builder_is_one_sentence(wrong, content):

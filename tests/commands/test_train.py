@@ -8,8 +8,6 @@ import cv2
 import pytest
 import torch
 
-from landmarks.cli import main as cli
-from landmarks.commands.build import rebuild_model
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.state import Training
 
@@ -71,19 +69,6 @@ def test_same_seed_same_weights(train):
     train("run_dir=c", "seed=1")
     assert train.are_equal("a", "b")
     assert not train.are_equal("a", "c")
-
-
-def test_a_basis_of_shapes_is_trained_resumed_and_predicts_alone(train, capsys):
-    extra = ("model.basis=pca", "augment=strong")
-    train("run_dir=runs/a", "epochs=1", *extra, "model.components=40", code=1)
-    assert "model.components=10 or less" in capsys.readouterr().err  # 5 points
-    train("run_dir=runs/a", "epochs=1", *extra, "model.components=3")
-    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
-    content = load_checkpoint(Path("runs/a/last.pt"))
-    modes = content["weights"]["head.offsets.modes"]
-    assert modes.shape == (3, 10) and modes.any(1).all()
-    rebuilt = rebuild_model(content).state_dict()
-    assert all(torch.equal(rebuilt[key], value) for key, value in content["weights"].items())
 
 
 def test_freezing_random_weights_is_refused(train, capsys):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from landmarks.errors import UserError
-from landmarks.models.heads import BasisOffsets, RegressionHead
+from landmarks.models.heads import RegressionHead
 from landmarks.runs import checkpoint
-from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint, load_config, save_checkpoint
 
 CONTENT = {"config": {"a": 1}, "weights": {"w": torch.arange(3.0)}}
 
@@ -33,12 +33,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
-@pytest.mark.parametrize("basis", [False, True])
 @pytest.mark.parametrize(("version", "units"), [(1, 2), (2, 16)])
-def test_a_regression_of_an_older_format_predicts_what_it_did(basis, version, units, tmp_path):
+def test_a_regression_of_an_older_format_predicts_what_it_did(version, units, tmp_path):
     """It pooled averages alone, and counted in other parts of the input's side."""
     start, channels = torch.full((3, 2), 20.0), 4
-    offsets = BasisOffsets(channels, 3, 2, 1.0) if basis else nn.Linear(channels, 6)
+    offsets = nn.Linear(channels, 6)
     filled = {name: torch.randn_like(value) for name, value in offsets.state_dict().items()}
     offsets.load_state_dict(filled)
     features = torch.rand(2, channels, 2, 3)
@@ -48,7 +47,7 @@ def test_a_regression_of_an_older_format_predicts_what_it_did(basis, version, un
     torch.save({**content, "training": {"step": 1}}, tmp_path / "a.pt")
     back = load_checkpoint(tmp_path / "a.pt")
     assert "training" not in back
-    head = RegressionHead(channels, 3, 32, components=2 if basis else None)
+    head = RegressionHead(channels, 3, 32)
     head.load_state_dict({k.removeprefix("head."): v for k, v in back["weights"].items()})
     torch.testing.assert_close(head.decode([features])[0], expected)
 
@@ -96,6 +95,18 @@ def test_the_training_of_other_models_is_kept(tmp_path):
     content = {"format": 1, **CONTENT, "training": {"step": 1}}
     torch.save(content, tmp_path / "a.pt")
     assert load_checkpoint(tmp_path / "a.pt")["training"] == {"step": 1}
+
+
+@pytest.mark.parametrize("load", [load_config, lambda path: load_checkpoint(path)["config"]])
+def test_settings_that_are_gone_are_dropped_or_refused(load, tmp_path):
+    model = {"_target_": "landmarks.models.builders.regressor", "backbone": "resnet18"}
+    old = {**model, "basis": "none", "components": 40}
+    save_checkpoint(tmp_path / "a.pt", {"config": {"model": old}, "weights": {}})
+    assert load(tmp_path / "a.pt") == {"model": model}
+    old["basis"] = "pca"
+    save_checkpoint(tmp_path / "a.pt", {"config": {"model": old}, "weights": {}})
+    with pytest.raises(UserError, match=r"model\.basis=pca"):
+        load(tmp_path / "a.pt")
 
 
 def test_newer_format_is_refused(tmp_path):
