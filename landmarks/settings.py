@@ -3,6 +3,8 @@
 A signature is the only place where a setting's type and range are written down:
 
     def adamw(model, *, lr: Positive, weight_decay: NonNegative): ...
+
+A command's settings are the fields of one frozen dataclass, which is such a signature.
 """
 
 import inspect
@@ -113,6 +115,11 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         checked[name] = str(value) if is_number and not _takes_number(wanted) else value
     return checked
+
+
+def settings_of(command: Callable) -> type:
+    """Return the dataclass of settings that a command takes as its one argument."""
+    return typing.get_type_hints(command)["settings"]
 
 
 def describe_parameters(function: Callable) -> dict[str, str]:

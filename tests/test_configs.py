@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import COMMANDS
 from landmarks.cli.overrides import check_config
+from landmarks.commands.train import TrainSettings
+from landmarks.settings import settings_of
 
 GROUPS = {
     folder.name: sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.suffix)
@@ -37,9 +39,9 @@ def run_function(command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_primary_config_is_its_commands_arguments(command):
-    function = run_function(command)
-    settings = check_config(function, composed(command))
-    inspect.signature(function).bind(**settings)
+    kind = settings_of(run_function(command))
+    settings = check_config(kind, composed(command))
+    assert vars(kind(**settings)) == settings
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
@@ -47,7 +49,7 @@ def test_every_choice_binds(group, choice):
     if (group, choice) == ("data", "checkpoint"):
         assert composed("predict").data.root is None  # predict's own; it has no reader
         return
-    settings = check_config(run_function("train"), composed("train", f"{group}={choice}"))
+    settings = check_config(TrainSettings, composed("train", f"{group}={choice}"))
     for name in GROUPS:
         node = settings.get(name)
         if not isinstance(node, dict) or "_target_" not in node:

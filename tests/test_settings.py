@@ -15,6 +15,7 @@ from landmarks.settings import (
     Workers,
     check_arguments,
     parse_duration,
+    settings_of,
 )
 
 Even = Annotated[int, Rule(lambda v: v % 2 == 0, "an even number")]
@@ -176,3 +177,20 @@ def test_a_number_that_no_machine_holds_is_refused(kind):
     function.__annotations__["value"] = kind
     with pytest.raises(UserError, match="value=99999999999999999999 is too large"):
         check_arguments(function, {"value": 99_999_999_999_999_999_999})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    size: PositiveInt
+    name: str | None = None
+
+
+def test_a_dataclass_is_a_signature():
+    def command(settings: Told) -> int: ...
+
+    assert settings_of(command) is Told
+    assert check_arguments(Told, {"size": "1_000", "name": 7}) == {"size": 1000, "name": "7"}
+    with pytest.raises(UserError, match=r"size=0 .* at least 1"):
+        check_arguments(Told, {"size": 0})
+    with pytest.raises(UserError, match=r"no setting 'siez'.*size"):
+        check_arguments(Told, {"siez": 1})

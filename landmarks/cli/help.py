@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from landmarks.settings import describe_parameters
+from landmarks.settings import describe_parameters, settings_of
 
 CONFIGS = "landmarks.configs"
 COLUMN = 26  # where meanings begin on a screen
@@ -58,7 +58,7 @@ def read_page(command: str, function: Callable, overrides: Sequence[str] = ()) -
     """Compose a command's config and say what every setting in it means.
 
     Args:
-        function: of the command; its signature says what the settings take.
+        function: of the command; the dataclass that it takes says what the settings take.
         overrides: of the command line: another choice of a group has other settings.
 
     Raises:
@@ -79,7 +79,7 @@ def read_page(command: str, function: Callable, overrides: Sequence[str] = ()) -
         _read_group(name, choice, config, meanings.get(name, ""), options[name])
         for name, choice in chosen.items()
     ]
-    settings = _settings(config, meanings, function, skip={"hydra", *chosen})
+    settings = _settings(config, meanings, settings_of(function), skip={"hydra", *chosen})
     return Page(command, heading, list(settings), groups)
 
 

@@ -19,6 +19,7 @@ from landmarks import __version__
 from landmarks.errors import UserError, did_you_mean
 from landmarks.files import explain_refusal
 from landmarks.interrupt import tidy_end
+from landmarks.settings import settings_of
 
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
@@ -164,10 +165,11 @@ def _run(command: str, arguments: list[str]) -> int:
             with hold(run) if command == "train" else nullcontext():
                 try:
                     function = _load(command)
-                    settings = check_settings(function, config, resumed.words if resumed else words)
+                    kind = settings_of(function)
+                    checked = check_settings(kind, config, resumed.words if resumed else words)
                     if resumed:
                         resumed.say()
-                    return function(**{**settings, "run_dir": str(run)})
+                    return function(kind(**{**checked, "run_dir": str(run)}))
                 except BaseException:
                     leftovers.remove(run)
                     raise

@@ -3,7 +3,6 @@
 Beside cli, words, resume, saved and commands this is the only module that knows Hydra.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from itertools import zip_longest
@@ -34,22 +33,22 @@ NEEDS = {  # settings that count only where another one has this value
 }
 
 
-def check_settings(function: Callable, config: DictConfig, overrides: list[str]) -> dict:
-    """Check a composed config, its groups included, against the functions that receive it.
+def check_settings(kind: type, config: DictConfig, overrides: list[str]) -> dict:
+    """Check a composed config, its groups included, against what receives it.
 
     Args:
-        function: of the command.
+        kind: the dataclass of the command's settings.
         config: composed.
         overrides: that were given.
 
     Returns:
-        The config as plain dicts and lists: the keyword arguments of `function`.
+        The config as plain dicts and lists: the fields of `kind`.
 
     Raises:
         UserError: naming the key, for a missing, unknown, unfitting or idle value.
     """
     try:
-        checked = check_config(function, config)
+        checked = check_config(kind, config)
         refuse_idle(config, overrides)
     except UserError as error:
         error.code = 2
@@ -72,7 +71,7 @@ def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
             )
 
 
-def check_config(function: Callable, config: DictConfig) -> dict:
+def check_config(kind: type, config: DictConfig) -> dict:
     try:
         missing = OmegaConf.missing_keys(config)
         settings = change_texts(OmegaConf.to_container(config, resolve=True), at_home)
@@ -85,7 +84,7 @@ def check_config(function: Callable, config: DictConfig) -> dict:
         ) from error
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
-    checked = check_arguments(function, settings)
+    checked = check_arguments(kind, settings)
     for key, node in checked.items():
         if isinstance(node, dict) and "_target_" in node:
             wanted = check_arguments(get_object(node["_target_"]), node, key)

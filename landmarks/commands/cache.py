@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 
 from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, Entry, list_caches, remove
@@ -11,28 +12,33 @@ from landmarks.settings import NonNegative
 log = logging.getLogger(__name__)
 
 
-def cache(
-    *,
-    only: str | None,
-    unused_for: NonNegative,
-    clear: bool,
-    cache_dir: str | None,
-    run_dir: str,
-) -> int:
-    """List or clear; see configs/cache.yaml for what each setting means. Return the exit code."""
-    root = find_cache(cache_dir)
-    before = time.time() - unused_for * DAY
+@dataclass(frozen=True, kw_only=True)
+class CacheSettings:
+    """All that the command is told, of configs/cache.yaml."""
+
+    only: str | None
+    unused_for: NonNegative
+    clear: bool
+    cache_dir: str | None
+    run_dir: str
+
+
+def cache(settings: CacheSettings) -> int:
+    """List caches or clear them; return the exit code."""
+    root = find_cache(settings.cache_dir)
+    before = time.time() - settings.unused_for * DAY
     found = [
         entry
         for entry in list_caches(root)
-        if entry.used <= before and (only is None or only in describe_cache(entry))
+        if entry.used <= before
+        and (settings.only is None or settings.only in describe_cache(entry))
     ]
     for entry in found:
         log.info("%s", describe_cache(entry))
-    removed = [entry for entry in found if clear and remove(entry.folder)]
+    removed = [entry for entry in found if settings.clear and remove(entry.folder)]
     total = say_bytes(sum(entry.size for entry in found))
     log.info("%d caches, %s, in %s", len(found), total, root)
-    if clear:
+    if settings.clear:
         log.info(
             "Removed %d of them, %s.", len(removed), say_bytes(sum(entry.size for entry in removed))
         )

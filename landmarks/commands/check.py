@@ -1,7 +1,7 @@
 """`landmarks check`: a data set's health -> a summary, suspects.csv and a picture of the worst."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,36 +35,40 @@ log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code
 
 
-def check(
-    *,
-    data: dict,
-    layout: dict,
-    augment: dict,
-    input_size: PositiveInt,
-    crop: CropName,
-    box_margin: NonNegative,
-    box_from: BoxSource,
-    workers: Workers,
-    seed: Count,
-    name: str | None,
-    run_dir: str,
-) -> int:
-    """Check; see configs/check.yaml for what each setting means. Return the exit code."""
-    out = Path(run_dir)
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """All that a check is told, of configs/check.yaml."""
+
+    data: dict
+    layout: dict
+    augment: dict
+    input_size: PositiveInt
+    crop: CropName
+    box_margin: NonNegative
+    box_from: BoxSource
+    workers: Workers
+    seed: Count
+    name: str | None
+    run_dir: str
+
+
+def check(settings: CheckSettings) -> int:
+    """Check a data set; return the exit code."""
+    out = Path(settings.run_dir)
     out.mkdir(parents=True, exist_ok=True)
     # The reader would stop at images that are to be listed here, and leave out those excluded.
-    lenient = {**data, "on_error": "skip", "exclude": None}
+    lenient = {**settings.data, "on_error": "skip", "exclude": None}
     faces = build(lenient, part="train")
-    rows = np.flatnonzero(~find_excluded(faces, data["exclude"]))
+    rows = np.flatnonzero(~find_excluded(faces, settings.data["exclude"]))
     test = _read_test(lenient)
     labelled = find_labelled(faces.points, rows)
     warn_of_unlabelled(labelled, faces.source)
-    named = settle_layout(layout, faces, rows, labelled, seed)
-    threads = count_cores() if workers == "auto" else max(1, workers)
+    named = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
+    threads = count_cores() if settings.workers == "auto" else max(1, settings.workers)
     health = inspect(faces, rows, test, named.regions, threads, named.eyes)
     good = rows[health.looks.state[rows] == GOOD]
     symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
-    named = settle_pairs(layout, named, symmetry.flip)
+    named = settle_pairs(settings.layout, named, symmetry.flip)
 
     log.info("%s: %d faces, %s", faces.source, len(rows), _say_layout(named, symmetry))
     for line in say_health(health):
@@ -72,21 +76,24 @@ def check(
     framed = None
     try:
         used = replace(faces, rows=good)
-        framed, chosen = frame_faces(used, crop, box_margin, box_from, leave_out=True)
-        if box_from == "data":
+        framed, chosen = frame_faces(
+            used, settings.crop, settings.box_margin, settings.box_from, leave_out=True
+        )
+        if settings.box_from == "data":
             health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
     except UserError as error:
-        log.warning("crop=%s was not tried: %s", crop, error)
+        log.warning("crop=%s was not tried: %s", settings.crop, error)
     # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
     write_suspects(out / "suspects.csv", health.findings)
     log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
     if framed is not None:
-        tried = try_crop(framed, framed.rows, health.looks.size, chosen, input_size)
-        log.info("%s", say_crop(crop, input_size, tried))
-        change = build(augment, size=input_size, permutation=symmetry.flip, seed=seed)
+        size = settings.input_size
+        tried = try_crop(framed, framed.rows, health.looks.size, chosen, size)
+        log.info("%s", say_crop(settings.crop, size, tried))
+        change = build(settings.augment, size=size, permutation=symmetry.flip, seed=settings.seed)
         if change.is_on and len(framed.rows):
-            source = CroppedFaces(framed, chosen, input_size, choose_margin(chosen, input_size))
-            shown = np.random.default_rng(seed).permutation(framed.rows)
+            source = CroppedFaces(framed, chosen, size, choose_margin(chosen, size))
+            shown = np.random.default_rng(settings.seed).permutation(framed.rows)
             draw_augmented(out / "augmented.png", source, shown, change)
             log.info("Faces as training would see them: %s", out / "augmented.png")
     with drawing(out):

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from landmarks.commands.claims import check_memory_of, check_progress, check_settings
+from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.freezing import refuse_untrained
@@ -16,29 +17,25 @@ from landmarks.training.state import Training
 log = logging.getLogger(__name__)
 
 
-def settle_start(
-    model: dict, init: str | None, resume: str | None, is_data_there: bool
-) -> tuple[dict, Path | None]:
+def settle_start(settings: TrainSettings, is_data_there: bool) -> tuple[dict, Path | None]:
     """Return the model's settings, and the checkpoint its weights are taken from, if any.
 
     Weights that cannot be had are said here, before the data are read, which can take minutes.
 
     Args:
-        model: its settings.
-        init: a run or file to take weights from.
-        resume: a checkpoint that will fill the model; then nothing else has to.
         is_data_there: weights are only looked for where there is something to learn.
 
     Raises:
         UserError: if what the settings start from is not there.
     """
+    model, init = settings.model, settings.init
     wanted = model.get("weights", "none")
     blank = {key: "none" if key == "weights" else model[key] for key in model}
-    if init and not resume:
+    if init and not settings.resume:
         if wanted != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
         return blank, find_checkpoint(Path(init))
-    if resume:
+    if settings.resume:
         if model.get("freeze") == "auto":  # as the weights decided that the run began with
             blank["freeze"] = not init and wanted != "none"
         return blank, None
@@ -60,18 +57,19 @@ def open_origin(path: Path) -> dict:
     return content
 
 
-def restore(training: Training, path: Path, batches: Batches, input_size: int) -> dict:
+def restore(training: Training, settings: TrainSettings, batches: Batches) -> dict:
     """Go on from a checkpoint of the same run; return the settings that it was trained with.
 
     Args:
         training: as its settings build it; changed in place.
-        path: a last.pt.
+        settings: `resume` names a last.pt; `input_size` is what it was, as errors that are found
+            at another one do not compare.
         batches: of training; there may be other ones an epoch than before.
-        input_size: of the settings; errors found at another one do not compare.
 
     Raises:
         UserError: if the checkpoint holds no training, or one of other settings.
     """
+    path, input_size = Path(settings.resume), settings.input_size
     content = load_checkpoint(path)
     if "training" not in content:
         raise UserError(

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from landmarks.augment.augmentation import Augment
 from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
-from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.data.boxes import frame_faces
 from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
@@ -23,10 +24,8 @@ from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
 from landmarks.errors import UserError
-from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.runs.pictures import draw_face, drawing, save_faces
-from landmarks.settings import Workers
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
@@ -55,48 +54,39 @@ class Inputs(NamedTuple):
     reading: str
 
 
-def open_inputs(
-    *,
-    data: dict,
-    layout: dict,
-    split: dict,
-    augment: dict,
-    input_size: int,
-    crop: CropName,
-    box_margin: float,
-    box_from: BoxSource,
-    flip_test: bool,
-    batch_size: int,
-    seed: int,
-    workers: Workers,
-    device: torch.device,
-    split_file: Path,
-    resumed: bool,
-) -> Inputs:
-    """Open the data set and what is made of it; settings as in configs/train.yaml.
+def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
+    """Open the data set and what is made of it: batches, the mean shape, the augmentation.
+
+    The split is kept in the run's folder, and taken from there by a run that is resumed.
 
     Args:
         device: where the model runs.
-        split_file: where the split is kept.
-        resumed: take the split that is kept there.
     """
-    leave_out = box_from == "points" or data["on_error"] == "skip"
-    faces, crop = frame_faces(build(data, part="train"), crop, box_margin, box_from, leave_out)
-    if resumed:
+    data, seed, input_size = settings.data, settings.seed, settings.input_size
+    leave_out = settings.box_from == "points" or data["on_error"] == "skip"
+    faces, crop = frame_faces(
+        build(data, part="train"),
+        settings.crop,
+        settings.box_margin,
+        settings.box_from,
+        leave_out,
+    )
+    split_file = Path(settings.run_dir) / "split.npz"
+    if settings.resume:
         training_rows, validation_rows = load_split(split_file, faces)
         _refuse_excluded(faces.names[np.r_[training_rows, validation_rows]], data, split_file)
     else:
-        training_rows, validation_rows = build(split, faces, seed=seed)
+        training_rows, validation_rows = build(settings.split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
     labelled = require_labels(faces, training_rows, validation_rows)
-    named = settle_layout(layout, faces, training_rows, labelled, seed)
-    is_wanted = flip_test or augment["flip"] > 0
+    named = settle_layout(settings.layout, faces, training_rows, labelled, seed)
+    is_wanted = settings.flip_test or settings.augment["flip"] > 0
     flip = choose_flip(faces, named, training_rows, seed) if is_wanted else None
-    named = settle_pairs(layout, named, flip)
-    if flip is not None and augment["flip"] > 0:
+    named = settle_pairs(settings.layout, named, flip)
+    if flip is not None and settings.augment["flip"] > 0:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
-    change = build(augment, size=input_size, permutation=flip, seed=seed)
+    change = build(settings.augment, size=input_size, permutation=flip, seed=seed)
     change = change if change.is_on else None
 
     canvas = open_canvas(faces, crop, input_size)
@@ -108,7 +98,7 @@ def open_inputs(
     else:
         plain = CanvasFaces(faces, canvas, input_size)
         wide = CanvasFaces(faces, canvas, input_size, margin)
-    workers = choose_workers(workers, device.type)
+    workers = choose_workers(settings.workers, device.type)
     shared = {
         "workers": workers,
         "pin_memory": device.type == "cuda",
@@ -118,8 +108,8 @@ def open_inputs(
     return Inputs(
         faces,
         named,
-        Batches(wide, training_rows, batch_size=batch_size, seed=seed, **shared),
-        Batches(plain, validation_rows, batch_size=2 * batch_size, **shared),
+        Batches(wide, training_rows, batch_size=settings.batch_size, seed=seed, **shared),
+        Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **shared),
         Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
         labelled,

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,47 +37,55 @@ from landmarks.training.validation import predict_ahead
 log = logging.getLogger(__name__)
 
 
-def predict(
-    *,
-    data: dict,
-    checkpoint: str | None,
-    input: str | None,
-    round: bool,
-    npz: bool,
-    decoder: DecoderName | None,
-    flip_test: bool | None,
-    box_from: BoxSource | None,
-    box_margin: NonNegative | None,
-    heatmaps: bool,
-    batch_size: PositiveInt,
-    device: DeviceName,
-    amp: AmpName,
-    workers: Workers,
-    threads: Threads,
-    name: str | None,
-    run_dir: str,
-) -> int:
-    """Predict; see configs/predict.yaml for what each setting means. Return the exit code."""
-    out = Path(run_dir)
-    path = find_checkpoint(Path(checkpoint) if checkpoint else None)
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """All that a prediction is told, of configs/predict.yaml."""
+
+    data: dict
+    checkpoint: str | None
+    input: str | None
+    round: bool
+    npz: bool
+    decoder: DecoderName | None
+    flip_test: bool | None
+    box_from: BoxSource | None
+    box_margin: NonNegative | None
+    heatmaps: bool
+    batch_size: PositiveInt
+    device: DeviceName
+    amp: AmpName
+    workers: Workers
+    threads: Threads
+    name: str | None
+    run_dir: str
+
+
+def predict(settings: PredictSettings) -> int:
+    """Predict; return the exit code."""
+    out = Path(settings.run_dir)
+    path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
     content = load_checkpoint(path)
-    model = rebuild_model(content, {"decoder": decoder} if decoder else {})
+    model = rebuild_model(content, {"decoder": settings.decoder} if settings.decoder else {})
     check_claims(content)
-    model.flip = choose_flip(content, flip_test)
+    model.flip = choose_flip(content, settings.flip_test)
     log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
-    if heatmaps and not has_heatmaps(model):
+    if settings.heatmaps and not has_heatmaps(model):
         raise UserError(
             f"heatmaps=true: {path} is a {describe_model(content['config']['model'])}, which "
             f"has no heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
         )
-    where = choose_device(device)
-    use_threads(threads, where)
-    precision = Precision(amp, where)
-    smaller = [f"batch_size={batch_size // 2}"] * (batch_size > 1)
+    where = choose_device(settings.device)
+    use_threads(settings.threads, where)
+    precision = Precision(settings.amp, where)
+    smaller = [f"batch_size={settings.batch_size // 2}"] * (settings.batch_size > 1)
     smaller += ["device=cpu"] * (where.type != "cpu")
     advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
-    full = explain_no_room(where, f"batches of {batch_size}", advice)
-    faces = _find_input(input, data, content) if input else _read_data(data, content)
+    full = explain_no_room(where, f"batches of {settings.batch_size}", advice)
+    faces = (
+        _find_input(settings.input, settings.data, content)
+        if settings.input
+        else _read_data(settings.data, content)
+    )
     if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
         raise UserError(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
@@ -89,22 +98,22 @@ def predict(
         )
     unlabelled = _say_unlabelled(content, faces)
     config = content["config"]
-    leave_out = data["on_error"] == "skip"
-    faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
+    leave_out = settings.data["on_error"] == "skip"
+    faces, crop = frame_as_trained(faces, config, settings.box_from, settings.box_margin, leave_out)
     batches = Batches(
         *(CroppedFaces(faces, crop, config["input_size"]), np.arange(len(faces))),
-        batch_size=batch_size,
-        workers=choose_workers(workers, where.type),
+        batch_size=settings.batch_size,
+        workers=choose_workers(settings.workers, where.type),
         pin_memory=where.type == "cuda",
-        on_error=data["on_error"],
+        on_error=settings.data["on_error"],
     )
     ranges = Layout(**content["layout"]).pick_ranges(config.get("pictured_region", "auto"))
     asked: list[np.ndarray] = []
     strips = partial(show_heatmaps, model, ranges=ranges, precision=precision)
-    album = Album(out, faces, strips if heatmaps else None)
+    album = Album(out, faces, strips if settings.heatmaps else None)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
     names, count = faces.names, content["num_points"]
-    file = PredictionFile(out, names, count, round, npz, unlabelled, faces.boxes)
+    file = PredictionFile(out, names, count, settings.round, settings.npz, unlabelled, faces.boxes)
     with file as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
         for batch, points, confidence in predict_ahead(model, batches, precision):
@@ -122,10 +131,13 @@ def predict(
             "Unreadable images: %d; they keep their rows, with points that are guesses.", count
         )
     if faces.wanted is not None:
-        write_submission(out / "submission.csv", faces.names, np.concatenate(asked), round)
+        write_submission(out / "submission.csv", faces.names, np.concatenate(asked), settings.round)
         log.info("Submission, read back and checked: %s", out / "submission.csv")
-        if data["limit"] is not None:
-            log.warning("It is not whole: data.limit=%d leaves test faces out.", data["limit"])
+        if settings.data["limit"] is not None:
+            log.warning(
+                "It is not whole: data.limit=%d leaves test faces out.",
+                settings.data["limit"],
+            )
     album.save()
     return 0
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,15 @@ from landmarks.commands.initial_weights import open_origin, restore, settle_star
 from landmarks.commands.inputs import draw_augmented, open_inputs
 from landmarks.commands.length import compare_thawed, open_budget, settle_length
 from landmarks.commands.model_pictures import draw_validation, has_heatmaps
-from landmarks.data.boxes import BoxSource
+from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.cache_folder import cache_root
 from landmarks.files import replacing
-from landmarks.geometry import CropName
 from landmarks.interrupt import graceful_stop
 from landmarks.models.warm_start import take_weights
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.runs.find import FAILED, FINISHED, mark_failure
 from landmarks.runs.log import RunLog
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import (
-    Count,
-    Duration,
-    InputSize,
-    NonNegative,
-    Positive,
-    PositiveInt,
-    Share,
-    Threads,
-    Workers,
-)
 from landmarks.training.budget import say_duration
 from landmarks.training.ema import Ema
 from landmarks.training.engine import fit
@@ -44,107 +33,66 @@ from landmarks.training.memory_advice import (
     explain_shortage,
     name_savings,
 )
-from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.training.precision import Precision, choose_device
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
 from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
-READ = (  # settings of what is read
-    *("data", "layout", "split", "augment", "input_size", "crop", "box_margin", "box_from"),
-    *("flip_test", "batch_size", "seed", "workers"),
-)
 
 
-def train(
-    *,
-    data: dict,
-    layout: dict,
-    model: dict,
-    loss: dict,
-    optimizer: dict,
-    scheduler: dict,
-    split: dict,
-    augment: dict,
-    input_size: InputSize,
-    crop: CropName,
-    box_margin: NonNegative,
-    box_from: BoxSource,
-    epochs: PositiveInt | None,
-    max_time: Duration | None,
-    batch_size: PositiveInt,
-    accumulate: PositiveInt,
-    clip: Positive | None,
-    ema: Share,
-    flip_test: bool,
-    seed: Count,
-    device: DeviceName,
-    amp: AmpName,
-    compile: bool,
-    workers: Workers,
-    threads: Threads,
-    tensorboard: bool,
-    pictured_region: str,
-    init: str | None,
-    resume: str | None,
-    name: str | None,
-    run_dir: str,
-) -> int:
-    """Train a model; see configs/train.yaml for what each setting means. Return the exit code."""
-    settings = {key: value for key, value in locals().items() if key not in ("resume", "run_dir")}
+def train(settings: TrainSettings) -> int:
+    """Train a model; return the exit code."""
     started = time.monotonic()
-    run = Path(run_dir)
-    runlog = RunLog(run, tensorboard)
-    is_data_there = Path(data.get("root") or ".").is_dir()
-    model, origin = settle_start(model, init, resume, is_data_there)
-    torch.manual_seed(seed)
-    compiled = cache_root("compiled", data.get("cache_dir"))
+    run = Path(settings.run_dir)
+    runlog = RunLog(run, settings.tensorboard)
+    is_data_there = Path(settings.data.get("root") or ".").is_dir()
+    model, origin = settle_start(settings, is_data_there)
+    torch.manual_seed(settings.seed)
+    compiled = cache_root("compiled", settings.data.get("cache_dir"))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
-    where = choose_device(device)
-    precision = Precision(amp, where)
+    where = choose_device(settings.device)
+    precision = Precision(settings.amp, where)
 
-    inputs = open_inputs(
-        **{name: settings[name] for name in READ},
-        device=where,
-        split_file=run / "split.npz",
-        resumed=resume is not None,
-    )
+    inputs = open_inputs(settings, where)
     faces, named = inputs.faces, inputs.layout
-    ranges = named.pick_ranges(pictured_region)
+    ranges = named.pick_ranges(settings.pictured_region)
 
     network = build(
         model,
         num_points=faces.num_points,
-        size=input_size,
-        elementwise=build(loss),
+        size=settings.input_size,
+        elementwise=build(settings.loss),
         mean_points=inputs.mean,
     )
-    network.flip = None if inputs.flip is None or not flip_test else torch.from_numpy(inputs.flip)
+    if settings.flip_test and inputs.flip is not None:
+        network.flip = torch.from_numpy(inputs.flip)
     with explain_no_room(where, "the model", "stop what else is in it, or use a smaller model"):
         network = network.to(where, memory_format=torch.channels_last)
         if origin:  # before the averaged model is copied from it
-            take_weights(network, open_origin(origin), input_size, str(origin))
+            take_weights(network, open_origin(origin), settings.input_size, str(origin))
         training = Training(
             network,
-            build(optimizer, network),
-            build(scheduler),
+            build(settings.optimizer, network),
+            build(settings.scheduler),
             precision,
-            Ema(network, ema) if ema else None,
-            torch.compile(network) if compile else None,
+            Ema(network, settings.ema) if settings.ema else None,
+            torch.compile(network) if settings.compile else None,
         )
     count = inputs.training.order.batch_size
-    savings = name_savings(precision.name, model, input_size)
-    shapes = (count, 3, input_size, input_size), (count, faces.num_points, 2)
+    savings = name_savings(precision.name, model, settings.input_size)
+    shapes = (count, 3, settings.input_size, settings.input_size), (count, faces.num_points, 2)
     needed = check_memory(
         training,
         *shapes,
         dtype=torch.uint8 if inputs.augment is None else torch.float32,
-        accumulate=accumulate,
+        accumulate=settings.accumulate,
         savings=savings,
     )
-    before = restore(training, Path(resume), inputs.training, input_size) if resume else None
-    settings["threads"] = use_threads(threads, where, before and before.get("threads"))
-    limits = {"epochs": epochs, "max_time": max_time}
+    before = restore(training, settings, inputs.training) if settings.resume else None
+    threads = use_threads(settings.threads, where, before and before.get("threads"))
+    settings = replace(settings, threads=threads)
+    limits = {"epochs": settings.epochs, "max_time": settings.max_time}
     counts = [len(part.order.rows) for part in (inputs.training, inputs.validation)]
     cost = {"started": started, "thaw": compare_thawed(training, needed, *shapes)}
     budget = open_budget(training, counts, len(inputs.training), **limits, **cost)
@@ -153,15 +101,15 @@ def train(
         if training.history:  # the last session may have ended before it was written
             runlog.write(training.history)
     if inputs.augment is not None:
-        shown = np.random.default_rng(seed).permutation(inputs.training.order.rows)
+        shown = np.random.default_rng(settings.seed).permutation(inputs.training.order.rows)
         draw_augmented(run / "augmented.png", inputs.training.source, shown, inputs.augment)
     log.info(
         "%s: %d faces to train on, %d to validate on, %d points (layout %s).",
         *(faces.source, *counts, faces.num_points, named.name),
     )
     weights = (
-        f"{resume or init}'s"
-        if resume or init
+        f"{settings.resume or settings.init}'s"
+        if settings.resume or settings.init
         else model.get("weights", "none").replace("none", "random")
     )
     log.info(
@@ -171,7 +119,7 @@ def train(
 
     def keep(is_best: bool, is_epoch: bool) -> None:
         content = {
-            "config": settings,
+            "config": settings.to_config(),
             "num_points": faces.num_points,
             "layout": named.to_dict(),
             "unlabelled": np.flatnonzero(~inputs.labelled).tolist(),
@@ -191,11 +139,11 @@ def train(
                 runlog.warn_of_empty_maps(training.history[-1], training.progress)
 
     shortage = explain_shortage(
-        training, needed, batch_size=count, accumulate=accumulate, savings=savings
+        training, needed, batch_size=count, accumulate=settings.accumulate, savings=savings
     )
     begun = time.monotonic()
     with graceful_stop() as stop, mark_failure(run), shortage:
-        display = Display(batch_size)
+        display = Display(settings.batch_size)
         try:
             complete = fit(
                 *(training, inputs.training, inputs.validation),
@@ -205,8 +153,8 @@ def train(
                 keep=keep,
                 eyes=named.eyes,
                 nme_name=named.nme_name,
-                accumulate=accumulate,
-                clip=clip,
+                accumulate=settings.accumulate,
+                clip=settings.clip,
                 augment=inputs.augment,
             )
         finally:
@@ -223,7 +171,7 @@ def train(
     if budget.max_time is not None and budget.spent > budget.max_time:
         log.warning(
             "max_time=%s was exceeded by %s; %s of it went by before the first batch.",
-            *(max_time, say_duration(budget.spent - budget.max_time)),
+            *(settings.max_time, say_duration(budget.spent - budget.max_time)),
             say_duration(begun - started),
         )
     log.info(

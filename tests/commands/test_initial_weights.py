@@ -1,6 +1,7 @@
 """What a training starts from, before anything is read."""
 
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -32,7 +33,8 @@ def unfound(monkeypatch):
 @pytest.mark.parametrize("weights", ["imagenet", "no/file.pt", "none"])
 def test_a_resumed_run_looks_for_no_weights(name, weights):
     node = {**MODELS[name], "weights": weights}
-    settled, origin = start.settle_start(node, None, "runs/a/last.pt", is_data_there=True)
+    settings = SimpleNamespace(model=node, init=None, resume="runs/a/last.pt")
+    settled, origin = start.settle_start(settings, is_data_there=True)
     wanted = {**node, "weights": "none"}
     if node["freeze"] == "auto":
         wanted["freeze"] = weights != "none"  # as when it began
