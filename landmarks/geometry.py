@@ -18,7 +18,7 @@ import numpy as np
 
 Crop = Literal["letterbox", "stretch", "center"]  # of the whole image
 CropName = Literal[Crop, "box"]
-LONGEST = 32_000  # pixels of a side of what is warped: OpenCV 4 takes no more than 32,766
+MAX_SIDE = 32_000  # pixels of a side of what is warped: OpenCV 4 takes no more than 32,766
 
 
 class BoxCrop(NamedTuple):

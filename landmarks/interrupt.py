@@ -10,7 +10,7 @@ from contextlib import contextmanager
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-TOGETHER = 1.0  # seconds: `timeout`, for one, sends to a process and then to its whole group
+SAME_SIGNAL_SECONDS = 1.0  # `timeout`, for one, sends to a process and then to its whole group
 
 
 class Stop:
@@ -92,7 +92,7 @@ def _at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
         if heard == -math.inf:
             heard = time.monotonic()
             act(number)
-        elif time.monotonic() - heard > TOGETHER:
+        elif time.monotonic() - heard > SAME_SIGNAL_SECONDS:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from landmarks.errors import UserError, did_you_mean
 
-LARGEST = 2**63 - 1  # whole number that torch takes
+MAX_INTEGER = 2**63 - 1  # whole number that torch takes
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         wanted = hints[name]
         if isinstance(value, str) and GROUPED.fullmatch(value) and str not in _kinds(wanted):
             value = int(value)
-        if type(value) is int and abs(value) > LARGEST:
-            raise UserError(f"{key}={value} is too large: {key} takes at most {LARGEST}.")
+        if type(value) is int and abs(value) > MAX_INTEGER:
+            raise UserError(f"{key}={value} is too large: {key} takes at most {MAX_INTEGER}.")
         if not _fits(value, wanted):
             hint = did_you_mean(value, _choices(wanted)) if isinstance(value, str) else ""
             raise UserError(f"{key}={value} does not fit: {key} takes {_describe(wanted)}.{hint}")

@@ -12,7 +12,7 @@ from landmarks.errors import UserError
 from landmarks.files import aside, remove_folder, sweep
 
 log = logging.getLogger(__name__)
-MANY = 64  # files that are synced one by one; more are with all that waits for the disk
+MAX_SYNCED_FILES = 64  # files that are synced one by one; more are with all that waits for the disk
 
 
 def default_cache() -> Path:
@@ -144,7 +144,7 @@ def _has_all(folder: Path, note: dict) -> bool:
 def _sync(folder: Path) -> None:
     """Bring a folder's files to the disk before it is given its name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
-    if len(files) > MANY and hasattr(os, "sync"):
+    if len(files) > MAX_SYNCED_FILES and hasattr(os, "sync"):
         os.sync()
         return
     for path in files:

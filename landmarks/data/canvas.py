@@ -27,7 +27,7 @@ from landmarks.geometry import BoxCrop, Crop
 
 log = logging.getLogger(__name__)
 VERSION = 2
-SPARE = 1 << 30  # bytes that stay free
+SPARE_BYTES = 1 << 30  # bytes that stay free
 
 
 class CanvasFaces(Dataset):
@@ -91,7 +91,7 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
         canvas.readable[rows[~stale]] = True
         needed = int(stale.sum()) * side * side * 3
         free = _free_memory() if cache == "ram" else shutil.disk_usage(place).free
-        if free is not None and needed + SPARE > free:
+        if free is not None and needed + SPARE_BYTES > free:
             if cache == "auto":
                 log.warning(
                     "No canvas cache: %s would be needed in %s and %s is free. Images are decoded "

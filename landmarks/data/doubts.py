@@ -8,11 +8,12 @@ from landmarks.errors import UserError
 
 MissingName = float | Literal["negative", "none"] | None
 HiddenName = Literal["missing", "labelled"] | None
-AWAY = 0.05  # of a face's size: so far from the face no neighbour of a point is without others
-FAR = 0.5
-MANY = 0.015  # of all points: more at (0, 0) are no slips
-ALL = 0.99  # of all numbers
-SEEN = 64  # faces of a block whose numbers are measured
+# Of a face's size. A real point has others nearer than that; a mark for "missing" has not.
+MIN_DISTANCE = 0.05
+MIN_SIGN_DISTANCE = 0.5  # the same for a negative sign
+MIN_ZERO_SHARE = 0.015  # of all points: more at (0, 0) are no slips of annotators
+MIN_FRACTION_SHARE = 0.99  # of all numbers: more between 0 and 1 are shares of the image
+SAMPLE = 64  # faces of a block whose numbers are looked at
 
 
 class Doubts:
@@ -76,7 +77,7 @@ class Doubts:
         asked = [
             value
             for value, count in self.alike.items()
-            if value == -1 or (count > 1 and (value < 0 or count > MANY * self.labelled))
+            if value == -1 or (count > 1 and (value < 0 or count > MIN_ZERO_SHARE * self.labelled))
         ]
         if asked:
             value = max(asked, key=self.alike.get)
@@ -85,14 +86,14 @@ class Doubts:
                 f"their faces, as what is missing is written: {answer.format(f'{value:g}')}"
             )
         for what, count in self.numbers.items():
-            if self.fractions[what] and self.small[what] >= ALL * count:
+            if self.fractions[what] and self.small[what] >= MIN_FRACTION_SHARE * count:
                 raise UserError(
                     f"{source}: the {what} lie between 0 and 1, so they are shares of the image; "
                     f"pixels belong here: multiply x by the image's width and y by its height."
                 )
 
     def _measure(self, what: str, values: np.ndarray) -> None:
-        some = values[:: 1 + len(values) // SEEN]
+        some = values[:: 1 + len(values) // SAMPLE]
         known = some[~np.isnan(some)]
         small = known[np.abs(known) <= 1.5]
         for counts, number in (
@@ -121,8 +122,10 @@ class Doubts:
             return np.where(np.isnan(size), np.inf, outside / np.maximum(size, 1))
 
         distance = away(points)
-        is_far = np.where(points[:, :, 0] <= 0, distance > AWAY, (distance > 1) & (size > 0))
+        is_far = np.where(
+            points[:, :, 0] <= 0, distance > MIN_DISTANCE, (distance > 1) & (size > 0)
+        )
         for value in points[:, :, 0][alike & is_far].tolist():
             self.alike[value] = self.alike.get(value, 0) + 1
         inside = np.isnan(size) | (away(-points) < distance / 2)
-        self.signed += int((below & ~alike & (distance > FAR) & inside).sum())
+        self.signed += int((below & ~alike & (distance > MIN_SIGN_DISTANCE) & inside).sum())

@@ -9,7 +9,7 @@ from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # faces looked at at once
-NAMED = 5  # points in a sentence
+MAX_NAMED = 5  # points in a sentence
 
 
 def find_labelled(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -68,5 +68,5 @@ def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
 
 def say_points(points: np.ndarray) -> str:
     """Return points (n,) in words, the first of them by number."""
-    listed = ", ".join(map(str, points[:NAMED])) + (", ..." if len(points) > NAMED else "")
+    listed = ", ".join(map(str, points[:MAX_NAMED])) + (", ..." if len(points) > MAX_NAMED else "")
     return f"{len(points)} point{'s' if len(points) > 1 else ''} ({listed})"

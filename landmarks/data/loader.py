@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
 from landmarks.data.worker_processes import (
-    AHEAD,
+    PREFETCH,
     count_readers,
     end_readers,
     explain_readers,
@@ -109,7 +109,7 @@ class Batches:
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
             persistent_workers=processes > 0,
-            prefetch_factor=AHEAD if processes > 0 else None,
+            prefetch_factor=PREFETCH if processes > 0 else None,
             worker_init_fn=_start_worker,
             # Each iteration draws a seed. From torch's own generator it would change what the model
             # draws (dropout), and a resumed training iterates at other times.
@@ -136,7 +136,7 @@ class Batches:
                 self.readers = weakref.ref(source)
                 let_kill(active_children())
                 atexit.register(end_readers, self.readers)
-            for batch in read_ahead(source, AHEAD) if self.threaded else source:
+            for batch in read_ahead(source, PREFETCH) if self.threaded else source:
                 if not batch.readable.all():
                     self._note(batch.rows[~batch.readable].tolist())
                 yield batch

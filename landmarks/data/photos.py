@@ -13,7 +13,7 @@ from landmarks.data.text_file import read_text
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-MOST = 1 << 30  # bytes of a file that may be an image without its ending
+MAX_UNNAMED_BYTES = 1 << 30  # bytes of a file that may be an image without its ending
 
 
 def find_images(place: str, limit: int | None = None, exif: ExifName = "rotate") -> Faces:
@@ -58,7 +58,7 @@ def encode_names(names: list[str], folder: str) -> np.ndarray:
 
 
 def _is_image(path: Path) -> bool:
-    return path.stat().st_size < MOST and read_image(str(path)) is not None
+    return path.stat().st_size < MAX_UNNAMED_BYTES and read_image(str(path)) is not None
 
 
 def _find_below(root: str) -> list[str]:

@@ -10,8 +10,8 @@ from landmarks.data.text_file import refuse_binary
 from landmarks.errors import UserError
 
 HEAD = 1 << 16  # bytes of a file that are looked at
-LISTED = 3000  # files of a folder that are looked at
-TRIED = 3  # of each ending
+MAX_FILES = 3000  # files of a folder that are looked at
+MAX_OF_AN_ENDING = 3  # of each ending
 ENDINGS = (".yaml", ".yml", ".json", ".xml", ".pts", ".mat", ".csv", ".tsv", ".parquet", ".txt")
 CONVERT = (
     "it is not read here: convert it to COCO keypoints (data=coco), or to a table of file_name, "
@@ -93,9 +93,9 @@ def refuse_other(path: Path, reader: str) -> None:
 def _of_folder(root: Path) -> tuple[Kind | None, Path]:
     """Return the kind of the first file in or below a folder that has one, and that file."""
     walked = ((Path(folder) / name) for folder, _, names in os.walk(root) for name in sorted(names))
-    files = [path for path in islice(walked, LISTED) if not path.name.startswith("._")]
+    files = [path for path in islice(walked, MAX_FILES) if not path.name.startswith("._")]
     for ending in ENDINGS:
-        for path in [p for p in files if p.suffix.lower() == ending][:TRIED]:
+        for path in [p for p in files if p.suffix.lower() == ending][:MAX_OF_AN_ENDING]:
             kind = _of_file(path)
             if kind is not None:
                 return kind, path

@@ -11,11 +11,11 @@ from pathlib import Path
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-AHEAD = 4  # batches that each one reads ahead
+PREFETCH = 4  # batches that each one reads ahead
 TENSORS = 5  # a batch, each an open file on its way
 PIPES = 8  # open files for each process
-SHARED = Path("/dev/shm")
-OPEN = Path("/proc/self/fd")
+SHARED_MEMORY = Path("/dev/shm")
+OPEN_FILES = Path("/proc/self/fd")
 REASONS = {  # torch's and Linux's words, in lower case -> what it means and what helps beside fewer
     "too many open files": ("no more files may be open", "raise `ulimit -n`"),
     "ancdata": ("no more files may be open", "raise `ulimit -n`"),
@@ -39,14 +39,16 @@ def count_readers(wanted: int, batch: int) -> int:
         batch: bytes.
     """
     room = {}
-    if SHARED.is_dir():  # half of it: those that train are not the only ones
-        each = AHEAD * (batch + TENSORS * os.sysconf("SC_PAGE_SIZE"))
-        room[f"{SHARED} (docker run --shm-size=8g)"] = shutil.disk_usage(SHARED).free // 2 // each
-    if OPEN.is_dir():
+    if SHARED_MEMORY.is_dir():  # half of it: those that train are not the only ones
+        each = PREFETCH * (batch + TENSORS * os.sysconf("SC_PAGE_SIZE"))
+        room[f"{SHARED_MEMORY} (docker run --shm-size=8g)"] = (
+            shutil.disk_usage(SHARED_MEMORY).free // 2 // each
+        )
+    if OPEN_FILES.is_dir():
         import resource
 
-        left = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(list(OPEN.iterdir()))
-        room["the number of open files (ulimit -n)"] = max(0, left - AHEAD * TENSORS) // PIPES
+        left = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(list(OPEN_FILES.iterdir()))
+        room["the number of open files (ulimit -n)"] = max(0, left - PREFETCH * TENSORS) // PIPES
     for what, count in room.items():
         if count < wanted:
             log.warning(

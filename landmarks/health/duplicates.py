@@ -4,11 +4,11 @@ import numpy as np
 
 from landmarks.health.image_facts import GOOD, Looks
 
-NEAR = 12  # of 256 bits: pictures that differ in no more are taken for one
-FLAT = 4.0  # grey levels' standard deviation below which every picture looks the same
+MAX_BITS = 12  # of 256 bits: pictures that differ in no more are taken for one
+MIN_CONTRAST = 4.0  # grey levels' standard deviation below which every picture looks the same
 BLOCK = 1024  # faces whose labels are looked at at once
-SAMPLE, COMPARED = 2000, 64  # faces and points that say how alike labels are by chance
-BY_CHANCE = 0.01  # pairs of faces with equal labels that chance may make
+SAMPLE, SAMPLE_POINTS = 2000, 64  # faces and points that say how alike labels are by chance
+MAX_CHANCE_PAIRS = 0.01  # pairs of faces with equal labels that chance may make
 BANDS, WINDOW = 16, 4  # orders the hashes are sorted in; followers each is held against
 
 
@@ -38,10 +38,10 @@ def near_pictures(looks: Looks, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
     which begins with other bits, and compared to their followers: no pair of pairs is ever in
     memory. A pair that differs in few bits is neighbours in one of the orders, all but surely.
     """
-    usable = (looks.state == GOOD) & (looks.spread >= FLAT) & (same == np.arange(len(same)))
+    usable = (looks.state == GOOD) & (looks.spread >= MIN_CONTRAST) & (same == np.arange(len(same)))
     rows = np.flatnonzero(usable)
     hashes = looks.picture[rows]
-    best = np.full(len(rows), NEAR + 1)
+    best = np.full(len(rows), MAX_BITS + 1)
     partner = np.zeros(len(rows), int)
     for band in range(BANDS):
         turned = np.ascontiguousarray(np.roll(hashes, -2 * band, axis=1))
@@ -49,12 +49,12 @@ def near_pictures(looks: Looks, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
         for step in range(1, min(WINDOW, len(rows) - 1) + 1):
             one, other = order[:-step], order[step:]
             bits = np.bitwise_count(hashes[one] ^ hashes[other]).sum(1, dtype=int)
-            near = np.flatnonzero(bits <= NEAR)
+            near = np.flatnonzero(bits <= MAX_BITS)
             for i in near[np.argsort(bits[near], kind="stable")]:
                 late, early = max(one[i], other[i]), min(one[i], other[i])
                 if bits[i] < best[late]:
                     best[late], partner[late] = bits[i], early
-    found = np.flatnonzero(best <= NEAR)
+    found = np.flatnonzero(best <= MAX_BITS)
     return rows[found], rows[partner[found]], best[found]
 
 
@@ -86,7 +86,7 @@ def _telling(points: np.ndarray, rows: np.ndarray) -> float:
     along each of its axes.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
-    kept = np.unique(np.linspace(0, points.shape[1] - 1, COMPARED).astype(int))
+    kept = np.unique(np.linspace(0, points.shape[1] - 1, SAMPLE_POINTS).astype(int))
     labels = np.asarray(points[some][:, kept], np.float64).reshape(-1, 2 * len(kept))
     known = np.isfinite(labels)
     mean = np.where(known, labels, 0).sum(0) / np.maximum(known.sum(0), 1)
@@ -97,4 +97,4 @@ def _telling(points: np.ndarray, rows: np.ndarray) -> float:
     variances = np.linalg.eigvalsh(spread)
     nats = 0.5 * np.log(np.maximum(4 * np.pi * variances, 1)).sum()
     pairs = len(rows) ** 2 / 2
-    return points.shape[1] * np.log(max(pairs, 1) / BY_CHANCE) / max(nats, 1e-9)
+    return points.shape[1] * np.log(max(pairs, 1) / MAX_CHANCE_PAIRS) / max(nats, 1e-9)

@@ -22,7 +22,7 @@ from landmarks.data.faces import Faces
 GOOD, MISSING, CORRUPT = 0, 1, 2
 BLOCK = 64  # faces a thread looks at in one go
 HASH_SIDE = 16  # a perceptual hash has 16x16 bits
-HASHED = 64  # pixels of an image's smaller side that they are taken from, at least
+MIN_HASHED_SIDE = 64  # pixels of an image's smaller side that they are taken from, at least
 GREY = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -86,7 +86,7 @@ class Reader:
         digest = hashlib.blake2b(data, digest_size=16).digest()
         looks.content[row] = np.frombuffer(digest, np.uint64)
         known = jpeg_size(data, self.faces.exif)
-        allowed = 1 if known is None else np.fmin(self.spare[row], min(known[:2]) / HASHED)
+        allowed = 1 if known is None else np.fmin(self.spare[row], min(known[:2]) / MIN_HASHED_SIDE)
         reduced = reduction(known, allowed)
         image = decode(data, GREY[reduced], self.faces.exif)
         looks.state[row] = CORRUPT if image is None else GOOD

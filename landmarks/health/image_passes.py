@@ -8,10 +8,10 @@ from tqdm import tqdm
 from landmarks.data.faces import Faces
 from landmarks.health.image_facts import GOOD, Looks, Reader, in_threads
 from landmarks.health.shape_model import Fit
-from landmarks.health.shifts import SEEN, SIZE, ShiftFinder
+from landmarks.health.shifts import CUT_SIDE, SIZE, ShiftFinder
 
-LEARNED = 2000  # faces that the shift finder learns from
-LEAST = 150  # fewer teach it too little
+LEARNING_FACES = 2000  # faces that the shift finder learns from
+MIN_LEARNING_FACES = 150  # fewer teach it too little
 
 
 def scan(faces: Faces, rows: np.ndarray, fit: Fit | None, threads: int) -> tuple:
@@ -35,11 +35,12 @@ def scan(faces: Faces, rows: np.ndarray, fit: Fit | None, threads: int) -> tuple
     scale, shift = np.full((2, len(faces)), np.nan, complex)
     scale[rows], shift[rows] = fit.scale, fit.shift
     fitting = rows[np.isfinite(fit.scale)]
-    reader.spare = np.abs(scale) * SEEN / SIZE  # what a cut would average anyway
-    taught = fitting[np.linspace(0, len(fitting) - 1, min(len(fitting), LEARNED)).astype(int)]
+    reader.spare = np.abs(scale) * CUT_SIDE / SIZE  # what a cut would average anyway
+    count = min(len(fitting), LEARNING_FACES)
+    taught = fitting[np.linspace(0, len(fitting) - 1, count).astype(int)]
     finder = ShiftFinder(len(faces))
     is_taught = np.isin(np.arange(len(faces)), taught)
-    enough = len(taught) >= LEAST
+    enough = len(taught) >= MIN_LEARNING_FACES
 
     def placed(function: Callable, chosen: np.ndarray) -> Callable:
         def do(part: np.ndarray, images: list) -> tuple:
@@ -53,7 +54,7 @@ def scan(faces: Faces, rows: np.ndarray, fit: Fit | None, threads: int) -> tuple
     for outcome in _pass(reader, rows, threads, "reading images", learn):
         if outcome is not None and len(outcome[0]):
             finder.learn(*outcome[1])
-    if finder.learned < LEAST:
+    if finder.learned < MIN_LEARNING_FACES:
         return looks, None
     finder.solve()
     offsets, gains = np.full((len(faces), 3), np.nan), np.full(len(faces), np.nan)

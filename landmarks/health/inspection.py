@@ -7,13 +7,13 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.health.duplicates import same_labels
 from landmarks.health.image_facts import Looks
-from landmarks.health.image_passes import LEAST, scan
+from landmarks.health.image_passes import MIN_LEARNING_FACES, scan
 from landmarks.health.jitter import find_contours, turning_angles
 from landmarks.health.label_facts import BLOCK, Places, find_places, is_degenerate
 from landmarks.health.label_frames import advise
 from landmarks.health.limits import (
-    OUT,
-    PULL,
+    MAX_OUT,
+    MAX_PULL,
     duplicate_findings,
     image_findings,
     place_findings,
@@ -25,8 +25,8 @@ from landmarks.health.shape_fit import fit_model
 from landmarks.health.shape_model import Fit, ShapeModel
 from landmarks.health.suspects import Finding
 
-FEWEST = 30  # faces that a shape model needs
-LOOSEST = 0.25  # face sizes: points farther than that from a common shape have none
+MIN_FACES = 30  # faces that a shape model needs
+MAX_DISTANCE = 0.25  # face sizes: points farther than that from a common shape have none
 
 
 @dataclass
@@ -74,7 +74,9 @@ def inspect(
         health.findings += shape_findings(faces, rows, fit, angles, shifts)
         notes += _say_judged(model, fit, health.places)
         if shifts is None:
-            notes.append(f"Shifted labels were not looked for: that needs {LEAST} faces.")
+            notes.append(
+                f"Shifted labels were not looked for: that needs {MIN_LEARNING_FACES} faces."
+            )
     same, telling = same_labels(faces.points, rows)
     if telling > faces.num_points:
         notes.append(
@@ -94,8 +96,8 @@ def _model(faces: Faces, rows: np.ndarray, notes: list[str]) -> ShapeModel | Non
     places = find_places(faces.points, rows, np.zeros((len(faces), 2)))
     usable = rows[(places.labelled >= 3) & ~is_degenerate(places)]
     skipped = "swapped, jittered, misplaced and shifted labels were not looked for"
-    if len(usable) < FEWEST:
-        notes.append(f"Of {len(usable)} labelled faces, {skipped}: that needs {FEWEST}.")
+    if len(usable) < MIN_FACES:
+        notes.append(f"Of {len(usable)} labelled faces, {skipped}: that needs {MIN_FACES}.")
         return None
     model = fit_model(faces.points, usable)
     if model is None:
@@ -103,7 +105,7 @@ def _model(faces: Faces, rows: np.ndarray, notes: list[str]) -> ShapeModel | Non
         return None
     sample = usable[np.linspace(0, len(usable) - 1, min(len(usable), 256)).astype(int)]
     typical = median(model.distance(np.asarray(faces.points[sample])))
-    if not typical < LOOSEST:
+    if not typical < MAX_DISTANCE:
         notes.append(
             f"The points lie {typical:.2f} face sizes from their mean shape: not one face's points "
             f"in one order; {skipped}."
@@ -120,7 +122,7 @@ def _fit(model: ShapeModel, points: np.ndarray, rows: np.ndarray) -> Fit:
 
 def _say_judged(model: ShapeModel, fit: Fit, places: Places) -> list[str]:
     """Say how wrong labels must be to be found, which few points make much, and what was left."""
-    single, noise = model.noticed(OUT, PULL, rest_limit(fit))
+    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit))
     said = [
         f"Of labels with one point {median(single):.0%} of the face's size beside its place "
         f"({single.min():.0%} to {single.max():.0%}, depending on the point), or with noise of "

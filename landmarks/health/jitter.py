@@ -3,7 +3,7 @@
 import numpy as np
 
 SPACING = 4.0  # px between points; nearer ones turn by their rounding to whole pixels
-SHORTEST = 9  # points of a contour worth looking at
+MIN_CONTOUR = 9  # points of a contour worth looking at
 
 
 def find_contours(regions: dict, points: np.ndarray) -> list[np.ndarray]:
@@ -17,13 +17,13 @@ def find_contours(regions: dict, points: np.ndarray) -> list[np.ndarray]:
     """
     contours = []
     for name, (first, last) in regions.items():
-        if not name.startswith("jaw") or last - first + 1 < SHORTEST:
+        if not name.startswith("jaw") or last - first + 1 < MIN_CONTOUR:
             continue
         steps = np.diff(points[:, first : last + 1].astype(np.float64), axis=1)
         lengths = np.hypot(steps[..., 0], steps[..., 1])
         spacing = np.nanmedian(lengths) if np.isfinite(lengths).any() else np.nan
         if spacing > 0:
-            step = min(int(np.ceil(SPACING / spacing)), (last - first) // (SHORTEST - 1))
+            step = min(int(np.ceil(SPACING / spacing)), (last - first) // (MIN_CONTOUR - 1))
             contours.append(np.arange(first, last + 1, max(1, step)))
     return contours
 

@@ -7,8 +7,8 @@ import numpy as np
 from landmarks.health.robust import median
 
 BLOCK = 1024  # faces looked at at once
-PLACE, LINE = 4.0, 0.02  # pixels; width over length
-UNUSUAL, WIDE = 10.0, 0.8  # times less than is usual; share of faces that makes it so
+PLACE_SIZE, LINE_WIDTH = 4.0, 0.02  # pixels; width over length
+UNUSUAL_RATIO, USUAL_SHARE = 10.0, 0.8  # times less than is usual; share of faces that makes it so
 
 
 class Places(NamedTuple):
@@ -53,8 +53,8 @@ def is_degenerate(places: Places) -> np.ndarray:
     """
     sides = np.sort(places.extent, axis=1)
     several = places.labelled >= 2
-    place = sides[:, 1] < min(PLACE, median(sides[several, 1]) / UNUSUAL)
+    place = sides[:, 1] < min(PLACE_SIZE, median(sides[several, 1]) / UNUSUAL_RATIO)
     many = places.labelled >= 3
     thin = sides[:, 0] / np.maximum(sides[:, 1], 1)
-    wide = np.mean(thin[many] > UNUSUAL * LINE) > WIDE if many.any() else False
-    return (several & place) | (many & (thin < LINE) & wide)
+    wide = np.mean(thin[many] > UNUSUAL_RATIO * LINE_WIDTH) > USUAL_SHARE if many.any() else False
+    return (several & place) | (many & (thin < LINE_WIDTH) & wide)

@@ -10,9 +10,9 @@ from landmarks.data.faces import Faces
 from landmarks.health.image_facts import Looks
 
 STORED_ROLL = {3: 180.0, 6: -90.0, 8: 90.0}  # degrees, of an upright face in the stored photo
-CLEARLY = 0.1  # share of a face's points by which more lie outside of one frame
-NEAR = 45.0  # degrees
-LEAST = 3  # faces
+MIN_DIFFERENCE = 0.1  # share of a face's points by which more lie outside of one frame
+MAX_ANGLE = 45.0  # degrees
+MIN_FACES = 3  # faces
 
 
 def advise(
@@ -78,7 +78,7 @@ def _find_roll(
     """Return (n,) degrees, NaN where unknown."""
     if scale is not None:
         upright = scale[is_upright & np.isfinite(scale)]
-        if len(upright) >= LEAST:
+        if len(upright) >= MIN_FACES:
             return np.degrees(np.angle(scale / np.sum(upright / np.abs(upright))))
     if eyes is None:
         return np.full(len(rows), np.nan)
@@ -88,7 +88,7 @@ def _find_roll(
 
 def say_frames(exif: str, told: int, other: int) -> str:
     """Return what to do if most faces that tell a frame tell of the other one; else ""."""
-    if other < LEAST or 2 * other <= told:
+    if other < MIN_FACES or 2 * other <= told:
         return ""
     where, set_to = ("stored", "ignore") if exif == "rotate" else ("turned by EXIF", "rotate")
     return (
@@ -103,12 +103,12 @@ def _is_stored(faces: Faces, row: int, looks: Looks, roll: float) -> float:
     if turn >= 5:  # width and height change places
         shown, stored = (own, own[::-1]) if faces.exif == "rotate" else (own[::-1], own)
         more = _outside(faces.points[row], shown) - _outside(faces.points[row], stored)
-        if abs(more) > CLEARLY:
+        if abs(more) > MIN_DIFFERENCE:
             return float(more > 0)
     if turn in STORED_ROLL and np.isfinite(roll):
-        if abs(roll) < NEAR:
+        if abs(roll) < MAX_ANGLE:
             return 0.0
-        if abs((roll - STORED_ROLL[turn] + 180) % 360 - 180) < NEAR:
+        if abs((roll - STORED_ROLL[turn] + 180) % 360 - 180) < MAX_ANGLE:
             return 1.0
     return np.nan
 

@@ -5,26 +5,26 @@ from collections.abc import Callable
 import numpy as np
 
 from landmarks.data.faces import Faces
-from landmarks.health.duplicates import NEAR, near_pictures, same_files
+from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files
 from landmarks.health.image_facts import CORRUPT, MISSING, Looks
 from landmarks.health.label_facts import Places, is_degenerate
 from landmarks.health.robust import TO_SIGMA, median, robust_z
-from landmarks.health.shape_fit import LEAST_SIGMA
+from landmarks.health.shape_fit import MIN_SIGMA
 from landmarks.health.shape_model import Fit
 from landmarks.health.suspects import ERRORS, WARNINGS, Finding
 
-SURE = 100.0  # score of what leaves no doubt
-OFF_IMAGE = 0.5  # share of a face's points outside its image
-SWAPPED = 0.5  # of the distance to the mean shape, that to the mirrored one
+SURE_SCORE = 100.0  # score of what leaves no doubt
+OFF_IMAGE_SHARE = 0.5  # share of a face's points outside its image
+SWAPPED_RATIO = 0.5  # of the distance to the mean shape, that to the mirrored one
 # Measured on real faces with 4 to 971 points: of clean ones, 99.9 % lie below 6.2 standard
 # deviations, 12 (68 hand-set points: 15.6) usual pulls and 4.2 standard deviations of the rest.
-OUT, PULL, REST_Z = 8.0, 15.0, 4.5  # see `health.shapemodel.Fit`
-ALONE = 0.5  # share that one point has in what does not fit: more is no jitter
-ROUGH = 2.0  # times the median: less is a rare grimace
+MAX_OUT, MAX_PULL, MAX_REST_Z = 8.0, 15.0, 4.5  # see `landmarks.health.shape_model.Fit`
+MAX_ALONE = 0.5  # share that one point has in what does not fit: more is no jitter
+MIN_ROUGHNESS = 2.0  # times the median: less is a rare grimace
 OUTLIER_PULL = 10.0
-TURNED_Z, TURNING = 5.5, 70.0  # degrees: jittered contest faces had more
-SHIFTED, SHIFTED_GAIN = 0.08, 0.1  # face sizes; see `health.shifts`
-PERHAPS = 0.12
+MAX_TURN_Z, MAX_TURN = 5.5, 70.0  # degrees: jittered contest faces had more
+MIN_SHIFT, MIN_SHIFT_GAIN = 0.08, 0.1  # face sizes; see `health.shifts`
+MIN_PERHAPS_SHIFT = 0.12
 SMALLEST_SIDE, LARGEST_ASPECT, SIZE_Z = 24, 3.0, 6.0
 
 
@@ -33,7 +33,7 @@ def image_findings(faces: Faces, rows: np.ndarray, looks: Looks, part: str) -> l
     found = []
     for state, reason in ((MISSING, "missing"), (CORRUPT, "corrupt")):
         for row in rows[looks.state[rows] == state].tolist():
-            found.append(Finding(row, faces.name(row), reason, SURE, part))
+            found.append(Finding(row, faces.name(row), reason, SURE_SCORE, part))
     known = rows[looks.size[rows].all(1)]
     width, height = looks.size[known].T.astype(float)
     aspect = np.maximum(width, height) / np.minimum(width, height)
@@ -53,7 +53,7 @@ def image_findings(faces: Faces, rows: np.ndarray, looks: Looks, part: str) -> l
 
 def box_findings(faces: Faces, rows: np.ndarray) -> list[Finding]:
     """Return the faces `rows` (n,), whose boxes are missing or have no size."""
-    return [Finding(row, faces.name(row), "no-box", SURE) for row in rows.tolist()]
+    return [Finding(row, faces.name(row), "no-box", SURE_SCORE) for row in rows.tolist()]
 
 
 def duplicate_findings(
@@ -86,18 +86,18 @@ def duplicate_findings(
     for i in np.flatnonzero(files != np.arange(len(files))):
         (faces, row, part), (twin, twin_row, twin_part) = where(i), where(files[i])
         says = f"the same file as {twin_part} {twin.name(twin_row)}"
-        found.append(Finding(row, faces.name(row), "duplicate", SURE, part, says))
+        found.append(Finding(row, faces.name(row), "duplicate", SURE_SCORE, part, says))
     for i, j, bits in zip(*near_pictures(both, files), strict=True):
         (faces, row, part), (twin, twin_row, twin_part) = where(i), where(j)
         says = f"{bits} of 256 bits differ from {twin_part} {twin.name(twin_row)}"
-        score = 1 + (NEAR - float(bits)) / NEAR
+        score = 1 + (MAX_BITS - float(bits)) / MAX_BITS
         found.append(Finding(row, faces.name(row), "near-duplicate", score, part, says))
     copies = {f.row for f in found if f.reason == "duplicate" and f.part == "train"}
     for i in np.flatnonzero(same != np.arange(len(rows))):
         row, twin_row = int(rows[i]), int(rows[same[i]])
         if row not in copies and twin_row not in copies:
             says = f"the labels of {train.name(twin_row)}"
-            found.append(Finding(row, train.name(row), "same-labels", SURE, "train", says))
+            found.append(Finding(row, train.name(row), "same-labels", SURE_SCORE, "train", says))
     return found
 
 
@@ -109,11 +109,13 @@ def place_findings(faces: Faces, rows: np.ndarray, places: Places) -> list[Findi
     for i in np.flatnonzero(is_degenerate(places)):
         across, down = places.extent[i]
         says = f"all points within {across:.1f} x {down:.1f} pixels"
-        found.append(Finding(int(rows[i]), faces.name(rows[i]), "degenerate", SURE, detail=says))
+        found.append(
+            Finding(int(rows[i]), faces.name(rows[i]), "degenerate", SURE_SCORE, detail=says)
+        )
     for i in np.flatnonzero(np.nan_to_num(places.outside) > 0):
         share = float(places.outside[i])
-        reason = "off-image" if share > OFF_IMAGE else "outside"
-        score = share / OFF_IMAGE if share > OFF_IMAGE else share
+        reason = "off-image" if share > OFF_IMAGE_SHARE else "outside"
+        score = share / OFF_IMAGE_SHARE if share > OFF_IMAGE_SHARE else share
         says = f"{100 * share:.1f} % of the points lie outside the image"
         found.append(Finding(int(rows[i]), faces.name(rows[i]), reason, score, detail=says))
     return found
@@ -123,18 +125,20 @@ def rest_limit(fit: Fit) -> float:
     """Return what the `rest` of a face must exceed for it to be unlike the others."""
     logs = np.log(fit.rest)
     middle = median(logs)
-    return float(np.exp(middle + REST_Z * max(LEAST_SIGMA, TO_SIGMA * median(abs(logs - middle)))))
+    return float(
+        np.exp(middle + MAX_REST_Z * max(MIN_SIGMA, TO_SIGMA * median(abs(logs - middle))))
+    )
 
 
 def shape_findings(
     faces: Faces, rows: np.ndarray, fit: Fit, angles: np.ndarray, shifts: tuple | None
 ) -> list[Finding]:
     """Return swapped, jittered, misplaced and shifted faces, and rare shapes; a face has one of
-    these reasons, the first in the order of `health.findings`.
+    these reasons, the first in the order of `landmarks.health.suspects`.
 
     Args:
         rows: (n,), which `fit`, the turning angles (n,) and the shifts are of.
-        shifts: displacements (n, 3) and gains (n,), see `health.scan.scan`; None: not looked for.
+        shifts: displacements (n, 3) and gains (n,), see `image_passes.scan`; None: not sought.
     """
     found, taken = [], np.zeros(len(rows), bool)
     scores = _shape_scores(fit, angles) | _shift_scores(shifts)
@@ -150,16 +154,18 @@ def shape_findings(
 def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, Callable]]:
     """Return reason -> scores (n,), above 1 where it is one, and what to say of face i."""
     with np.errstate(divide="ignore"):
-        turned = robust_z(np.log(angles), LEAST_SIGMA)
-    jagged = np.where((angles > TURNING) & (turned > TURNED_Z), angles / TURNING, 0)
+        turned = robust_z(np.log(angles), MIN_SIGMA)
+    jagged = np.where((angles > MAX_TURN) & (turned > MAX_TURN_Z), angles / MAX_TURN, 0)
     unlike = fit.rest / rest_limit(fit)
     ratio = fit.roughness / median(fit.roughness)
-    noisy = np.where((ratio > ROUGH) & (fit.alone < ALONE), unlike, np.minimum(unlike, 1))
-    off = np.fmax(fit.pull / PULL, 0)
-    misplaced = np.fmax(off, fit.out / OUT)
+    noisy = np.where(
+        (ratio > MIN_ROUGHNESS) & (fit.alone < MAX_ALONE), unlike, np.minimum(unlike, 1)
+    )
+    off = np.fmax(fit.pull / MAX_PULL, 0)
+    misplaced = np.fmax(off, fit.out / MAX_OUT)
 
     def place(i: int) -> str:
-        if fit.out[i] / OUT > off[i]:
+        if fit.out[i] / MAX_OUT > off[i]:
             return f"{fit.out[i]:.1f} robust standard deviations from the mean along one mode"
         return (
             f"point {fit.worst[i]} lies {fit.beside[i]:.0%} of the face's size from where the "
@@ -168,7 +174,7 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
 
     return {
         "swapped": (
-            SWAPPED / fit.mirrored,
+            SWAPPED_RATIO / fit.mirrored,
             lambda i: f"a mirrored face fits {1 / fit.mirrored[i]:.1f} times better",
         ),
         "jittered": (
@@ -185,14 +191,14 @@ def _shift_scores(shifts: tuple | None) -> dict[str, tuple[np.ndarray, Callable]
         return {}
     lengths, gains = _lengths(shifts)
     # In standard deviations of one direction, of which lengths are a Rayleigh distribution.
-    limit = np.fmax(SHIFTED, 4.5 * median(lengths) / 1.177)
+    limit = np.fmax(MIN_SHIFT, 4.5 * median(lengths) / 1.177)
 
     def say(i: int) -> str:
         return f"{lengths[i]:.0%} of the face's size beside the face in the image"
 
     return {
-        "shifted": (np.where(gains > SHIFTED_GAIN, lengths / limit, 0), say),
-        "perhaps-shifted": (np.where(gains > 0, lengths / max(PERHAPS, limit), 0), say),
+        "shifted": (np.where(gains > MIN_SHIFT_GAIN, lengths / limit, 0), say),
+        "perhaps-shifted": (np.where(gains > 0, lengths / max(MIN_PERHAPS_SHIFT, limit), 0), say),
     }
 
 

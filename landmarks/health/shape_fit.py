@@ -17,11 +17,11 @@ from landmarks.shapes.aligning import principal_components
 SAMPLE = 2000  # faces the model is fitted to
 MODES = 30  # and no more than three quarters of the directions in which k points can move
 FACES_A_MODE = 10
-LABELLED = 0.1  # share of the sample that has a point which the model looks at
+MIN_LABELLED = 0.1  # share of the sample that has a point which the model looks at
 ROUNDS = 8  # of leaving out what does not fit and fitting anew
-KEPT_OUT, KEPT_REST = 6.0, 5.0  # limits of what the model is fitted to, see `shapemodel.Fit`
-LEAST_NOISE = 0.003  # face sizes: whole pixels of a face 100 pixels large
-LEAST_SIGMA = 0.1  # of logarithms
+MAX_FIT_OUT, MAX_FIT_REST = 6.0, 5.0  # limits of what the model is fitted to, see `shape_model.Fit`
+MIN_NOISE = 0.003  # face sizes: whole pixels of a face 100 pixels large
+MIN_SIGMA = 0.1  # of logarithms
 NEIGHBOURS = 4
 
 
@@ -29,7 +29,7 @@ def fit_model(points: np.ndarray, rows: np.ndarray) -> ShapeModel | None:
     """Return the model of faces `rows` of points (N, K, 2), or None where too few have points."""
     picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
     shapes = to_complex(np.asarray(points[picked]))
-    chosen = np.flatnonzero((~np.isnan(shapes)).sum(0) >= max(8, LABELLED * len(shapes)))
+    chosen = np.flatnonzero((~np.isnan(shapes)).sum(0) >= max(8, MIN_LABELLED * len(shapes)))
     if len(chosen) < 3:
         return None
     shapes = shapes[:, chosen]
@@ -74,11 +74,11 @@ def _refit(
         model,
         centre=centre,
         modes=modes,
-        spread=np.maximum(robust_spread(weights), LEAST_NOISE).astype(np.float32),
-        noise=max(noise, LEAST_NOISE),
+        spread=np.maximum(robust_spread(weights), MIN_NOISE).astype(np.float32),
+        noise=max(noise, MIN_NOISE),
     )
     lengths = np.linalg.norm(model.pulls(offsets), axis=2)
     usual = np.nanmedian(np.where(known[whole], lengths[whole], np.nan), axis=0)
-    usual = np.fmax(usual, LEAST_NOISE * model.stiffness()).astype(np.float32)
-    rest = robust_z(np.log(rms(lengths / usual, known)), LEAST_SIGMA)
-    return replace(model, usual=usual), (model.out(offsets) < KEPT_OUT) & (rest < KEPT_REST)
+    usual = np.fmax(usual, MIN_NOISE * model.stiffness()).astype(np.float32)
+    rest = robust_z(np.log(rms(lengths / usual, known)), MIN_SIGMA)
+    return replace(model, usual=usual), (model.out(offsets) < MAX_FIT_OUT) & (rest < MAX_FIT_REST)

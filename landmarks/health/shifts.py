@@ -10,18 +10,18 @@ for each fold.
 import cv2
 import numpy as np
 
-from landmarks.geometry import LONGEST
+from landmarks.geometry import MAX_SIDE
 
 SIZE, CELL, ORIENTATIONS = 64, 8, 8  # pixels of a cut, of a cell; directions
 FEATURES = (SIZE // CELL) ** 2 * ORIENTATIONS + 1  # with a constant
-SEEN = 1.8  # side of a cut in face sizes
+CUT_SIDE = 1.8  # side of a cut in face sizes
 STAGES = (0.45, 0.2, 0.1)  # reach of the displacements learned, in face sizes: coarse to fine
 SCALING = 0.5  # reach in log scale, as a share of that
-JUDGED = -1  # the stage after the last one
-DISPLACED = 3  # cuts a face and stage
+LAST_STAGE = -1  # the stage after the last one
+CUTS_A_FACE = 3  # cuts a face and stage
 FOLDS = 5
 RIDGE = 1e-3  # of the mean variance
-PROBED = 8  # cuts described at once: their gradients are large
+CUTS_AT_ONCE = 8  # cuts described at once: their gradients are large
 
 
 def describe(cuts: np.ndarray) -> np.ndarray:
@@ -49,11 +49,11 @@ def cut_matrix(scale: complex, shift: complex, offset: np.ndarray, reduced: int)
     """Return the (2, 3) matrix from a cut's pixels to those of an image `reduced` times smaller.
 
     Args:
-        scale, shift: where the reference shape lies in the image, see `health.shapemodel.Fit`.
+        scale, shift: where the reference shape lies in the image, see `shape_model.Fit`.
         offset: (3,) displacement of the cut: x, y in face sizes, log scale.
     """
     centre = scale * complex(offset[0], offset[1]) + shift
-    step = scale * np.exp(offset[2]) * SEEN / SIZE
+    step = scale * np.exp(offset[2]) * CUT_SIDE / SIZE
     middle = (SIZE - 1) / 2
     start = centre - step * complex(middle, middle)
     matrix = np.array([[step.real, -step.imag, start.real], [step.imag, step.real, start.imag]])
@@ -87,9 +87,9 @@ class ShiftFinder:
             images: n pairs of a grey image and its reduction, see `health.images.Reader`.
             scales, shifts: (n,) complex, see `cut_matrix`.
         """
-        count = len(STAGES) * DISPLACED
+        count = len(STAGES) * CUTS_A_FACE
         random = np.random.default_rng([self.seed, int(rows[0]) if len(rows) else 0])
-        reach = np.repeat(STAGES, DISPLACED)[:, None] * (1, 1, SCALING)
+        reach = np.repeat(STAGES, CUTS_A_FACE)[:, None] * (1, 1, SCALING)
         offsets = random.uniform(-1, 1, (len(rows), count, 3)) * reach
         features = np.empty((len(rows), count, FEATURES), np.float32)
         for i, (image, reduced) in enumerate(images):
@@ -102,7 +102,7 @@ class ShiftFinder:
         folds = self._fold(rows)
         for fold in np.unique(folds):
             for stage in range(len(STAGES)):
-                part = slice(stage * DISPLACED, (stage + 1) * DISPLACED)
+                part = slice(stage * CUTS_A_FACE, (stage + 1) * CUTS_A_FACE)
                 seen = features[folds == fold, part].reshape(-1, FEATURES)
                 asked = offsets[folds == fold, part].reshape(-1, 3)
                 self.products[stage, fold] += seen.T @ seen
@@ -130,9 +130,9 @@ class ShiftFinder:
         """
         folds = self._fold(rows)
         found, gain = np.zeros((len(rows), 3)), np.zeros(len(rows))
-        for stage in (*range(len(STAGES)), len(STAGES) - 1, JUDGED):
-            for start in range(0, len(rows), PROBED):
-                part = range(start, min(start + PROBED, len(rows)))
+        for stage in (*range(len(STAGES)), len(STAGES) - 1, LAST_STAGE):
+            for start in range(0, len(rows), CUTS_AT_ONCE):
+                part = range(start, min(start + CUTS_AT_ONCE, len(rows)))
                 cuts = np.stack(
                     [
                         _cut(images[i][0], cut_matrix(scales[i], shifts[i], found[i], images[i][1]))
@@ -141,7 +141,7 @@ class ShiftFinder:
                 )
                 features = describe(cuts)
                 face = (features * self.centred[folds[part]]).sum(1)
-                if stage == JUDGED:
+                if stage == LAST_STAGE:
                     gain[part] += face
                     continue
                 if stage == 0:
@@ -159,10 +159,10 @@ class ShiftFinder:
 
 
 def _cut(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    if max(image.shape) > LONGEST:
+    if max(image.shape) > MAX_SIDE:
         low = matrix[:, 2] + np.minimum(matrix[:, :2] * SIZE, 0).sum(1) - 1
         corner = low.clip(0, np.array(image.shape[::-1]) - 1).astype(int)
-        image = image[corner[1] :, corner[0] :][:LONGEST, :LONGEST]
+        image = image[corner[1] :, corner[0] :][:MAX_SIDE, :MAX_SIDE]
         matrix = matrix.copy()
         matrix[:, 2] -= corner
     return cv2.warpAffine(

@@ -6,7 +6,7 @@ from landmarks.health.robust import rms
 
 ROUNDS = 4  # of a median shape and the alignment to it
 TINY = 1e-12  # share of its distance from the origin, squared: no extent but rounding
-FEWEST = 1 / 3  # share of its points that a face is placed by, at least
+MIN_SHARE = 1 / 3  # share of its points that a face is placed by, at least
 
 
 def to_complex(points: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def align(shapes: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     power = np.maximum(power, np.finfo(float).tiny)
     extent = np.einsum("nk,nk->n", filled, filled.conj()).real - count * np.abs(centre) ** 2
     scale = (filled @ mean.conj() - count * centre * middle.conj()) / power
-    usable = (count >= max(2, len(mean) * FEWEST)) & (extent > TINY * np.abs(centre) ** 2)
+    usable = (count >= max(2, len(mean) * MIN_SHARE)) & (extent > TINY * np.abs(centre) ** 2)
     extent = np.where(usable, extent, np.nan)
     scale = np.where(usable, scale, np.nan)
     # In sizes of the shape itself, however badly it fits. Least squares: what is left is the rest.

@@ -10,12 +10,12 @@ from landmarks.data.faces import Faces
 from landmarks.health.suspects import Finding, worst_first
 from landmarks.runs.pictures import draw_face, save_faces
 
-PICTURED = 16
+MAX_PICTURED = 16
 TITLE = 26  # pixels of black above a face
 
 
 def save_suspects(path: Path, parts: dict[str, Faces], findings: list[Finding]) -> int:
-    """Write at most `PICTURED` suspects as a grid; return how many.
+    """Write at most `MAX_PICTURED` suspects as a grid; return how many.
 
     Reasons take turns, so that one common fault does not fill the picture. Where no image can be
     read, nothing is written.
@@ -25,7 +25,7 @@ def save_suspects(path: Path, parts: dict[str, Faces], findings: list[Finding]) 
         if finding.reason not in ("missing", "corrupt"):
             waiting.setdefault(finding.reason, deque()).append(finding)
     tiles, turns = [], deque(waiting.values())
-    while turns and len(tiles) < PICTURED:
+    while turns and len(tiles) < MAX_PICTURED:
         queue = turns.popleft()
         finding = queue.popleft()
         if queue:

@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarn
 PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
 # Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
 TILE = {"cpu": 3 * 2**19, "cuda": 2**25}
-FEWEST = 128  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
+MIN_CHUNK = 128  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
 
 
 def to_cells(points: Tensor, stride: float) -> Tensor:
@@ -97,7 +97,7 @@ def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, devic
     """
     room = max(1, TILE.get(device, TILE["cuda"]) // cells)
     if chunk is None:
-        images = min(batch, max(1, room // min(FEWEST, landmarks)))
+        images = min(batch, max(1, room // min(MIN_CHUNK, landmarks)))
         most = min(landmarks, max(1, room // images))
         # Tiles of one size are compiled once: of sizes near the most, the one with least padding.
         sizes = [k for k in range(most, max(1, most // 2) - 1, -1) if k % 8 == 0 or k == landmarks]

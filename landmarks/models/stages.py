@@ -9,8 +9,9 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.models.feature_extraction import NodePathTracer
 
-COARSEST = 32  # the stride of every classification network's last feature map
-PROBE = (2 * COARSEST, 4 * COARSEST)  # not square: a map cannot be taken for channels last
+COARSEST_STRIDE = 32  # the stride of every classification network's last feature map
+# Not square: a feature map cannot be taken for channels last.
+PROBE = (2 * COARSEST_STRIDE, 4 * COARSEST_STRIDE)
 
 
 class Stage(NamedTuple):
@@ -33,7 +34,7 @@ def find_stages(network: nn.Module) -> list[Stage]:
     shapes = _trace_shapes(network)
     strides = {node: _stride(shape) for node, shape in shapes.items()}
     last = {strides[node]: node for node in _between_blocks(strides)}
-    stages, stride = [], COARSEST
+    stages, stride = [], COARSEST_STRIDE
     while stride > 1 and stride in last:
         stages.insert(0, Stage(last[stride], shapes[last[stride]][1], stride))
         stride //= 2
@@ -63,7 +64,7 @@ def _stride(shape: tuple) -> int | None:
     if len(shape) != 4 or PROBE[0] % shape[2] or shape[0] != 1:
         return None
     stride = PROBE[0] // shape[2]
-    return stride if shape[3] * stride == PROBE[1] and stride <= COARSEST else None
+    return stride if shape[3] * stride == PROBE[1] and stride <= COARSEST_STRIDE else None
 
 
 def _between_blocks(strides: dict[str, int | None]) -> list[str]:

@@ -25,7 +25,7 @@ CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 OLD_DETECTOR = re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d|rpn\.head\.conv)\.(weight|bias)$")
 PUBLISHED = {"imagenet": None, "coco": "keypointrcnn_resnet50_fpn"}  # of which network; any
-PATIENCE = 4  # seconds to wait for the download server's first answer
+TIMEOUT = 4  # seconds to wait for the download server's first answer
 
 
 def load_weights(
@@ -108,14 +108,14 @@ def _answers(url: str) -> bool:
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE):
+            with urllib.request.urlopen(url, timeout=TIMEOUT):
                 heard.set()
         except OSError:
             pass
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(TIMEOUT)
     return heard.is_set()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-MOST = 1e7  # from here on hundredths do not fit into 32 bits
+MAX_VALUE = 1e7  # from here on hundredths do not fit into 32 bits
 
 
 def _tabulate(words: Iterable[str]) -> np.ndarray:
@@ -28,7 +28,7 @@ def format_rows(values: np.ndarray, rounded: bool, empty: np.ndarray | None = No
         empty: (m,) bool, which columns have nothing after the comma; None: none has.
     """
     empty = np.zeros(values.shape[1], bool) if empty is None else empty
-    if not (np.abs(values) < MOST).all():
+    if not (np.abs(values) < MAX_VALUE).all():
         return [_format_any(row, rounded, empty) for row in values.tolist()]
     # 24 bits times 7 are exact in float64; halves are rounded to even ones, as Python does.
     scaled = np.rint(values if rounded else values.astype(np.float64) * 100)

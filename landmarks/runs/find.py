@@ -18,8 +18,8 @@ FAILED = "failed.txt"  # the error that a run ended in, until it goes on
 CHECKPOINTS = ("last.pt", "best.pt")
 OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
 DATED = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}")  # a run without a name of its own
-START = 60.0  # seconds that a start may take to its lock
-WORTHLESS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
+START_SECONDS = 60.0  # seconds that a start may take to its lock
+LEFTOVERS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
 
 
 def all_checkpoints(name: str, folder: Path = Path("runs")) -> list[Path]:
@@ -55,13 +55,13 @@ def remove_abandoned(run: Path) -> None:
     if is_held(run):
         return
     # A best.pt without a last.pt is of the first epoch, and nothing can go on from it.
-    known = (*WORTHLESS, "best.pt") if LOCK in names else WORTHLESS
+    known = (*LEFTOVERS, "best.pt") if LOCK in names else LEFTOVERS
     if not all(name in known or name.endswith(".log") for name in names):
         (run / LOCK).unlink(missing_ok=True)
         return
     # Hydra makes the folder, and the lock comes next: without one it is a start, or was killed.
     is_start = names <= {".hydra", "train.log"} and (names or DATED.match(run.name))
-    is_old = time.time() - run.stat().st_mtime > START
+    is_old = time.time() - run.stat().st_mtime > START_SECONDS
     if LOCK in names or (is_start and is_old):
         remove_folder(run)
 
@@ -113,7 +113,7 @@ class Leftovers:
         if not run.is_dir():
             return
         made = [path for path in run.iterdir() if path.name not in self._names]
-        if not all(path.name in WORTHLESS or path.suffix == ".log" for path in made):
+        if not all(path.name in LEFTOVERS or path.suffix == ".log" for path in made):
             return
         for path in made:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

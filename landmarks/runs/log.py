@@ -11,9 +11,9 @@ from landmarks.files import replacing
 from landmarks.runs.pictures import draw_face, drawing, save_curves, save_faces
 
 log = logging.getLogger(__name__)
-EMPTY = 0.1  # mean confidence below which maps are called empty ...
-SETTLED = 0.1  # ... after this share of training: all maps start near zero
-FEW = 200  # steps in which maps need not have risen
+EMPTY_CONFIDENCE = 0.1  # mean confidence below which maps are called empty ...
+SETTLED_SHARE = 0.1  # ... after this share of training: all maps start near zero
+MIN_STEPS = 200  # steps in which maps need not have risen
 
 
 class RunLog:
@@ -87,10 +87,14 @@ class RunLog:
             row: has "step", and "val_confidence" if the model has heatmaps.
             progress: share of training that is done, 0 to 1.
         """
-        if self.warned or progress < SETTLED or not row.get("val_confidence", 1.0) < EMPTY:
+        if (
+            self.warned
+            or progress < SETTLED_SHARE
+            or not row.get("val_confidence", 1.0) < EMPTY_CONFIDENCE
+        ):
             return
         found = f"the maxima of labelled points' maps are {row['val_confidence']:.3f} in the mean"
-        if row["step"] < FEW:
+        if row["step"] < MIN_STEPS:
             if progress >= 1:
                 log.warning(
                     "The heatmaps are still empty: after %d steps, which are few, %s, not near 1; "

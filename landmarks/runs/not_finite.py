@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-NAMED = 3  # faces in a sentence
+MAX_NAMED = 3  # faces in a sentence
 
 
 def find_faults(points: Tensor) -> Tensor:
@@ -23,6 +23,6 @@ def say_faults(names: Sequence[str], faults: Tensor, point: str = "point ") -> s
         point: what stands before a point's number.
     """
     rows = (faults >= 0).nonzero().flatten().tolist()
-    listed = [f"'{names[row]}' ({point}{faults[row]})" for row in rows[:NAMED]]
+    listed = [f"'{names[row]}' ({point}{faults[row]})" for row in rows[:MAX_NAMED]]
     more = len(rows) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more else "")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from landmarks.files import replacing
-from landmarks.geometry import LONGEST, compose, crop_matrix, scale_matrix, transform
+from landmarks.geometry import MAX_SIDE, compose, crop_matrix, scale_matrix, transform
 
 log = logging.getLogger(__name__)
 TILE = 320  # pixels a face in a picture; about as many with heatmaps
@@ -45,8 +45,8 @@ def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray
     height, width = image.shape[:2]
     matrix = crop_matrix("letterbox", width, height, TILE)
     to_tile = matrix
-    if max(height, width) > LONGEST:
-        small = [max(1, side * LONGEST // max(height, width)) for side in (width, height)]
+    if max(height, width) > MAX_SIDE:
+        small = [max(1, side * MAX_SIDE // max(height, width)) for side in (width, height)]
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         to_tile = compose(matrix, scale_matrix(width / small[0], height / small[1]))
     tile = cv2.warpAffine(image, to_tile, (TILE, TILE), flags=cv2.INTER_LINEAR)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PLAIN = re.compile(r"[A-Za-z./][A-Za-z0-9_./+@%-]*")  # nobody reads anything into these
-READ_INTO = {"null", "true", "false", "nan", "inf"}
+PLAIN_WORD = re.compile(r"[A-Za-z./][A-Za-z0-9_./+@%-]*")  # nobody reads anything into these
+SPECIAL_WORDS = {"null", "true", "false", "nan", "inf"}
 HOME = re.compile(r"~[\w.-]*(/|\\|$)")
 
 
@@ -28,7 +28,7 @@ def write_word(key: str, text: str) -> str:
 def say_setting(key: str, text: object) -> str:
     """Return what to type in a shell to set a key to exactly this text, a path if it has a `~`."""
     text = f"./{text}" if HOME.match(str(text)) else text
-    if PLAIN.fullmatch(str(text)) and str(text).lower() not in READ_INTO:
+    if PLAIN_WORD.fullmatch(str(text)) and str(text).lower() not in SPECIAL_WORDS:
         return f"{key}={text}"
     return shlex.quote(write_word(key, literal(str(text))))
 

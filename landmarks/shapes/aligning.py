@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ROUNDS = 5  # of alignment; the mean moves by less than 0.1 % after three
-FAR = 3.0  # a face this many median distances from the mean does not shape it
+MAX_DISTANCE = 3.0  # a face this many median distances from the mean does not shape it
 MODES = 20
 POWER_ROUNDS = 5  # of subspace iteration; the leading modes stand out enough for it
 FILL_ROUNDS = 3
@@ -93,7 +93,7 @@ def align_shapes(points: np.ndarray) -> Shapes:
     for _ in range(ROUNDS):
         faces = fit_onto(raw, mean, seen)
         away = np.sqrt((np.abs(np.where(seen, faces - mean, 0)) ** 2).sum(1) / count[:, 0])
-        near = away <= FAR * np.median(away)
+        near = away <= MAX_DISTANCE * np.median(away)
         mean = _mean(faces[near], seen[near])
     faces, seen, size = fit_onto(raw, mean, seen)[near], seen[near], size[near]
     faces = np.where(seen, faces, mean).astype(np.complex64)
@@ -157,7 +157,7 @@ def _drop_unlike(shapes: Shapes) -> Shapes:
         if len(others.faces):
             squares = np.abs(faces - shape_model(others).project(faces)) ** 2
             away[half::2] = np.sqrt((squares * seen).sum(1) / seen.sum(1))
-    return shapes.take(np.flatnonzero(away <= FAR * np.median(away)))
+    return shapes.take(np.flatnonzero(away <= MAX_DISTANCE * np.median(away)))
 
 
 def _flat(faces: np.ndarray) -> np.ndarray:

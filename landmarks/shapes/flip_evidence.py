@@ -11,8 +11,8 @@ HALVINGS = 2  # each gives two halves
 ROUNDING = 0.3  # original pixels: labels are whole pixels, which are 1/sqrt(12) off, rms
 # Bounds. Measured with the right permutation on 50 to 2,000 real faces of 971 and of 68 points;
 # behind it what wrong ones, one-sided and random sets gave.
-MAX_RESIDUAL = 0.1  # of the mean shape, over its size, plus TURNED / sqrt(faces)
-TURNED = 0.6  # how far from symmetric one turned head is: 0.57 in the most turned percent
+MAX_RESIDUAL = 0.1  # of the mean shape, over its size, plus TURN_ALLOWANCE / sqrt(faces)
+TURN_ALLOWANCE = 0.6  # how far from symmetric one turned head is: 0.57 in the most turned percent
 MAX_MISFIT = 1.15  # of mirrored faces, over that of faces, rms: up to 1.06; from 1.2
 MAX_POINT_MISFIT = 2.0  # the same of one point: up to 1.45; from 2.1
 MAX_LOOSE = 0.75  # movement that the model leaves unexplained, over all, rms: up to 0.65; 0.8
@@ -65,7 +65,7 @@ def object_to(
         residual: of the mean shape, see `landmarks.shapes.pairing.mean_residual`.
         found: it was found in these faces, which then have to move as one.
     """
-    bound = MAX_RESIDUAL + TURNED / np.sqrt(len(shapes.faces))
+    bound = MAX_RESIDUAL + TURN_ALLOWANCE / np.sqrt(len(shapes.faces))
     if residual > bound:
         return (
             f"the mirrored mean face lies {residual:.3f} of its size beside itself, more than "

@@ -12,8 +12,8 @@ MIN_SHARE = 0.5  # of a region's points, and of the regions, that a face has to 
 MIN_PLACES = 4
 # Bounds, in sizes of a face. Measured: of 1 to 300 real faces of 68 and of 971 points a middle lies
 # up to 0.91 away in one and up to 0.07 in 300; with points in other orders, 1.0 to 2.0.
-MAX_AWAY = 0.4
-TURNED = 0.6  # over the square root of the number of faces, on top of it
+MAX_DISTANCE = 0.4
+TURN_ALLOWANCE = 0.6  # over the square root of the number of faces, on top of it
 
 
 def find_misplaced(
@@ -50,7 +50,7 @@ def find_misplaced(
         ),
         key=lambda distances: (distances**2).sum(),
     )
-    bound = MAX_AWAY + TURNED / np.sqrt(len(shapes.faces))
+    bound = MAX_DISTANCE + TURN_ALLOWANCE / np.sqrt(len(shapes.faces))
     if away.max() <= bound:
         return ""
     name = [name for name, there in zip(spots, kept, strict=True) if there][away.argmax()]

@@ -17,7 +17,7 @@ TURN = np.radians(60)  # of the mirrored mean shape: faces stand within 30 degre
 STARTS = np.linspace(-TURN, TURN, 9)
 AXIS_ROUNDS = 25
 POSES = [(mode, amount) for mode in range(3) for amount in (-1.5, -1, -0.5, 0.5, 1, 1.5)]
-KEPT = 3  # candidates per model
+CANDIDATES = 3  # candidates per model
 REFINEMENTS = 5
 
 
@@ -46,7 +46,7 @@ def candidates(model: Model) -> list[np.ndarray]:
         flip = pair_points(np.abs(shape[:, None] - mirror) ** 2)
         if not any((flip == other).all() for other in kept):
             kept.append(flip)
-        if len(kept) == KEPT or len(tried) == 2 * KEPT:
+        if len(kept) == CANDIDATES or len(tried) == 2 * CANDIDATES:
             break
     return kept or [np.arange(len(model.mean))]  # to be refused, but for a midline alone
 

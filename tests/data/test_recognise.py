@@ -55,7 +55,7 @@ def test_every_reader_says_what_it_was_given(tmp_path, name, text, said):
             assert describe_other(tmp_path / name, reader) == ""
             continue
         with pytest.raises(UserError) as refused:
-            importlib.import_module(f"landmarks.data.{reader}").read_faces(
+            importlib.import_module(f"landmarks.data.formats.{reader}").read_faces(
                 **settings(tmp_path / name)
             )
         message = str(refused.value)

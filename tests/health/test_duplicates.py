@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from landmarks.health.duplicates import NEAR, near_pictures, same_files, same_labels
+from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files, same_labels
 from landmarks.health.image_facts import GOOD, MISSING, Looks
 
 
@@ -27,11 +27,11 @@ def test_pictures_that_differ_in_few_bits_are_found_among_many():
     found, rng = looks(3000), np.random.default_rng(1)
     for late, early in zip(range(2000, 2040), range(40), strict=True):
         bits = np.unpackbits(found.picture[early])
-        bits[rng.permutation(256)[: NEAR // 2]] ^= 1
+        bits[rng.permutation(256)[: MAX_BITS // 2]] ^= 1
         found.picture[late] = np.packbits(bits)
     late, early, bits = near_pictures(found, np.arange(3000))
     assert late.tolist() == list(range(2000, 2040)) and early.tolist() == list(range(40))
-    assert (bits == NEAR // 2).all()
+    assert (bits == MAX_BITS // 2).all()
 
 
 def test_flat_missing_and_copied_pictures_are_no_look_alikes():

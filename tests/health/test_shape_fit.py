@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.health.limits import OUT, PULL, rest_limit
+from landmarks.health.limits import MAX_OUT, MAX_PULL, rest_limit
 from landmarks.health.robust import robust_z
 from landmarks.health.shape_fit import fit_model
 from landmarks.health.similarity import align, to_complex
@@ -84,7 +84,7 @@ def standing_out(points, faces=None):
     """Rows of `faces` that exceed a limit of the model of `points`."""
     fit = fit_model(points, np.arange(len(points))).fit(points if faces is None else faces)
     limit = rest_limit(fit_model(points, np.arange(len(points))).fit(points))
-    return np.flatnonzero((fit.out > OUT) | (fit.pull > PULL) | (fit.rest > limit))
+    return np.flatnonzero((fit.out > MAX_OUT) | (fit.pull > MAX_PULL) | (fit.rest > limit))
 
 
 @pytest.mark.parametrize("k", [5, 10, 15, 68])
@@ -103,9 +103,9 @@ def test_one_point_of_971_stands_out(embedded):
     for row in range(0, 40):
         points[row, 24 * row + 5] = 0
     fit = fit_model(points, np.arange(200)).fit(points)
-    assert (fit.pull[:40] > PULL).all() and (fit.alone[:40] > 0.5).all()
+    assert (fit.pull[:40] > MAX_PULL).all() and (fit.alone[:40] > 0.5).all()
     assert fit.worst[:40].tolist() == list(range(5, 965, 24))
-    assert fit.pull[40:].max() < PULL
+    assert fit.pull[40:].max() < MAX_PULL
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05])
@@ -132,7 +132,7 @@ def test_half_of_what_is_called_noticeable_is_noticed():
     points = heads(400, 15)
     model = fit_model(points, np.arange(400))
     fit = model.fit(points)
-    single, noise = model.noticed(OUT, PULL, rest_limit(fit))
+    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit))
     rng, size = np.random.default_rng(3), np.abs(fit.scale)[:, None, None]
     for times, few, many in ((0.3, 0, 0.1), (1, 0.2, 0.9), (3, 0.9, 1)):
         noisy = points + rng.normal(0, 1, points.shape) * noise * times * size

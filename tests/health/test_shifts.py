@@ -11,5 +11,5 @@ def test_a_cut_of_a_wide_image_is_that_of_its_part(monkeypatch):
         matrix = np.array([[step.real, -step.imag, start.real], [step.imag, step.real, start.imag]])
         whole = shifts._cut(image, matrix)
         with monkeypatch.context() as patch:
-            patch.setattr(shifts, "LONGEST", 200)
+            patch.setattr(shifts, "MAX_SIDE", 200)
             assert np.abs(shifts._cut(image, matrix).astype(int) - whole).max() <= 1

@@ -175,7 +175,7 @@ def test_a_download_is_checked_by_the_hash_in_its_name(name, tmp_path, monkeypat
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr(weights, "PATIENCE", 0.05)
+    monkeypatch.setattr(weights, "TIMEOUT", 0.05)
 
     def answer_late(*arguments, **named):
         time.sleep(0.3)

@@ -20,7 +20,7 @@ from landmarks.settings import NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's
 STRIDE = 32  # of the ResNet's last map
-JUDGED = 4  # boxes an image that are judged to be the face or not, for each with landmarks
+JUDGED_BOXES = 4  # boxes an image that are judged to be the face or not, for each with landmarks
 
 
 class FpnBackbone(nn.Module):
@@ -114,7 +114,7 @@ def keypoint_rcnn(
         rpn_pre_nms_top_n_test=proposals,
         rpn_post_nms_top_n_train=proposals,
         rpn_post_nms_top_n_test=proposals,
-        box_batch_size_per_image=max(64, JUDGED * boxes),
+        box_batch_size_per_image=max(64, JUDGED_BOXES * boxes),
     )
     freeze = weights != "none" if freeze == "auto" else freeze
     body = FpnBackbone(network, freeze)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LEAST_SIDE = 2.0  # input pixels of a box
+MIN_SIDE = 2.0  # input pixels of a box
 JITTER = 0.15  # of a side, at most, which an edge is moved by: boxes are found about as well
 
 
@@ -47,7 +47,7 @@ def _frame(points: Tensor, size: int, margin: float) -> Tensor:
 
 
 def _have_extent(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
+    return (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(1)
 
 
 def move_edges(faces: Tensor, count: int, size: int) -> Tensor:

@@ -15,9 +15,9 @@ from landmarks.heatmaps.autograd import with_gradient
 from landmarks.heatmaps.loss import profile, to_cells, to_pixels
 
 CELLS = 56  # a side: 14 pooled features, twice as many by the predictor, and twice again
-ROOM = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once
-SHRINK = 1 / 16  # of gradients on their way: float16 must hold their sums over many cells
-ONE_CELL = 0.05  # a sigma at which a Gaussian about a cell is 0 in float32 on the next
+MAX_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once
+GRADIENT_SCALE = 1 / 16  # of gradients on their way: float16 must hold their sums over many cells
+ONE_CELL_SIGMA = 0.05  # a sigma at which a Gaussian about a cell is 0 in float32 on the next
 SPREAD = 6.0  # cells: how far a landmark is from its place in the mean shape's box
 
 
@@ -47,7 +47,7 @@ def encode(centres: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
     counts = ((centres > -0.5) & (centres < CELLS - 0.5)).all(2)
     centres = torch.where(counts[..., None], centres, 0.0).float()
     if sigma == 0:
-        centres, sigma = centres.round(), ONE_CELL
+        centres, sigma = centres.round(), ONE_CELL_SIGMA
     width = torch.full((), sigma, device=centres.device)
     along_x, along_y = (profile(centres[..., axis], CELLS, width) for axis in (0, 1))
     along_x, along_y = (along / along.sum(1, keepdim=True) for along in (along_x, along_y))
@@ -96,7 +96,7 @@ def split_landmarks(count: int, landmarks: int, chunk: int | None, device: str) 
         chunk: landmarks a slice; None: what suits the device.
         device: "cpu", "cuda" ...
     """
-    chunk = chunk or max(1, ROOM.get(device, ROOM["cuda"]) // (count * CELLS**2))
+    chunk = chunk or max(1, MAX_ELEMENTS.get(device, MAX_ELEMENTS["cuda"]) // (count * CELLS**2))
     return [slice(k, k + chunk) for k in range(0, landmarks, chunk)]
 
 
@@ -119,13 +119,13 @@ def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, expected,
             offsets = bias[some].detach().requires_grad_(wanted)
             logits = find_logits(values, rows, offsets, expected[some])
             losses = cross_entropy(logits, along_x[:, some], along_y[:, some])
-            part = (losses * counts[:, some]).sum() * SHRINK
+            part = (losses * counts[:, some]).sum() * GRADIENT_SCALE
             if wanted:
                 found = torch.autograd.grad(part, (values, rows, offsets))
                 to_features += found[0]
                 to_weight[:, some], to_bias[some] = found[1], found[2]
             loss += part.detach()
-    mean = 1 / (SHRINK * counts.sum().clamp(min=1))
+    mean = 1 / (GRADIENT_SCALE * counts.sum().clamp(min=1))
     return loss, mean, (to_features, to_weight, to_bias) if wanted else None
 
 

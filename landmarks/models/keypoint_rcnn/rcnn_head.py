@@ -13,7 +13,7 @@ from landmarks.heatmaps.decoders import DECODERS
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn import keypoint_maps
 from landmarks.models.keypoint_rcnn.face_boxes import (
-    LEAST_SIDE,
+    MIN_SIDE,
     frame_image,
     frame_points,
     move_edges,
@@ -21,9 +21,9 @@ from landmarks.models.keypoint_rcnn.face_boxes import (
 )
 
 log = logging.getLogger(__name__)
-LEAST_SCORE = 0.05  # of a face that counts as found, as in torchvision
-LEAST_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
-FINEST = 4  # input pixels a cell of the finest map
+MIN_SCORE = 0.05  # of a face that counts as found, as in torchvision
+MIN_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
+FINEST_STRIDE = 4  # input pixels a cell of the finest map
 
 
 class RcnnHead(nn.Module):
@@ -136,7 +136,7 @@ class RcnnHead(nn.Module):
         expected = self._expected()
         cells = boxes.new_empty(len(boxes), len(bias), 2)
         confidence = boxes.new_empty(len(boxes), len(bias))
-        sigma = max(self.sigma, LEAST_SIGMA)
+        sigma = max(self.sigma, MIN_SIGMA)
         with torch.autocast(device, enabled=False):
             for some in keypoint_maps.split_landmarks(*confidence.shape, self.chunk, device):
                 row = weight[:, some], bias[some], expected[some]
@@ -202,7 +202,7 @@ class RcnnHead(nn.Module):
         boxes = torch.cat([box for box, _ in chosen]).clamp(0, self.size)
         sides = boxes[:, 2:] - boxes[:, :2]
         scores = torch.cat([score for _, score in chosen])
-        return boxes, (scores >= LEAST_SCORE) & (sides >= LEAST_SIDE).all(1)
+        return boxes, (scores >= MIN_SCORE) & (sides >= MIN_SIDE).all(1)
 
 
 def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
@@ -216,5 +216,5 @@ def _padded_sizes(maps: dict[str, Tensor], count: int) -> list[tuple[int, int]]:
     torchvision tells a map's stride by them, rounded to a power of 2: with the sides from before
     it is twice as large where the padding is most of the image.
     """
-    side = FINEST * maps["0"].shape[-1]
+    side = FINEST_STRIDE * maps["0"].shape[-1]
     return [(side, side)] * count

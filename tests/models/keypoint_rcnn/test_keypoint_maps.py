@@ -113,7 +113,7 @@ def test_landmarks_are_looked_for_first_where_they_are_expected(chunk):
 
 
 def test_no_more_maps_are_held_than_fit(monkeypatch):
-    monkeypatch.setitem(keypoint_maps.ROOM, "cpu", 4 * CELLS**2)
+    monkeypatch.setitem(keypoint_maps.MAX_ELEMENTS, "cpu", 4 * CELLS**2)
     assert [s.stop - s.start for s in keypoint_maps.split_landmarks(2, 6, None, "cpu")] == [2] * 3
     assert len(keypoint_maps.split_landmarks(9, 6, None, "cpu")) == 6
     assert len(keypoint_maps.split_landmarks(2, 6, 4, "cpu")) == 2
