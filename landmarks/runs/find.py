@@ -110,7 +110,7 @@ class Leftovers:
         """Remove a refused start's settings, split and log, and its folder if it made that."""
         if self._place is not None and run.resolve() != self._place:
             return
-        if not run.is_dir():
+        if not run.is_dir() or run.samefile(Path.cwd()):  # some commands make no folder
             return
         made = [path for path in run.iterdir() if path.name not in self._names]
         if not all(path.name in LEFTOVERS or path.suffix == ".log" for path in made):
