@@ -53,10 +53,10 @@ def test_read_repeats_the_rows_of_a_root(run, tmp_path):
 
 
 def check_read(result: dict) -> None:
-    assert result.keys() == {"first_ratio", "second_ratio", "peak_extra_mb"}
+    assert result.keys() == {"first_ratio", "second_ratio", "peak_extra_mib"}
     assert result["first_ratio"] > 0
     assert result["second_ratio"] > 0
-    assert 0 <= result["peak_extra_mb"] < 400
+    assert 0 <= result["peak_extra_mib"] < 400
 
 
 def test_decode_compares_the_decoders_with_dark_as_published(run):
@@ -114,7 +114,7 @@ def test_growth_measures_points_and_sides(run, uncompiled):
     words = ["--images", "1", "--largest", "1100000", "--rounds", "1", "--threads", "1"]
     rows = run("growth", *words)["rows"]
     assert [(row["points"], row["side"]) for row in rows] == [(68, 64), (250, 64), (971, 32)]
-    assert all(row["seconds"] > 0 and row["extra_mb"] > 0 for row in rows)
+    assert all(row["seconds"] > 0 and row["extra_mib"] > 0 for row in rows)
 
 
 def test_step_compares_whole_steps_and_predictions(run, uncompiled):

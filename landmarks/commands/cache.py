@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, Entry, list_caches, remove
-from landmarks.data.canvas import say_bytes
+from landmarks.machine import say_bytes
 from landmarks.settings import NonNegative
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.boxes import frame_faces
 from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, list_caches
-from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas, say_bytes
+from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces
@@ -25,12 +25,13 @@ from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
 from landmarks.errors import UserError
 from landmarks.layout import Layout
+from landmarks.machine import say_bytes
 from landmarks.runs.pictures import draw_face, drawing, save_faces
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
 OLD = 30 * DAY
-MUCH = 5_000_000_000  # bytes of old caches that a start tells of
+MUCH = 5 << 30  # bytes of old caches that a start tells of
 PICTURED = 8  # validation faces in faces.png
 AUGMENTED = 16  # faces in augmented.png
 

@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from landmarks.data.cache_folder import cache_root
@@ -24,10 +25,12 @@ from landmarks.data.faces import Faces
 from landmarks.data.filling import Canvas, fill
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop
+from landmarks.machine import free_memory, say_bytes
 
 log = logging.getLogger(__name__)
 VERSION = 2
 SPARE_BYTES = 1 << 30  # bytes that stay free
+CPU = torch.device("cpu")
 
 
 class CanvasFaces(Dataset):
@@ -90,7 +93,7 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
         stale = (canvas.stamps[rows] != stamps).any(1)
         canvas.readable[rows[~stale]] = True
         needed = int(stale.sum()) * side * side * 3
-        free = _free_memory() if cache == "ram" else shutil.disk_usage(place).free
+        free = free_memory(CPU) if cache == "ram" else shutil.disk_usage(place).free
         if free is not None and needed + SPARE_BYTES > free:
             if cache == "auto":
                 log.warning(
@@ -99,10 +102,11 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
                     *(say_bytes(needed), place, say_bytes(free)),
                 )
                 return None
+            elsewhere = "set data.cache=disk" if cache == "ram" else "set data.cache_dir=FOLDER"
             raise UserError(
-                f"data.cache={cache} needs {say_bytes(needed)} in {place}, and 1 GB to spare, and "
-                f"{say_bytes(free)} is free: make room, set data.cache_dir=FOLDER, a smaller "
-                f"input_size, or data.cache=off."
+                f"data.cache={cache} needs {say_bytes(needed)} in {place}, and {say_bytes(SPARE_BYTES)} "
+                f"to spare, and {say_bytes(free)} is free: {elsewhere}, a smaller input_size, or "
+                f"data.cache=off."
             )
         if len(rows):
             log.info(
@@ -119,11 +123,6 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
             f"data.cache=off."
         ) from error
     return canvas
-
-
-def say_bytes(count: int) -> str:
-    """Return a size in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _describe(faces: Faces, crop: Crop | BoxCrop, size: int, margin: int) -> dict:
@@ -163,12 +162,3 @@ def _open(count: int, side: int, folder: Path | None) -> Canvas:
             file.truncate(size)  # a file with holes: what is not filled takes no room
         mapped.append(np.memmap(folder / name, dtype, mode="r+", shape=shape))
     return Canvas(*mapped, readable)
-
-
-def _free_memory() -> int | None:
-    """Return the bytes of memory that can be had, or None where this system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")), None)

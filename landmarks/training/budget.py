@@ -1,12 +1,14 @@
 """How long training takes, and how many steps fit into `max_time`."""
 
 import math
+import sys
 import time
 
 import torch
 
 from landmarks.devices import synchronize
 from landmarks.errors import UserError
+from landmarks.machine import say_bytes
 
 PLANNED = 0.96  # of what is left of max_time is planned to be used: machines slow down
 ENDING = 5.0  # seconds for the last checkpoint and pictures
@@ -159,14 +161,15 @@ class StepClock:
 def memory_in_use(device: torch.device) -> str:
     """Return the most memory used so far, in words; of MPS, which keeps no record, what is now."""
     if device.type == "cuda":
-        return f"{torch.cuda.max_memory_reserved(device) / 2**30:.1f} GiB of GPU memory"
+        return f"{say_bytes(torch.cuda.max_memory_reserved(device))} of GPU memory"
     if device.type == "mps":
-        return f"{torch.mps.driver_allocated_memory() / 2**30:.1f} GiB of GPU memory"
+        return f"{say_bytes(torch.mps.driver_allocated_memory())} of GPU memory"
     try:
         import resource
     except ImportError:  # not on Windows
         return "unknown memory"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of memory"
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of KiB, on macOS of bytes
+    return f"{say_bytes(most if sys.platform == 'darwin' else 1024 * most)} of memory"
 
 
 def say_duration(seconds: float) -> str:

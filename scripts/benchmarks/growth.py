@@ -25,9 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Return {"rows": [{"points", "side", "seconds", "ns_per_cell", "extra_mb", "features_mb"}]}.
+    """Return {"rows": [{"points", "side", "seconds", "ns_per_cell", "extra_mib", "features_mib"}]}.
 
-    features_mb is what the features alone take, once; their gradient takes as much again.
+    features_mib is what the features alone take, once; their gradient takes as much again.
     """
     device = prepare_device(options)
     function = torch.compile(pointwise(adaptive_wing, WEIGHT), dynamic=False)
@@ -35,7 +35,7 @@ def measure(options: argparse.Namespace) -> dict:
     print(
         f"64 channels to K maps, {options.images} images, Adaptive Wing, forward and backward, "
         f"compiled, float32 on {device} (threads: {torch.get_num_threads()}):\n"
-        f"  {'K':>5} {'side':>5} {'s':>8} {'ns a cell':>10} {'extra MB':>9} {'features MB':>12}"
+        f"  {'K':>5} {'side':>5} {'s':>8} {'ns a cell':>10} {'extra MiB':>10} {'features MiB':>13}"
     )
     rows = []
     for points, side in shapes:
@@ -54,12 +54,12 @@ def measure(options: argparse.Namespace) -> dict:
             "side": side,
             "seconds": round(seconds, 4),
             "ns_per_cell": round(1e9 * seconds / cells, 2),
-            "extra_mb": round(extra_peak(call, device) / 1e6, 1),
-            "features_mb": round(4 * inputs[0].numel() / 1e6, 1),
+            "extra_mib": round(extra_peak(call, device) / 2**20, 1),
+            "features_mib": round(4 * inputs[0].numel() / 2**20, 1),
         }
         rows.append(row)
         print(
             f"  {points:>5} {side:>5} {seconds:>8.3f} {row['ns_per_cell']:>10.2f} "
-            f"{row['extra_mb']:>9.1f} {row['features_mb']:>12.1f}"
+            f"{row['extra_mib']:>10.1f} {row['features_mib']:>13.1f}"
         )
     return {"rows": rows}

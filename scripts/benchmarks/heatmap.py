@@ -13,6 +13,7 @@ from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
 from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.heatmaps.loss import PEAK, choose_tile, heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing
+from landmarks.machine import say_bytes
 
 CHANNELS, CELLS = 64, 128
 SIGMA, WEIGHT = 1.5, 10.0
@@ -63,7 +64,7 @@ def measure(options: argparse.Namespace) -> dict:
         "plain": "whole maps, autograd",
         "products": "the three matrix products alone",
     }.items():
-        said = f", {memory[name] / 1e6:.0f} MB of extra peak memory" if name in memory else ""
+        said = f", {say_bytes(memory[name])} of extra peak memory" if name in memory else ""
         say_seconds(what + said, seconds[name])
     return {
         "floor_ratio": round(median_ratio(seconds["compiled"], seconds["products"]), 2),
@@ -73,7 +74,7 @@ def measure(options: argparse.Namespace) -> dict:
         "max_rel_error": float(f"{error:.2g}"),
         "first_call_s": round(first, 1),
         "seconds": round(median(seconds["compiled"]), 3),
-        "extra_mb": round(memory["compiled"] / 1e6, 1),
+        "extra_mib": round(memory["compiled"] / 2**20, 1),
     }
 
 

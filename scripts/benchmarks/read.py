@@ -17,6 +17,7 @@ from benchmarks.turns import median_ratio, say_seconds, take_turns
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import find_root
 from landmarks.errors import UserError
+from landmarks.machine import say_bytes
 
 NUM_POINTS = 971
 BLOCK = 1000  # different rows in a generated file
@@ -55,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Return {"first_ratio", "second_ratio", "peak_extra_mb"}."""
+    """Return {"first_ratio", "second_ratio", "peak_extra_mib"}."""
     header, bodies = draw_rows() if options.root is None else read_rows(Path(options.root))
     with tempfile.TemporaryDirectory(prefix="landmarks-benchmark-") as folder:
         path = Path(folder) / "landmarks.csv"
@@ -66,7 +67,7 @@ def measure(options: argparse.Namespace) -> dict:
     return {
         "first_ratio": round(first, 2),
         "second_ratio": round(second, 1),
-        "peak_extra_mb": round(extra, 1),
+        "peak_extra_mib": round(extra, 1),
     }
 
 
@@ -110,8 +111,8 @@ def compare(path: Path, folder: Path, rounds: int) -> tuple[float, float]:
     results["touching"].append(time.perf_counter() - started)
     if not same:
         raise AssertionError("the two ways have read different points")
-    count, size = len(results["names"]), path.stat().st_size / 1e6
-    print(f"{count} rows of {results['points'].shape[1]} points, {size:.0f} MB, read alike:")
+    count, size = len(results["names"]), path.stat().st_size
+    print(f"{count} rows of {results['points'].shape[1]} points, {say_bytes(size)}, read alike:")
     say_seconds("the baseline's way, text to a tensor", seconds["baseline"])
     say_seconds("... of which torch.as_tensor, list to tensor", results["conversion"])
     say_seconds("map_labels without a cache, text to a memory map", seconds["first"])
@@ -121,15 +122,16 @@ def compare(path: Path, folder: Path, rounds: int) -> tuple[float, float]:
 
 
 def measure_peak(path: Path, cache: Path, rows: int) -> float:
-    """Return by how many MB a fresh process grows while it reads the file without a cache."""
+    """Return by how many MiB a fresh process grows while it reads the file without a cache."""
     command = [sys.executable, "-c", MEASURE_PEAK, str(path), str(cache)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     count, extra = done.stdout.split()
     if int(count) != rows:
         raise AssertionError(f"{count} of {rows} rows were read")
-    size = path.stat().st_size / 1e6
+    size = path.stat().st_size
     print(
-        f"{rows} rows, {size:.0f} MB: a fresh process grows by {float(extra):.0f} MB to read them"
+        f"{rows} rows, {say_bytes(size)}: a fresh process grows by {float(extra):.0f} MiB to read "
+        f"them"
     )
     return float(extra)
 
@@ -161,7 +163,7 @@ def write_labels(path: Path, rows: int, header: bytes, bodies: list[bytes]) -> N
     needed = rows * ROW_BYTES
     if shutil.disk_usage(path.parent).free < 1.1 * needed:
         raise UserError(
-            f"{path.parent} has no room for {rows} rows ({needed / 1e9:.1f} GB): set TMPDIR, or "
+            f"{path.parent} has no room for {rows} rows ({say_bytes(needed)}): set TMPDIR, or "
             f"ask for fewer with --rows."
         )
     with path.open("wb") as out:

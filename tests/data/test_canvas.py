@@ -20,6 +20,7 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
+from landmarks.machine import free_memory
 
 SIZE = 32
 COUNT = 150  # more than one chunk
@@ -184,14 +185,32 @@ def test_a_process_maps_the_cache_and_a_thread_reads_ahead(faces, workers):
 def test_size_is_checked_before_anything_is_built(faces, monkeypatch, reads, caplog):
     usage = canvas_module.shutil.disk_usage(".")
     monkeypatch.setattr(canvas_module.shutil, "disk_usage", lambda p: usage._replace(free=1 << 30))
-    with pytest.raises(UserError, match=r"data\.cache=disk needs 0 MB"):
+    with pytest.raises(UserError, match=r"data\.cache=disk needs 0 MiB in .*, and 1.0 GiB to"):
         open_canvas(faces, "letterbox", SIZE)
     assert open_canvas(replace(faces, cache="auto"), "letterbox", SIZE) is None
     assert "No canvas cache" in caplog.text and not reads
-    monkeypatch.setattr(canvas_module, "_free_memory", lambda: 1 << 30)
-    with pytest.raises(UserError, match=r"data\.cache=ram"):
-        open_canvas(replace(faces, cache="ram"), "letterbox", SIZE)
     assert open_canvas(replace(faces, cache="off"), "letterbox", SIZE) is None
+
+
+def test_memory_is_what_a_container_leaves(faces, monkeypatch, tmp_path, reads):
+    files = {
+        "proc/meminfo": f"MemAvailable: {2**33} kB\n",
+        "proc/self/cgroup": "0::/\n",
+        "sys/fs/cgroup/memory.max": f"{2**30}\n",
+        "sys/fs/cgroup/memory.current": "0\n",
+        "sys/fs/cgroup/memory.stat": "anon 0\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(canvas_module, "free_memory", lambda device: free_memory(device, tmp_path))
+    with pytest.raises(
+        UserError, match=r"data\.cache=ram .* 1\.0 GiB is free: set data\.cache=disk"
+    ):
+        open_canvas(replace(faces, cache="ram"), "letterbox", SIZE)
+    assert not reads
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
+    assert open_canvas(replace(faces, cache="ram"), "letterbox", SIZE).readable.all()
 
 
 def test_a_cache_that_cannot_be_written(faces, tmp_path):
