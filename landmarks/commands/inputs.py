@@ -19,7 +19,7 @@ from landmarks.data.cache_use import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import read_names
-from landmarks.data.faces import Faces
+from landmarks.data.faces import Faces, plain_names
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
@@ -121,7 +121,8 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
 
 
 def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:
-    if data.get("exclude") and not read_names(data["exclude"]).isdisjoint(names.tolist()):
+    plain = plain_names(names).tolist()
+    if data.get("exclude") and not read_names(data["exclude"]).isdisjoint(plain):
         raise UserError(
             f"data.exclude={data['exclude']} names faces that this run's split holds: give it the "
             f"names it had, or start a new run from this one with init={split_file.parent}."

@@ -104,9 +104,9 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
                 return None
             elsewhere = "set data.cache=disk" if cache == "ram" else "set data.cache_dir=FOLDER"
             raise UserError(
-                f"data.cache={cache} needs {say_bytes(needed)} in {place}, and {say_bytes(SPARE_BYTES)} "
-                f"to spare, and {say_bytes(free)} is free: {elsewhere}, a smaller input_size, or "
-                f"data.cache=off."
+                f"data.cache={cache} needs {say_bytes(needed)} in {place}, and "
+                f"{say_bytes(SPARE_BYTES)} to spare, and {say_bytes(free)} is free: {elsewhere}, "
+                f"a smaller input_size, or data.cache=off."
             )
         if len(rows):
             log.info(

@@ -2,11 +2,12 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.faces import Faces
+from landmarks.data.faces import Faces, plain_names
 from landmarks.data.formats.table_rows import read_header, read_texts
 from landmarks.data.near_names import say_near
 from landmarks.data.text_file import read_text
@@ -32,9 +33,9 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
     """
     if file is None:
         return np.zeros(len(faces), bool)
-    names = np.array(sorted(read_names(file)), dtype=bytes)
-    excluded = np.isin(faces.names, names)
-    unknown = names[~np.isin(names, faces.names)]
+    names, plain = np.array(sorted(read_names(file)), dtype=bytes), plain_names(faces.names)
+    excluded = np.isin(plain, names)
+    unknown = names[~np.isin(names, plain)]
     if len(unknown):
         there = {name.decode() for name in faces.names.tolist()}
         log.warning(
@@ -50,7 +51,7 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
 
 
 def read_names(file: str) -> set[bytes]:
-    """Return the file names, UTF-8, that a table or list leaves out of training.
+    """Return the file names, UTF-8 and plain, that a table or list leaves out of training.
 
     Args:
         file: a CSV, TSV or Parquet table with a column `name` or `file_name`;
@@ -70,7 +71,7 @@ def read_names(file: str) -> set[bytes]:
                 f"{', '.join(header)[:80]}; add one, or list one name a line."
             )
         if column is None:
-            return {line.strip().encode() for line in read_text(path).splitlines() if line.strip()}
+            return _plain(line.strip() for line in read_text(path).splitlines())
         wanted = [name for name in (column, "level", "part") if name in header]
         rows = list(read_texts(path, [header.index(name) for name in wanted]))
     except OSError as error:
@@ -78,10 +79,13 @@ def read_names(file: str) -> set[bytes]:
             f"data.exclude={file} cannot be read ({error.strerror}); name a table."
         ) from error
     chosen = (dict(zip(wanted, (text.strip() for text in row), strict=True)) for row in rows)
-    return {
-        row[column].encode()
+    return _plain(
+        row[column]
         for row in chosen
-        if row[column]
-        and row.get("level", "") in ("", "error")
-        and row.get("part", "") in ("", "train")
-    }
+        if row.get("level", "") in ("", "error") and row.get("part", "") in ("", "train")
+    )
+
+
+def _plain(names: Iterable[str]) -> set[bytes]:
+    listed = np.array([name.encode() for name in names if name], dtype=bytes)
+    return set(plain_names(listed).tolist())

@@ -1,6 +1,7 @@
 """Faces: the one form in which every data set reaches the rest of the program."""
 
 import os
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,14 @@ def remap(value):
     return value
 
 
+def plain_names(names: np.ndarray) -> np.ndarray:
+    """Return names (n,) bytes, each in its shortest spelling: `./a.jpg` is `a.jpg`."""
+    joined = b"\n".join(names.tolist())
+    if b"./" not in joined and b"//" not in joined:  # as nearly everywhere
+        return names
+    return np.array([posixpath.normpath(name) if name else name for name in names.tolist()])
+
+
 def check_name(name: str, where: str) -> None:
     """Raise UserError if a file name leads out of the images folder, or can be none."""
     if not name or "\0" in name:
@@ -121,8 +130,9 @@ def check_names(names: np.ndarray, source: str) -> None:
     if any(sign in joined for sign in (b"/", b"\\", b":", b"\0")) or b"" in names:
         for row, name in enumerate(names):
             check_name(name.decode(), f"{source}, line {row + 2}, column 1")
-    order = np.argsort(names, kind="stable")
-    twins = np.flatnonzero(names[order][1:] == names[order][:-1])
+    plain = plain_names(names)
+    order = np.argsort(plain, kind="stable")
+    twins = np.flatnonzero(plain[order][1:] == plain[order][:-1])
     if len(twins):
         first, second = (int(order[twins[0] + i]) + 2 for i in (0, 1))
         raise UserError(

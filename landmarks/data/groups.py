@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from landmarks.data.faces import plain_names
 from landmarks.data.formats.table_rows import read_header, read_texts
 from landmarks.data.near_names import say_near
 from landmarks.errors import UserError
@@ -15,8 +16,9 @@ NAME = "file_name"
 
 def group_images(names: np.ndarray) -> np.ndarray:
     """Return (n,) int: faces have one number where their images' names (n,) are the same."""
-    numbers: dict[bytes, int] = {}  # fifteen times as fast as sorting
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names.tolist()])
+    numbers: dict[bytes, int] = {}  # five times as fast as sorting
+    plain = plain_names(names).tolist()
+    return np.array([numbers.setdefault(name, len(numbers)) for name in plain])
 
 
 def group_by_table(names: np.ndarray, source: str, file: str | None, column: str) -> np.ndarray:
@@ -39,6 +41,7 @@ def group_by_table(names: np.ndarray, source: str, file: str | None, column: str
             f"{file}."
         )
     listed, groups = _read(Path(file), column)
+    names = plain_names(names)
     images, of_face = np.unique(names, return_inverse=True)
     there = np.isin(listed, images) & (groups != "")
     image = np.searchsorted(images, listed[there])
@@ -72,4 +75,4 @@ def _read(path: Path, column: str) -> tuple[np.ndarray, np.ndarray]:
     if not rows:
         raise UserError(f"{path} holds a header and no rows.")
     names, groups = zip(*rows, strict=True)
-    return np.array([name.encode() for name in names]), np.array(groups)
+    return plain_names(np.array([name.encode() for name in names])), np.array(groups)

@@ -35,7 +35,8 @@ def split_faces(
         by: "blocks" takes the last faces of the file for validation: neighbouring rows show one
             person, so a shuffled split would show it on both sides. "random" shuffles. "groups"
             keeps together what has one value in a column of a file.
-        share: of the faces that is validated on, as nearly as what stays together allows.
+        share: of the faces that is validated on, as nearly as what stays together allows: "random"
+            and "groups" take what fits in the order that they draw, not the best sum of sizes.
         file: for "groups": a CSV, TSV or Parquet file with file_name and the column.
         column: for "groups": its name.
         seed: of "random" and "groups".

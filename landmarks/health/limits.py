@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from landmarks.data.faces import Faces
+from landmarks.data.faces import Faces, plain_names
 from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files
 from landmarks.health.image_facts import CORRUPT, MISSING, Looks
 from landmarks.health.label_facts import Places, is_degenerate
@@ -68,7 +68,7 @@ def duplicate_findings(
 
     An image that shows several faces is one file. `same`: of the labels, see `same_labels`.
     """
-    _, first = np.unique(train.names[rows], return_index=True)
+    _, first = np.unique(plain_names(train.names[rows]), return_index=True)
     mine = rows[np.sort(first)]
     others = 0 if test is None else len(test)
     both = Looks(

@@ -83,13 +83,17 @@ def refuse_taken(run: Path, command: str) -> None:
 
 @contextmanager
 def mark_failure(run: Path) -> Iterator[None]:
-    """Leave a note of the error that a training ends in; resume=auto does not try it again."""
+    """Leave a note of the error that a training ends in; resume=auto does not try it again.
+
+    A finished run stays so until it has been trained on, see `FINISHED`.
+    """
     try:
         yield
     except Exception as error:
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        with contextlib.suppress(OSError):  # the error itself may be a full disk
-            (run / FAILED).write_text(f"{said}\n", encoding="utf-8")
+        if not (run / FINISHED).is_file():
+            with contextlib.suppress(OSError):  # the error itself may be a full disk
+                (run / FAILED).write_text(f"{said}\n", encoding="utf-8")
         raise
 
 

@@ -17,7 +17,7 @@ def write(tmp_path, text, name="suspects.csv"):
     return str(tmp_path / name)
 
 
-@pytest.mark.parametrize("form", ["check", "excel", "names", "tsv", "list", "bom list"])
+@pytest.mark.parametrize("form", ["check", "excel", "names", "tsv", "list", "bom list", "spelled"])
 def test_named_faces_are_left_out(made, tmp_path, form):
     a, b, c = made.names[1], made.names[4], made.names[5]
     text = {
@@ -27,6 +27,7 @@ def test_named_faces_are_left_out(made, tmp_path, form):
         "tsv": f"name\treason\n{b}\tx, y\n{a}\tz\n",
         "excel": f"\ufeffname;reason;score;level;part;detail\r\n{a};shifted;9,5;error;train;\r\n"
         f"{c};outside;1;warning;train;\r\n{b};corrupt;1;error;train;x\r\n;;;;;\r\n",
+        "spelled": f"file_name\n./{b}\n.//{a}\n",
         "bom list": f"\ufeff{a}\r\n{b} \r\n",
         "list": f"{b}\n\n{a}\n",
     }[form]

@@ -162,6 +162,16 @@ def test_faces_of_one_image_stay_on_one_side(tmp_path, by, rows):
         assert 10 <= len(validation) <= 25
 
 
+def test_an_image_is_one_however_its_name_is_spelled(tmp_path):
+    names = [b"a/1.jpg", b"./a/1.jpg", b"a//1.jpg", b"a/./1.jpg", b"a/2.jpg", b"a/2.jpeg"]
+    faces = Faces(Path("images"), np.array(names), source="labels.csv")
+    train, validation = split_faces(faces, share=0.4)
+    assert train.tolist() == [0, 1, 2, 3] and validation.tolist() == [4, 5]
+    (tmp_path / "g.csv").write_text("file_name,group\n./a/1.jpg,x\n./a/2.jpg,y\na/2.jpeg,y\n")
+    _, validation = split_faces(faces, by="groups", share=0.4, file=str(tmp_path / "g.csv"))
+    assert validation.tolist() == [4, 5]
+
+
 def test_faces_of_one_image_alone_cannot_be_split():
     faces = replace(make_faces(5), names=np.array([b"a.jpg"] * 5))
     with pytest.raises(UserError, match=r"all 5 faces .* of one of the images"):

@@ -1,9 +1,13 @@
 """Copies, look-alikes and equal labels."""
 
+from pathlib import Path
+
 import numpy as np
 
+from landmarks.data.faces import Faces
 from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files, same_labels
 from landmarks.health.image_facts import GOOD, MISSING, Looks
+from landmarks.health.limits import duplicate_findings
 
 
 def looks(count, seed=0):
@@ -68,3 +72,12 @@ def test_few_whole_pixels_are_equal_by_chance():
     wide[1500] = wide[3]
     same, least = same_labels(wide, np.arange(2000))
     assert least < 5 and np.flatnonzero(same != np.arange(2000)).tolist() == [1500]
+
+
+def test_faces_of_one_image_are_no_copies_however_its_name_is_spelled():
+    names = np.array([b"a.jpg", b"./a.jpg", b"b.jpg"])
+    faces, found = Faces(Path("images"), names), looks(3)
+    found.content[1:] = found.content[0]
+    rows = np.arange(3)
+    copies = duplicate_findings(faces, rows, found, rows, None, None)
+    assert [copy.name for copy in copies] == ["b.jpg"]

@@ -3,7 +3,7 @@
 import pytest
 
 from landmarks.errors import UserError
-from landmarks.runs.find import FAILED, Leftovers, mark_failure, refuse_taken
+from landmarks.runs.find import FAILED, FINISHED, Leftovers, mark_failure, refuse_taken
 
 
 def start(run):
@@ -57,6 +57,13 @@ def test_no_other_command_writes_into_a_training_run(name, tmp_path):
             refuse_taken(tmp_path, "train")
     else:
         refuse_taken(tmp_path, "train")  # nothing has been trained there
+
+
+def test_a_finished_run_that_could_not_be_trained_on_stays_finished(tmp_path):
+    (tmp_path / FINISHED).write_text("{}")
+    with pytest.raises(ValueError, match="three"), mark_failure(tmp_path):
+        raise ValueError("three")
+    assert [path.name for path in tmp_path.iterdir()] == [FINISHED]
 
 
 def test_an_error_is_noted_and_a_stop_is_not(tmp_path):
