@@ -36,7 +36,7 @@ def wing(
 ) -> Tensor:
     """Wing loss, elementwise; `w` and `epsilon` are input pixels.
 
-    w ln(1 + |x| / epsilon) for |x| < w, |x| - C beyond, C such that both meet.
+    w ln(1 + |x| / epsilon) for |x| < w, |x| - C beyond, C such that it is continuous.
 
     Source: Feng et al., Wing Loss for Robust Facial Landmark Localisation, CVPR 2018, eq. 5.
     """
@@ -57,21 +57,21 @@ def adaptive_wing(
     """Adaptive Wing loss for heatmaps, elementwise; targets lie in 0..1.
 
     omega ln(1 + (d / epsilon)^(alpha - y)) for d = |y - prediction| < theta, A d - C beyond, with
-    A and C such that value and slope meet.
+    A and C such that value and derivative are continuous.
 
     Source: Wang et al., Adaptive Wing Loss for Robust Face Alignment via Heatmap Regression, ICCV
     2019, eq. 3.
     """
     d = (prediction - target).abs()
     exponent = alpha - target
-    # The slope is written down, not left to autograd, which would keep or compute anew all that it
-    # is made of; so d alone has a gradient. Beyond theta the curve goes on as its own tangent. At
-    # d = 0, where a power less than one is infinitely steep, |.| has no slope.
+    # The derivative is written out: autograd would keep or recompute every intermediate tensor. So
+    # d alone has a gradient. Beyond theta the loss continues as its own tangent. At d = 0, where a
+    # power below one is infinitely steep, the derivative of |.| is 0.
     known = d.detach()
     curved = known.clamp(1e-6, theta)
     power = torch.exp(exponent * torch.log(curved / epsilon))
-    slope = omega * exponent * power / ((1 + power) * curved)
-    return omega * torch.log1p(power) + slope * (d - known.clamp(max=theta))
+    derivative = omega * exponent * power / ((1 + power) * curved)
+    return omega * torch.log1p(power) + derivative * (d - known.clamp(max=theta))
 
 
 def masked_mean(elementwise, prediction: Tensor, target: Tensor) -> Tensor:

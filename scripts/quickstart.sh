@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fresh machine -> a trained model, a submission and a picture, from embedded faces alone.
+# Fresh machine -> a trained model, a submission and a picture, from synthetic faces alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh

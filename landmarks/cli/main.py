@@ -37,7 +37,7 @@ Usage: landmarks COMMAND [setting=value ...]
   landmarks train data.root=path/to/contest model=resnet34
   landmarks predict data.root=path/to/contest
   landmarks check data.root=path/to/contest
-  landmarks train experiment=quickstart        embedded faces: no data needed
+  landmarks train experiment=quickstart        synthetic faces: no data needed
 
   landmarks COMMAND --help                     every setting of a command, with examples
   landmarks COMMAND --cfg job --resolve        the config it would run with

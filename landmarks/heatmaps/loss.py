@@ -78,11 +78,11 @@ def pointwise(elementwise: Elementwise, weight: float) -> Callable:
         def weighted(values: Tensor) -> Tensor:
             return elementwise(values, target) * weights
 
-        # The loss of an element depends on that element alone: forward mode gives all slopes at
-        # once and, unlike a backward pass, keeps nothing on the way.
+        # The loss of an element depends on that element alone: forward mode gives all derivatives
+        # at once and, unlike a backward pass, keeps no intermediate tensors.
         values = maps.float() + bias
-        losses, slopes = torch.func.jvp(weighted, (values,), (torch.ones_like(values),))
-        return losses.sum(), slopes.to(maps.dtype)
+        losses, derivatives = torch.func.jvp(weighted, (values,), (torch.ones_like(values),))
+        return losses.sum(), derivatives.to(maps.dtype)
 
     return loss_and_gradient
 

@@ -5,13 +5,13 @@ from typing import Literal
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.freezing import Freeze, Norm, change_norms
-from landmarks.models.heads import Corrections, RegressionHead
+from landmarks.models.heads import Refinement, RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.unet import ClassicUnet, Unet
 from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds
 
-FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that correct a regression
+FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that refine a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
 
@@ -37,7 +37,7 @@ def regressor(
         norm: see `landmarks.models.freezing.change_norms`.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
-        refine: rounds of corrections by finer features, see `Corrections`; 0: none.
+        refine: rounds of refinement by finer features, see `Refinement`; 0: none.
         num_points, size, elementwise: see `RegressionHead`.
         mean_points: (K, 2) pixels, for init_output="mean".
 
@@ -45,13 +45,13 @@ def regressor(
         UserError: see `build_backbone` and `change_norms`; for Adaptive Wing.
     """
     body = build_backbone(backbone, weights, partial)
-    corrections = None
+    refinement = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
-        corrections = Corrections(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
+        refinement = Refinement(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
     change_norms(body, norm)
     start = mean_points if init_output == "mean" else None
-    head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, corrections)
+    head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, refinement)
     return Landmarker(body, head, freeze)
 
 

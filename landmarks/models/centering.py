@@ -1,4 +1,4 @@
-"""Features without what they have in common."""
+"""Mean-centred features."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,17 @@ MOMENTUM = 0.1  # of the mean, as batch norms have
 class Center(nn.Module):
     """Subtract from every channel its running mean.
 
-    Features behind a ReLU are positive. A step of Adam, which moves every weight by the rate, then
-    moves the outputs of a layer that reads hundreds of them for all faces alike and by pixels: the
-    layer shakes, and what tells one face from another drowns in it. Without their means that
-    common move is the bias's alone. The mean is the running one in training too, so that a batch
-    of one face is as good as any.
+    Features behind a ReLU are positive. A step of Adam moves every weight by about the learning
+    rate, so a layer that reads hundreds of positive features moves its outputs for all faces alike,
+    by pixels, and the difference between faces drowns in that. With mean-centred features only the
+    bias moves all faces alike. The running mean is used in training too, so that a batch of one
+    face works.
 
     Args:
         channels: C.
 
     Attributes:
-        mean: (C,); NaN, in what was trained without, subtracts nothing and stays.
+        mean: (C,), the running mean. NaN subtracts nothing and stays: older models have it.
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.3.
     """

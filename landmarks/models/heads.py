@@ -8,8 +8,9 @@ from landmarks.errors import UserError
 from landmarks.losses import Elementwise, adaptive_wing, masked_mean
 from landmarks.models.centering import Center
 
-# Offsets of 1 a side of the input: a step of Adam moves an output by the sum of hundreds of
-# features times the rate. In halves of the side that was 20 pixels of 96, before they were centred.
+# An output of 1 is a sixteenth of the input's side. A step of Adam moves an output by the sum of
+# hundreds of features times the learning rate: in halves of the side that was 20 pixels of 96,
+# before features were mean-centred.
 UNITS = 16
 MOMENTS = 3  # a channel's average, and its averages weighted by x and y
 
@@ -17,8 +18,8 @@ MOMENTS = 3  # a channel's average, and its averages weighted by x and y
 def pool_moments(features: Tensor) -> Tensor:
     """Return (B, 3C): averages over all cells, then the same weighted by x and by y.
 
-    An average alone forgets where in the image a channel has answered, which is what a landmark's
-    offset depends on; a network has to learn a detour by the padding at its borders.
+    An average alone forgets where in the image a channel has answered. A landmark's offset depends
+    on that, and a network would have to learn it from the padding at its borders.
 
     Args:
         features: (B, C, H, W); x and y run from -2 at one edge of the image to 2 at the other.
@@ -34,19 +35,20 @@ def pool_moments(features: Tensor) -> Tensor:
     return torch.einsum("bchw,mhw->bmc", features, places / (height * width)).flatten(1)
 
 
-class Corrections(nn.Module):
-    """Points -> where the features at each of them say that its landmark lies.
+class Refinement(nn.Module):
+    """Points -> refined points, by the features at each point.
 
-    A feature between cells is the mean of its neighbours, weighted by nearness, and so is what they
-    say of the way to a landmark: features that know the way from their own cell know it from any
-    place between. Every landmark reads them by weights of its own, which start at zero.
+    A linear layer reads the features at a point and predicts the offset to its landmark. Every
+    landmark has weights of its own, which start at zero. Features between cells are interpolated
+    bilinearly, and so are the offsets that they predict: what is right at every cell is right in
+    between.
 
     Args:
         channels: C of the features.
         num_points: K.
         size: side of the input, in pixels.
-        stride: input pixels a cell of the features; the way is counted in cells.
-        rounds: how often points are to be corrected, one after the other.
+        stride: input pixels a cell of the features; offsets are predicted in cells.
+        rounds: how often points are refined, one round after the other.
 
     Source: the cascade of Trigeorgis et al., Mnemonic Descent Method, CVPR 2016, of linear steps.
     """
@@ -59,10 +61,10 @@ class Corrections(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_points, 2))
 
     def forward(self, features: Tensor, points: Tensor) -> Tensor:
-        """Return corrected points (B, K, 2), input pixels, of features (B, C, H, W) and points.
+        """Return refined points (B, K, 2), input pixels, of features (B, C, H, W) and points.
 
-        A point beyond the outermost cells' centres is moved by what is at the nearest place between
-        them. Where features are read has no gradient.
+        A point beyond the outermost cells' centres is refined by the features at the nearest place
+        between them. No gradient flows through the places where features are read.
         """
         edge = (self.stride - 1) / 2
         places = points.detach().clamp(edge, self.size - 1 - edge)
@@ -70,16 +72,16 @@ class Corrections(nn.Module):
         found = functional.grid_sample(features, grid, align_corners=False).squeeze(2)
         found = self.center(found)
         # Not a product of matrices: K small ones cost ten times as much.
-        way = torch.stack([(found * weight).sum(1) for weight in self.weight], 2)
-        return points.detach() + self.stride * (way + self.bias)
+        offsets = torch.stack([(found * weight).sum(1) for weight in self.weight], 2)
+        return points.detach() + self.stride * (offsets + self.bias)
 
 
 class RegressionHead(nn.Module):
     """Pool the last feature map and predict every point's offset from a start shape.
 
-    The offset is predicted in units of a sixteenth of the input's side and the loss is taken in
-    input pixels: Wing's and smooth L1's constants are pixels. With corrections, what is found is
-    then moved by what a finer map, the first one, has at it; each round has the loss.
+    The offset is predicted in sixteenths of the input's side. The loss is taken in input pixels:
+    Wing's and smooth L1's constants are pixels. Refinement then moves each point by the features
+    of a finer map, the first one, at that point; every round has the loss.
 
     Args:
         channels: of the last feature map.
@@ -87,7 +89,7 @@ class RegressionHead(nn.Module):
         size: side of the input, in pixels.
         elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
         start: (K, 2) input pixels, what is predicted before training; None: the input's centre.
-        corrections: by the first feature map; None: there are none.
+        refinement: by the first feature map; None: there is none.
 
     Raises:
         UserError: for Adaptive Wing, which knows no pixels.
@@ -100,7 +102,7 @@ class RegressionHead(nn.Module):
         size: int,
         elementwise: Elementwise | None = None,
         start=None,
-        corrections: Corrections | None = None,
+        refinement: Refinement | None = None,
     ):
         super().__init__()
         if getattr(elementwise, "func", elementwise) is adaptive_wing:
@@ -109,12 +111,12 @@ class RegressionHead(nn.Module):
                 "choose another, such as loss=wing."
             )
         self.elementwise = elementwise
-        self.corrections = corrections
+        self.corrections = refinement  # as checkpoints name its weights
         self.scale = size / UNITS
         channels = MOMENTS * channels
         self.center = Center(channels)
         self.offsets = nn.Linear(channels, 2 * num_points)
-        nn.init.zeros_(self.offsets.weight)  # whatever the features, it starts at `start`
+        nn.init.zeros_(self.offsets.weight)  # before training it predicts `start`
         nn.init.zeros_(self.offsets.bias)
         if start is None:
             start = torch.full((num_points, 2), (size - 1) / 2)

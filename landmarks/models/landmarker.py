@@ -1,15 +1,11 @@
 """A model: normalises images, runs the backbone, hands its features to the head."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from landmarks.models.freezing import Freeze, find_encoder
-
-FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that correct a regression
-Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
 
 class Landmarker(nn.Module):

@@ -1,4 +1,4 @@
-"""The faces that benchmarks read: some of the user's, or embedded ones."""
+"""The faces that benchmarks read: some of the user's, or synthetic ones."""
 
 import argparse
 
@@ -12,7 +12,7 @@ def add_sample_options(parser: argparse.ArgumentParser, faces: int) -> None:
 
 
 def read_sample(options: argparse.Namespace) -> Faces:
-    """Return the first faces of --root, or embedded ones, drawn once and kept in the cache."""
+    """Return the first faces of --root, or synthetic ones, drawn once and kept in the cache."""
     if options.root is None:
         return synthetic.read_faces(train=options.faces, test=1)
     return thousand.read_faces(options.root, limit=options.faces, on_error="skip")

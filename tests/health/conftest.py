@@ -7,9 +7,9 @@ from landmarks.synthetic.write import write_faces
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory):
-    """200 embedded faces on disk: their folder, names and points (N, 971, 2)."""
-    root = tmp_path_factory.mktemp("embedded")
+def synthetic(tmp_path_factory):
+    """200 synthetic faces on disk: their folder, names and points (N, 971, 2)."""
+    root = tmp_path_factory.mktemp("synthetic")
     write_faces(root, 200, 6, 0)
     rows = [line.split("\t") for line in (root / "train/landmarks.csv").read_text().splitlines()]
     return SimpleNamespace(

@@ -29,8 +29,8 @@ def test_align_recovers_a_similarity_with_missing_points():
     assert np.isnan(scale[2]) and np.isnan(distance[2])  # four of 30 points
 
 
-def test_faults_stand_out(embedded):
-    points = embedded.points.copy()
+def test_faults_stand_out(synthetic):
+    points = synthetic.points.copy()
     rng = np.random.default_rng(1)
     points[3] = points[3] + rng.normal(0, 3, points[3].shape)
     points[4, :, 0] = 100 - points[4, :, 0]  # mirrored, with the numbers unchanged
@@ -48,9 +48,9 @@ def test_faults_stand_out(embedded):
     assert abs(fit.scale[7]) == pytest.approx(face_size, rel=0.2)
 
 
-def test_no_outlier_explains_itself(embedded):
+def test_no_outlier_explains_itself(synthetic):
     """A face of much noise is a mode of its own, unless it is kept out of the model."""
-    points = embedded.points.copy()
+    points = synthetic.points.copy()
     points[10] += np.random.default_rng(0).normal(0, 12, points[10].shape)
     fit = fit_model(points, np.arange(200)).fit(points)
     assert fit.rest[10] > 5 * np.median(fit.rest)
@@ -98,8 +98,8 @@ def test_faults_stand_out_however_few_points_there_are(k):
     assert standing_out(points).tolist() == [5, 60, 200]
 
 
-def test_one_point_of_971_stands_out(embedded):
-    points = embedded.points.copy()
+def test_one_point_of_971_stands_out(synthetic):
+    points = synthetic.points.copy()
     for row in range(0, 40):
         points[row, 24 * row + 5] = 0
     fit = fit_model(points, np.arange(200)).fit(points)

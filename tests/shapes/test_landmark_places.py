@@ -20,7 +20,7 @@ KINDS = [68, 98, 971]
 
 
 @cache
-def embedded():
+def synthetic():
     heads = [head.draw_head(np.random.default_rng(i)) for i in range(60)]
     flat = [head.project(head.turn(sitter, head.shape_head(sitter))) for sitter in heads]
     return np.rint(150 + 70 * np.array(flat)).astype(np.float32)
@@ -30,7 +30,7 @@ def embedded():
 def faces_of(num_points):
     """Return (n, K, 2) labelled faces; of 98 points made from real ones of 68."""
     if num_points == 971:
-        return embedded()
+        return synthetic()
     if not SHARED.is_dir():
         pytest.skip("the real faces are not here")
     known = np.array(map_labels(SHARED / "faces68/train/landmarks.csv", None)[1][::10])

@@ -75,7 +75,7 @@ def test_a_layouts_permutation_is_checked(count):
         assert few.flip is None and said in few.reason and "68 are needed" in few.reason
 
 
-def test_found_in_embedded_faces():
+def test_found_in_synthetic_faces():
     heads = [head.draw_head(np.random.default_rng(i)) for i in range(1000)]
     flat = [head.project(head.turn(sitter, head.shape_head(sitter))) for sitter in heads]
     points = np.rint(150 + 70 * np.array(flat)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""`data=synthetic`: embedded faces, drawn once into the cache, in the contest's own layout."""
+"""`data=synthetic`: synthetic faces, drawn once into the cache, in the contest's own layout."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def read_faces(
     cache: CacheName = "auto",
     exclude: str | None = None,
 ) -> Faces:
-    """Return embedded faces with 971 points; drawn if these are not in the cache yet.
+    """Return synthetic faces with 971 points, drawn now if the cache does not hold them.
 
     Args:
         train, test: how many of each.

@@ -90,5 +90,5 @@ def find_root(root: Path) -> Path:
     raise UserError(
         f"No faces in '{root}': looked for train/images, train/landmarks.csv and test/images there "
         f"and in contest01_data/. Put the contest's data there or set data.root=FOLDER, or use "
-        f"data=synthetic for embedded faces."
+        f"data=synthetic for synthetic faces."
     )

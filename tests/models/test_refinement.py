@@ -1,4 +1,4 @@
-"""Corrections of a regression by the features at the found points, and what is subtracted."""
+"""Refinement of a regression by the features at the found points, and what is subtracted."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from torch import nn
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
 from landmarks.models.centering import MOMENTUM, Center
-from landmarks.models.heads import Corrections, RegressionHead
+from landmarks.models.heads import Refinement, RegressionHead
 
 SIZE, STRIDE, K = 64, 8, 4
 CELLS = SIZE // STRIDE
@@ -25,13 +25,13 @@ def features_that_know(truth):
 
 
 def reader():
-    """Return corrections of which landmark k reads channels 2k and 2k + 1."""
-    corrections = Corrections(2 * K, K, SIZE, STRIDE).eval()
+    """Return a refinement of which landmark k reads channels 2k and 2k + 1."""
+    refinement = Refinement(2 * K, K, SIZE, STRIDE).eval()
     with torch.no_grad():
         for k in range(K):
             for axis in range(2):
-                corrections.weight[axis, 2 * k + axis, k] = 1
-    return corrections
+                refinement.weight[axis, 2 * k + axis, k] = 1
+    return refinement
 
 
 def test_features_that_know_the_way_lead_there_from_anywhere():
@@ -45,29 +45,29 @@ def test_features_that_know_the_way_lead_there_from_anywhere():
 def test_points_beyond_the_outermost_cells_are_moved_as_the_nearest_within():
     points = torch.tensor([[[10.0, 20.0], [-5.0, 70.0], [3.5, 59.5], [31.0, 0.0]]])
     within = points.clamp(EDGE, SIZE - 1 - EDGE)
-    corrections = reader()
+    refinement = reader()
     features = torch.rand(1, 2 * K, CELLS, CELLS)
     torch.testing.assert_close(
-        corrections(features, points) - points, corrections(features, within) - within
+        refinement(features, points) - points, refinement(features, within) - within
     )
 
 
 def test_they_start_at_what_was_found():
     points = 2 * SIZE * torch.rand(2, K, 2) - SIZE
-    assert torch.equal(Corrections(3, K, SIZE, STRIDE)(torch.rand(2, 3, 8, 8), points), points)
+    assert torch.equal(Refinement(3, K, SIZE, STRIDE)(torch.rand(2, 3, 8, 8), points), points)
 
 
 def test_every_round_reads_where_the_last_one_led_and_has_the_loss():
     torch.manual_seed(0)
-    corrections = Corrections(6, K, SIZE, STRIDE, rounds=3)
-    nn.init.normal_(corrections.weight, std=0.3)
-    head = RegressionHead(5, K, SIZE, l1, corrections=corrections).eval()
+    refinement = Refinement(6, K, SIZE, STRIDE, rounds=3)
+    nn.init.normal_(refinement.weight, std=0.3)
+    head = RegressionHead(5, K, SIZE, l1, refinement=refinement).eval()
     nn.init.normal_(head.offsets.weight, std=0.1)
     features = [torch.rand(2, 6, CELLS, CELLS), torch.rand(2, 5, 2, 2)]
     rounds = head.find(features)
     assert len(rounds) == 4
     for before, after in pairwise(rounds):
-        assert torch.equal(after, corrections(features[0], before))
+        assert torch.equal(after, refinement(features[0], before))
     assert torch.equal(head.decode(features)[0], rounds[-1])
     truth = SIZE * torch.rand(2, K, 2)
     wanted = sum((found - truth).abs().mean() for found in rounds) / 4
@@ -75,13 +75,13 @@ def test_every_round_reads_where_the_last_one_led_and_has_the_loss():
 
 
 def test_what_is_read_has_a_gradient_and_where_it_is_read_has_none():
-    corrections = Corrections(3, K, SIZE, STRIDE)
-    nn.init.normal_(corrections.weight)
+    refinement = Refinement(3, K, SIZE, STRIDE)
+    nn.init.normal_(refinement.weight)
     features = torch.rand(1, 3, CELLS, CELLS, requires_grad=True)
     points = (SIZE * torch.rand(1, K, 2)).requires_grad_()
-    corrections(features, points).sum().backward()
+    refinement(features, points).sum().backward()
     assert points.grad is None and features.grad.abs().sum() > 0
-    assert corrections.weight.grad.abs().min() > 0
+    assert refinement.weight.grad.abs().min() > 0
 
 
 @pytest.mark.parametrize("refine", [0, 1])
