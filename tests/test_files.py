@@ -26,7 +26,7 @@ from landmarks.runs.submission import write_submission
 NAMES = np.array([b"a.jpg", b"b.jpg"])
 FACES = Faces(Path("images"), NAMES)
 TILES = [np.zeros((4, 4, 3), np.uint8)]
-HISTORY = [{"epoch": 1, "train_loss": 1.0, "val_mse": 2.0, "val_nme_eyes": 0.1}]
+HISTORY = [{"epoch": 1, "train_loss": 1.0, "val_mse": 2.0, "val_nme": 0.1}]
 
 
 def predict(path):

@@ -90,11 +90,11 @@ def check(settings: CheckSettings) -> int:
         size = settings.input_size
         tried = try_crop(framed, framed.rows, health.looks.size, chosen, size)
         log.info("%s", say_crop(settings.crop, size, tried))
-        change = build(settings.augment, size=size, permutation=symmetry.flip, seed=settings.seed)
-        if change.is_on and len(framed.rows):
+        augment = build(settings.augment, size=size, permutation=symmetry.flip, seed=settings.seed)
+        if augment.is_on and len(framed.rows):
             source = CroppedFaces(framed, chosen, size, choose_margin(chosen, size))
             shown = np.random.default_rng(settings.seed).permutation(framed.rows)
-            draw_augmented(out / "augmented.png", source, shown, change)
+            draw_augmented(out / "augmented.png", source, shown, augment)
             log.info("Faces as training would see them: %s", out / "augmented.png")
     with drawing(out):
         parts = {"train": faces, "test": test}

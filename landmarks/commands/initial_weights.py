@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 from landmarks.commands.claims import check_memory_of, check_progress, check_settings
 from landmarks.commands.train_settings import TrainSettings
@@ -17,13 +18,19 @@ from landmarks.training.state import Training
 log = logging.getLogger(__name__)
 
 
-def settle_start(settings: TrainSettings, is_data_there: bool) -> tuple[dict, Path | None]:
-    """Return the model's settings, and the checkpoint its weights are taken from, if any.
+class InitialWeights(NamedTuple):
+    """Where the first weights come from: the model's settings, and a run's checkpoint, if any."""
+
+    model: dict
+    checkpoint: Path | None
+
+
+def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
+    """Return the model's settings, and the checkpoint that its weights are taken from, if any.
 
     Weights that cannot be had are said here, before the data are read, which can take minutes.
 
-    Args:
-        is_data_there: weights are only looked for where there is something to learn.
+    They are only looked for where there is something to learn.
 
     Raises:
         UserError: if what the settings start from is not there.
@@ -34,19 +41,19 @@ def settle_start(settings: TrainSettings, is_data_there: bool) -> tuple[dict, Pa
     if init and not settings.resume:
         if wanted != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
-        return blank, find_checkpoint(Path(init))
+        return InitialWeights(blank, find_checkpoint(Path(init)))
     if settings.resume:
         if model.get("freeze") == "auto":  # as the weights decided that the run began with
             blank["freeze"] = not init and wanted != "none"
-        return blank, None
+        return InitialWeights(blank, None)
     if wanted == "none":
         refuse_untrained(model)
-    if is_data_there:  # else the sentence about that comes first
+    if Path(settings.data.get("root") or ".").is_dir():  # else the sentence about that comes first
         find_weights(model.get("backbone"), wanted)
-    return model, None
+    return InitialWeights(model, None)
 
 
-def open_origin(path: Path) -> dict:
+def open_initial(path: Path) -> dict:
     """Return the checkpoint that a new run takes weights from.
 
     Raises:
@@ -93,9 +100,8 @@ def restore(training: Training, settings: TrainSettings, batches: Batches) -> di
             f"run's own model.freeze, optimizer.backbone_lr_scale and optimizer.layer_decay, or "
             f"start a new run from it with {anew} ({reason})."
         ) from error
-    size = batches.order.batch_size
-    before = min(config["batch_size"], len(batches.order.rows))
-    if size != before:
-        training.change_batch_size(before, size, len(batches))
+    before = min(config["batch_size"], len(batches.rows))
+    if batches.batch_size != before:
+        training.change_batch_size(before, batches.batch_size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
     return config

@@ -54,6 +54,12 @@ class Inputs(NamedTuple):
     augment: Augment | None
     reading: str
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of what a step is given: images (B, 3, S, S) and points (B, K, 2)."""
+        count, size = self.training.batch_size, self.training.source.size
+        return (count, 3, size, size), (count, self.faces.num_points, 2)
+
 
 def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     """Open the data set and what is made of it: batches, the mean shape, the augmentation.
@@ -87,12 +93,12 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     if flip is not None and settings.augment["flip"] > 0:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
-    change = build(settings.augment, size=input_size, permutation=flip, seed=seed)
-    change = change if change.is_on else None
+    augment = build(settings.augment, size=input_size, permutation=flip, seed=seed)
+    augment = augment if augment.is_on else None
 
     canvas = open_canvas(faces, crop, input_size)
     say_old_caches(faces.cache_dir)
-    margin = choose_margin(crop, input_size) if change is not None and change.moves else 0
+    margin = choose_margin(crop, input_size) if augment is not None and augment.moves else 0
     if canvas is None:
         plain = CroppedFaces(faces, crop, input_size)
         wide = CroppedFaces(faces, crop, input_size, margin)
@@ -115,7 +121,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         mean_points(plain, training_rows),
         labelled,
         flip,
-        change,
+        augment,
         f"{workers} reading processes" if canvas is None else "images from the cache",
     )
 
@@ -158,7 +164,7 @@ def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.
     return symmetry.flip
 
 
-def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augment) -> None:
+def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> None:
     """Write a picture of some faces as the model gets them, with their points.
 
     Args:
@@ -166,12 +172,12 @@ def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augmen
         rows: (n,) some of its rows.
     """
     with drawing(path.parent):
-        _draw_augmented(path, source, rows, change)
+        _draw_augmented(path, source, rows, augment)
 
 
-def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, change: Augment) -> None:
+def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> None:
     batch = source.__getitems__(rows[:AUGMENTED].tolist())
-    images, points = change(batch.images, batch.points, 0)
+    images, points = augment(batch.images, batch.points, 0)
     pixels = images.permute(0, 2, 3, 1).round().byte().numpy()
     tiles = [
         draw_face(face[:, :, ::-1].copy(), truth, None)

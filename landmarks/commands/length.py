@@ -4,6 +4,8 @@ import logging
 import math
 from pathlib import Path
 
+from landmarks.commands.inputs import Inputs
+from landmarks.commands.train_settings import TrainSettings
 from landmarks.errors import UserError
 from landmarks.runs.find import FINISHED
 from landmarks.runs.quoting import say_setting
@@ -17,31 +19,29 @@ BACKWARD = 3.0  # a step's cost to that of its forward pass alone
 
 
 def open_budget(
+    settings: TrainSettings,
     training: Training,
-    counts: tuple[int, int],
-    steps_per_epoch: int,
-    *,
-    epochs: int | None,
-    max_time: str | float | None,
+    inputs: Inputs,
+    needed: Estimate | None,
     started: float,
-    thaw: float,
 ) -> Budget:
     """Return the budget of a training that goes on from where it stands.
 
     Args:
-        counts: faces to train on, and to validate on.
+        needed: what a step needs, see `compare_thawed`.
         started: time.monotonic() when the command started.
-        thaw: see `compare_thawed`.
     """
     frozen = training.model.frozen_epochs
     return Budget(
-        *(epochs, _seconds(max_time), steps_per_epoch),
+        settings.epochs,
+        _seconds(settings.max_time),
+        len(inputs.training),
         # Until it has been seen, a face is taken to cost as much to validate as to train on; it
         # costs a third of it (two with flip_test), but for the reading of images.
-        counts[1] / counts[0],
+        len(inputs.validation.rows) / len(inputs.training.rows),
         started - training.seconds,
         frozen_epochs=0 if frozen == math.inf else frozen,
-        thaw=thaw,
+        thaw=compare_thawed(training, needed, *inputs.shapes),
     )
 
 
@@ -64,25 +64,19 @@ def compare_thawed(
 
 
 def settle_length(
-    training: Training,
-    budget: Budget,
-    run: Path,
-    *,
-    epochs: int | None,
-    max_time: str | float | None,
-    before: dict,
+    settings: TrainSettings, training: Training, budget: Budget, before: dict
 ) -> None:
     """Plan how a resumed run goes on: as it was planned, or anew where its limits are others.
 
     Args:
+        settings: with the limits now.
         training: as it was left.
-        run: its folder.
-        epochs, max_time: the limits now.
         before: the settings it was last trained with.
 
     Raises:
         UserError: if the run is finished and no limit that ended it is raised.
     """
+    run, epochs, max_time = Path(settings.run_dir), settings.epochs, settings.max_time
     limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
     is_finished = (run / FINISHED).is_file()
     ended_in_time = before["epochs"] and training.step >= before["epochs"] * budget.steps_per_epoch

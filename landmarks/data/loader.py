@@ -120,6 +120,16 @@ class Batches:
         """Batches in a whole epoch."""
         return len(self.order)
 
+    @property
+    def batch_size(self) -> int:
+        """Faces a batch: as many as were asked for, or all where there are fewer."""
+        return self.order.batch_size
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows (n,) of the data set that these are batches of, not shuffled."""
+        return self.order.rows
+
     def start_at(self, epoch: int, batch: int = 0) -> None:
         """Make the next iteration epoch `epoch`, from its batch `batch` on."""
         self.order.epoch, self.order.first_batch = epoch, batch

@@ -11,7 +11,7 @@ from landmarks.files import replacing
 from landmarks.runs.archive import refuse_inflated
 from landmarks.runs.renames import rename_targets
 
-FORMAT = 6
+FORMAT = 7
 DEEPEST, MOST = 16, 100_000  # of plain data
 
 
@@ -103,6 +103,7 @@ def _check_sizes(weights: dict, path: Path) -> None:
 def _update(content: dict) -> None:
     """Turn an older model into one of today that predicts the same, in place.
 
+    Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
     Until format 5 settings named functions by where they stood then, see `runs.renames`.
 
     Until format 4 a regression's features were read as they are, as they still are where the mean
@@ -114,6 +115,10 @@ def _update(content: dict) -> None:
     """
     weights, version = content.get("weights", {}), content["format"]
     state = content.get("training", {})
+    rows = [content.get("metrics", {}), *state.get("history", [])]
+    for row in rows:
+        for name in [name for name in row if name.startswith("val_nme_")]:
+            row["val_nme"] = row.pop(name)
     if version > 4:
         return
     for tensors in (weights, state.get("model", {}), state.get("ema", {}).get("weights", {})):

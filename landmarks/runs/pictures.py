@@ -110,11 +110,14 @@ def save_curves(path: Path, history: list[dict]) -> None:
         if named is not None:
             os.environ["MPLBACKEND"] = named
 
-    nme = next(key for key in history[0] if key.startswith("val_nme"))
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in history]
-    titles = {"train_loss": "training loss", "val_mse": "validation MSE, px²", nme: nme}
+    titles = {
+        "train_loss": "training loss",
+        "val_mse": "validation MSE, px²",
+        "val_nme": "validation NME",
+    }
     for axis, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
         axis.set(title=title, xlabel="epoch", yscale="log")

@@ -7,13 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from landmarks.devices import move
 from landmarks.errors import UserError
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
-from landmarks.training.validation import validate
 
 READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host waits for the device
 
@@ -21,30 +19,22 @@ READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host w
 def fit(
     training: Training,
     batches,
-    validation,
+    judge: Callable[..., dict],
     *,
     budget: Budget,
     display: Display,
     stop: Stop,
     keep: Callable[[bool, bool], None],
-    eyes: list | None,
-    nme_name: str,
-    accumulate: int = 1,
-    clip: float | None = None,
-    augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
 ) -> bool:
     """Train to the end of the budget, from wherever `training` stands.
 
     Args:
         training: model, optimiser and progress; changed in place.
-        batches, validation: `landmarks.data.loader.Batches`, or anything like it.
-        keep: called as keep(is_best, is_epoch) when `training` should be saved.
+        batches: `landmarks.data.loader.Batches`, or anything like it.
+        judge: called as judge(model, checked=stop.checked) after an epoch, returns its errors as
+            `landmarks.training.validation.validate` does.
         stop: looked at after every step; a stop is saved and returns.
-        eyes, nme_name: normaliser of the mean error, see `landmarks.metrics`.
-        accumulate: batches an optimiser step; an epoch's last step may have fewer. The gradient is
-            their mean.
-        clip: largest norm of the gradient; None: any.
-        augment: called on the device as augment(images, points, step), returns images and points.
+        keep: called as keep(is_best, is_epoch) when `training` should be saved.
 
     Returns:
         True if training is complete, False if it was stopped.
@@ -56,51 +46,22 @@ def fit(
         training.plan(budget.guess(0))
     # A stop may have come after an epoch's last batch and before its validation.
     while training.step < training.total_steps or training.batch > 0:
-        started = time.perf_counter()
-        first = training.batch
-        rate = _train_epoch(training, batches, budget, display, stop, accumulate, clip, augment)
+        started, first = time.perf_counter(), training.batch
+        _train_epoch(training, batches, budget, display, stop)
         trained = max(1e-9, time.perf_counter() - started)
-        waited = display.wait_share
-        if stop.signal is not None:
-            training.seconds = budget.spent
-            keep(False, False)
-            return False
-        counted = training.batch - first
-        errors = validate(training.judged, validation, training.precision, eyes, stop.checked)
+        waited, counted = display.wait_share, training.batch - first
+        errors = judge(training.judged, checked=stop.checked) if stop.signal is None else None
         if stop.signal is not None:  # a resumed run validates anew
             training.seconds = budget.spent
             keep(False, False)
             return False
-        if errors["faults"]:
-            raise UserError(
-                f"What is predicted after epoch {training.epoch + 1} is not finite, of validation "
-                f"faces {errors['faults']}: lower optimizer.lr, set clip=1 or amp=off."
-            )
-        if not math.isfinite(errors["mse"]):
-            raise UserError(
-                f"The validation error is not finite after epoch {training.epoch + 1}: lower "
-                f"optimizer.lr or set clip=1, unless the validation faces have no labels."
-            )
-        sure = errors["confidence"]
-        row = {
-            "epoch": training.epoch + 1,
-            "step": training.step,
-            "lr": rate,
-            "train_loss": float(training.loss_sum) / max(1, training.batch),
-            "val_mse": errors["mse"],
-            f"val_nme_{nme_name}": errors["nme"],
-            **({} if math.isnan(sure) else {"val_confidence": sure}),
+        _refuse_not_finite(errors, training.epoch + 1)
+        row = _describe_epoch(training, errors) | {
             "seconds": round(time.perf_counter() - started, 2),
-            "images_per_s": round(counted * batches.order.batch_size / trained, 1),
+            "images_per_s": round(counted * batches.batch_size / trained, 1),
             "data_wait": round(waited, 3),
         }
-        if hasattr(training.schedule, "observe"):
-            training.schedule.observe(errors["mse"])
-        is_best = errors["mse"] < training.best
-        training.best = min(training.best, errors["mse"])
-        training.history.append(row)
-        training.epoch, training.batch = training.epoch + 1, 0
-        training.loss_sum.zero_()
+        is_best = training.end_epoch(row)
         training.seconds = budget.spent
         keep(is_best, True)
         display.end_epoch(row, is_best)
@@ -113,65 +74,70 @@ def fit(
     return True
 
 
-def _train_epoch(
-    training: Training,
-    batches,
-    budget: Budget,
-    display: Display,
-    stop: Stop,
-    accumulate: int,
-    clip: float | None,
-    augment: Callable | None,
-) -> float:
-    """Train until the epoch, the budget or a stop ends it; return the last learning rate."""
-    precision, device = training.precision, training.precision.device
+def _train_epoch(training: Training, batches, budget: Budget, display: Display, stop: Stop) -> None:
+    """Train until the epoch, the budget or a stop ends it."""
+    device = training.precision.device
     training.model.train()
     batches.start_at(training.epoch, training.batch)
-    last = min(len(batches), training.batch + training.total_steps - training.step)
+    last = _last_batch(training, batches)
     display.start_epoch(training.epoch + 1, last, training.batch)
     if training.batch >= last:
-        return training.optimizer.param_groups[0]["lr"]
+        return
     first_bad = torch.full((), -1, device=device)
     clock = StepClock(device, needed=not budget.knows(training.step))
-    rate = training.advance()
-    group = 0  # batches whose gradients wait for a step: a group may begin late, and end early
     for batch in display.timed(batches):
-        images = move(batch.images, device)
-        points = move(batch.points, device)
-        if augment is not None:
-            images, points = augment(images, points, training.step)
-        with precision.autocast():
-            loss = training.forward(images, points)
-        precision.scaler.scale(loss / accumulate).backward()
-        training.batch += 1
-        training.step += 1
-        group += 1
-        loss = loss.detach()
-        training.loss_sum += loss
+        loss = training.backward(batch)
         first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
         per_step = clock.tick()
         if per_step is not None:
             budget.measure(per_step, step=training.step - 1)
             training.plan(budget.plan(training.step, training.batch))
-            last = min(len(batches), training.batch + training.total_steps - training.step)
+            last = _last_batch(training, batches)
             _say_estimate(training, budget, display)
         is_last = training.batch >= last
-        if training.batch % accumulate == 0 or is_last:
-            precision.step(training.optimizer, clip, accumulate / group)
-            group = 0
-            if training.ema is not None:
-                training.ema.update()
+        if training.batch % training.accumulate == 0 or is_last:
+            training.update()
             if stop.signal is not None or is_last:
                 break
             if budget.is_over():
                 training.plan(training.step)
                 break
-        rate = training.advance()
         if display.is_due(READ_EVERY):
             display.show(training.batch, last, float(training.loss_sum) / training.batch)
             _check_finite(first_bad, training, batches)
     _check_finite(first_bad, training, batches)
-    return rate
+
+
+def _last_batch(training: Training, batches) -> int:
+    """Return how many batches of the epoch under way are trained on: all, or up to the end."""
+    return min(len(batches), training.batch + training.total_steps - training.step)
+
+
+def _describe_epoch(training: Training, errors: dict) -> dict:
+    """Return what an epoch has come to, the first columns of its row in metrics.csv."""
+    row = {
+        "epoch": training.epoch + 1,
+        "step": training.step,
+        "lr": training.rate,
+        "train_loss": float(training.loss_sum) / max(1, training.batch),
+        "val_mse": errors["mse"],
+        "val_nme": errors["nme"],
+    }
+    sure = errors["confidence"]
+    return row if math.isnan(sure) else {**row, "val_confidence": sure}
+
+
+def _refuse_not_finite(errors: dict, epoch: int) -> None:
+    if errors["faults"]:
+        raise UserError(
+            f"What is predicted after epoch {epoch} is not finite, of validation faces "
+            f"{errors['faults']}: lower optimizer.lr, set clip=1 or amp=off."
+        )
+    if not math.isfinite(errors["mse"]):
+        raise UserError(
+            f"The validation error is not finite after epoch {epoch}: lower optimizer.lr or set "
+            f"clip=1, unless the validation faces have no labels."
+        )
 
 
 def _say_estimate(training: Training, budget: Budget, display: Display) -> None:

@@ -42,17 +42,13 @@ def check_memory(
     training: Training,
     images: tuple[int, ...],
     points: tuple[int, ...],
-    *,
-    dtype: torch.dtype,
-    accumulate: int,
     savings: list[str],
 ) -> Estimate | None:
     """Log what training needs and return it; None where that cannot be found.
 
     Args:
         training: not started; left as it is.
-        images, points: shapes (B, 3, S, S), of type `dtype`, and (B, K, 2) of a batch.
-        accumulate: batches an optimiser step.
+        images, points: shapes (B, 3, S, S) and (B, K, 2) of a batch.
         savings: other settings that take less memory, in words.
 
     Raises:
@@ -60,7 +56,7 @@ def check_memory(
             that is a warning), or if a batch is too small for batch normalisation.
     """
     try:
-        needed = estimate_step(training, images, points, dtype=dtype, accumulate=accumulate)
+        needed = estimate_step(training, images, points)
     except Exception as error:
         if ONE_VALUE in str(error):
             raise UserError(
@@ -80,7 +76,7 @@ def check_memory(
         *(needed.batch_size, "" if free is None else f", {say_bytes(free + needed.weights)} free"),
     )
     if free is not None and needed.total() > free + needed.weights:
-        sentence = _refuse(needed, free + needed.weights, accumulate, savings)
+        sentence = _refuse(needed, free + needed.weights, training.accumulate, savings)
         if training.forward is training.model:
             raise UserError(sentence)
         log.warning("%s Compiled, it may need less.", sentence)
@@ -107,19 +103,14 @@ def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) ->
 
 
 def explain_shortage(
-    training: Training,
-    needed: Estimate | None,
-    *,
-    batch_size: int,
-    accumulate: int,
-    savings: list[str],
+    training: Training, needed: Estimate | None, batch_size: int, savings: list[str]
 ) -> AbstractContextManager:
     """Turn an allocation that fails in training, in this context, into advice.
 
     Args:
         training: under way.
         needed: as `check_memory` returned it.
-        batch_size, accumulate, savings: the settings in use, and others that take less.
+        batch_size, savings: faces a batch, and settings that take less.
 
     Raises:
         UserError: where memory has run out.
@@ -133,7 +124,7 @@ def explain_shortage(
             use += f", of {say_bytes(whole)}"
         advice = ["use " + ", ".join(savings)]
         if smaller >= LEAST:
-            sizes = f"batch_size={smaller} accumulate={2 * accumulate}"
+            sizes = f"batch_size={smaller} accumulate={2 * training.accumulate}"
             if needed is not None:
                 least = [say_bytes(needed.total(size)) for size in (smaller, batch_size)]
                 sizes += f", which needs about {least[0]} instead of {least[1]}"

@@ -59,18 +59,14 @@ def estimate_step(
     training: Training,
     images: tuple[int, ...],
     points: tuple[int, ...],
-    *,
-    dtype: torch.dtype = torch.float32,
-    accumulate: int = 1,
 ) -> Estimate:
     """Return what a training of batches of this shape needs; `training` is left as it is.
 
     Args:
         training: model, optimiser and precision. A model whose shapes depend on values has a
             `rehearse`, called instead of it, that takes the same without asking for any.
-        images: shape (B, 3, S, S) of what the model is given, of type `dtype`.
+        images: shape (B, 3, S, S) of what the model is given: uint8 as read, float32 as augmented.
         points: shape (B, K, 2).
-        accumulate: batches an optimiser step; gradients outlive a batch if more than one.
 
     Raises:
         Exception: whatever the model raises where it asks for a value that decides a shape.
@@ -79,6 +75,7 @@ def estimate_step(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     random, device = random_state(), training.precision.device
+    dtype = torch.uint8 if training.augment is None else torch.float32
     torch_log = logging.getLogger(FakeTensorMode.__module__)
     torch_log.disabled = True  # it prints a trace of what is raised here, and is the caller's
     fake = FakeTensorMode(allow_non_fake_inputs=True)
@@ -91,7 +88,7 @@ def estimate_step(
     try:
         # A compiled part of a model is counted as it is written.
         with torch.compiler.set_stance("force_eager"), fake, ledger:
-            if accumulate > 1:
+            if training.accumulate > 1:  # gradients outlive a batch
                 for parameter in trained:
                     parameter.grad = torch.zeros_like(parameter)
             batch = torch.empty(images, dtype=dtype, device=device)

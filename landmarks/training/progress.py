@@ -79,11 +79,10 @@ class Display:
     def end_epoch(self, row: dict, is_best: bool) -> None:
         """Close the bar and print the epoch's line."""
         self.close()
-        nme = next(key for key in row if key.startswith("val_nme"))
         self.say(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4g}, "
             f"val MSE {row['val_mse']:.3f} px², "
-            f"NME ({nme.removeprefix('val_nme_')}) {row[nme]:.4f}, "
+            f"NME {row['val_nme']:.4f}, "
             f"{row['seconds']:.1f} s, {row['images_per_s']:.0f} images/s, "
             f"{row['data_wait']:.0%} waiting for data{', best' if is_best else ''}"
         )

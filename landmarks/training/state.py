@@ -29,6 +29,11 @@ class Training:
         precision: autocast and loss scaling.
         ema: the averaged model, which is the one judged and kept; None: the model itself is.
         forward: what is called to train, the model or its compiled form; None: the model.
+        augment: called on the device as augment(images, points, step), returns both changed: images
+            (B, 3, S, S), points (B, K, 2) in input pixels; None: nothing is.
+        accumulate: batches an optimiser step; an epoch's last step may have fewer. The gradient is
+            their mean.
+        clip: largest norm of the gradient; None: any.
 
     Attributes:
         epoch: epochs finished.
@@ -39,6 +44,7 @@ class Training:
         best: the lowest validation error so far, square pixels.
         history: one row an epoch, plain JSON data.
         loss_sum: summed over the batches of the epoch under way, on the device.
+        waiting: batches whose gradients wait for a step: a group may begin late, and end early.
     """
 
     model: nn.Module
@@ -47,6 +53,9 @@ class Training:
     precision: Precision
     ema: Ema | None = None
     forward: Callable | None = None
+    augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
+    accumulate: int = 1
+    clip: float | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -57,6 +66,7 @@ class Training:
     best: float = math.inf
     history: list[dict] = field(default_factory=list)
     loss_sum: Tensor | None = None
+    waiting: int = 0
 
     def __post_init__(self):
         if self.forward is None:
@@ -88,13 +98,60 @@ class Training:
         """Let training end at `total_steps`; `progress` is as if that had always been the plan."""
         self.planned_at, self.planned_from, self.total_steps = 0, 0.0, total_steps
 
-    def advance(self) -> float:
-        """Set rates and the model's own schedules for the coming step; return the first rate."""
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last batch, of the first group of parameters."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def advance(self) -> None:
+        """Set rates and the model's own schedules for the coming batch."""
         self.model.advance(self.progress, self.epoch)
         factor = self.schedule(self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        return self.optimizer.param_groups[0]["lr"]
+
+    def backward(self, batch) -> Tensor:
+        """Add the gradient of a batch to what waits for a step; nothing waits for the device.
+
+        Args:
+            batch: of `landmarks.data.cropped.Batch`, or anything with its images and points.
+
+        Returns:
+            The loss, a float32 scalar on the device, detached.
+        """
+        self.advance()
+        device = self.precision.device
+        images, points = move(batch.images, device), move(batch.points, device)
+        if self.augment is not None:
+            images, points = self.augment(images, points, self.step)
+        with self.precision.autocast():
+            loss = self.forward(images, points)
+        self.precision.scaler.scale(loss / self.accumulate).backward()
+        self.batch += 1
+        self.step += 1
+        self.waiting += 1
+        loss = loss.detach()
+        self.loss_sum += loss
+        return loss
+
+    def update(self) -> None:
+        """Take an optimiser step by the mean of the gradients that wait; the average follows."""
+        self.precision.step(self.optimizer, self.clip, self.accumulate / self.waiting)
+        self.waiting = 0
+        if self.ema is not None:
+            self.ema.update()
+
+    def end_epoch(self, row: dict) -> bool:
+        """Take note of an epoch's row of the history; return whether it is the best so far."""
+        error = row["val_mse"]
+        if hasattr(self.schedule, "observe"):
+            self.schedule.observe(error)
+        is_best = error < self.best
+        self.best = min(self.best, error)
+        self.history.append(row)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.loss_sum.zero_()
+        return is_best
 
     def change_batch_size(self, before: int, size: int, steps_per_epoch: int) -> None:
         """Count what was done in batches of `before` faces in those of `size`, so many an epoch."""

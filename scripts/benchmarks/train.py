@@ -2,8 +2,8 @@
 
 import argparse
 import time
+from functools import partial
 from statistics import median
-from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -28,6 +28,7 @@ from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
 from landmarks.training.schedules import cosine
 from landmarks.training.state import Training
+from landmarks.training.validation import validate
 
 EMA = 0.99  # configs/train.yaml's
 
@@ -45,7 +46,7 @@ class TimedBatches:
 
     def __init__(self, batches: list[Batch]):
         self.batches = batches
-        self.order = SimpleNamespace(batch_size=len(batches[0].images))
+        self.batch_size = len(batches[0].images)
         self.asked = 0.0
 
     def __len__(self) -> int:
@@ -79,19 +80,18 @@ class EngineLoop:
         self.training = Training(model, adamw(model, lr=1e-3), cosine, precision, Ema(model, EMA))
         self.batches, self.validation = TimedBatches(batches), TimedValidation(batches[0])
         self.budget = Budget(turns, None, len(batches), 0.0, time.monotonic())
+        self.judge = partial(validate, batches=self.validation, precision=precision, eyes=None)
         self.display = Display(len(batches[0].images))
 
     def __call__(self) -> float:
         """Train an epoch and return the seconds up to its validation."""
         self.training.total_steps = self.training.step + len(self.batches)
         fit(
-            *(self.training, self.batches, self.validation),
+            *(self.training, self.batches, self.judge),
             budget=self.budget,
             display=self.display,
             stop=Stop(),
             keep=lambda is_best, is_epoch: None,
-            eyes=None,
-            nme_name="box",
         )
         return self.validation.asked - self.batches.asked
 

@@ -33,12 +33,12 @@ def unfound(monkeypatch):
 @pytest.mark.parametrize("weights", ["imagenet", "no/file.pt", "none"])
 def test_a_resumed_run_looks_for_no_weights(name, weights):
     node = {**MODELS[name], "weights": weights}
-    settings = SimpleNamespace(model=node, init=None, resume="runs/a/last.pt")
-    settled, origin = start.settle_start(settings, is_data_there=True)
+    settings = SimpleNamespace(data={}, model=node, init=None, resume="runs/a/last.pt")
+    settled, initial = start.settle_initial_weights(settings)
     wanted = {**node, "weights": "none"}
     if node["freeze"] == "auto":
         wanted["freeze"] = weights != "none"  # as when it began
-    assert settled == wanted and origin is None
+    assert settled == wanted and initial is None
 
 
 @pytest.mark.parametrize("name", ["keypoint_rcnn", "resnet18", "unet_resnet18"])

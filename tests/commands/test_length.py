@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
+from landmarks.commands import train as train_command
 from landmarks.commands.length import compare_thawed
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
@@ -110,13 +111,13 @@ def test_epochs_are_what_ended_a_run_that_had_time_left(train, clock, capsys):
 
 def test_validation_is_no_waiting_for_data(train, clock, monkeypatch):
     def slow(function, seconds):
-        def call(*args):
+        def call(*args, **options):
             clock.advance(seconds)
-            return function(*args)
+            return function(*args, **options)
 
         return call
 
-    monkeypatch.setattr(engine, "validate", slow(engine.validate, 1000))
+    monkeypatch.setattr(train_command, "validate", slow(train_command.validate, 1000))
     monkeypatch.setattr(engine.Display, "timed", waits(clock))
     train("run_dir=runs/a", "epochs=1")
     row = Path("runs/a/metrics.csv").read_text().splitlines()

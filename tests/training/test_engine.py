@@ -1,5 +1,6 @@
 """The training loop on a model whose gradients are known by hand, and what it says of its time."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from landmarks.training.engine import _say_estimate, fit
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
+from landmarks.training.validation import validate
 
 POINTS = [[2.0, 0.0], [0.0, 4.0], [6.0, 0.0], [0.0, 0.0], [8.0, 6.0]]  # gradients of five batches
 
@@ -37,7 +39,7 @@ class Product(nn.Module):
 class Known:
     """Batches of one point each."""
 
-    order = SimpleNamespace(batch_size=1)
+    batch_size = 1
 
     def __init__(self, points):
         eye = torch.eye(2, 3)[None]
@@ -78,16 +80,16 @@ def train(points=POINTS, batch=0, validated=((0.0, 0.0),), precision=None, **set
     model = Product()
     optimizer = Steps(model)
     precision = precision or Precision("off", torch.device("cpu"))
-    training = Training(model, optimizer, lambda progress: 1.0, precision, batch=batch, step=batch)
+    training = Training(
+        *(model, optimizer, lambda progress: 1.0, precision), batch=batch, step=batch, **settings
+    )
     fit(
-        *(training, Known(points), Known(validated)),
+        *(training, Known(points)),
+        partial(validate, batches=Known(validated), precision=precision, eyes=None),
         budget=Budget(1, None, len(points), 0.0, 0.0),
         display=Display(1),
         stop=Stop(),
         keep=lambda is_best, is_epoch: None,
-        eyes=None,
-        nme_name="box",
-        **settings,
     )
     return optimizer.taken
 

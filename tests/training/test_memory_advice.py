@@ -38,13 +38,13 @@ class Deciding(Model):
 
 
 def training(model, forward=None):
-    precision = Precision("off", torch.device("cpu"))
-    return Training(model, adamw(model, lr=0.1), lambda share: 1.0, precision, forward=forward)
+    made = adamw(model, lr=0.1), lambda share: 1.0, Precision("off", CPU)
+    return Training(model, *made, forward=forward, accumulate=3)
 
 
 def check(of, batch_size=16):
     shapes = (batch_size, 3, 64, 64), (batch_size, 5, 2)
-    return check_memory(of, *shapes, dtype=torch.uint8, accumulate=3, savings=["amp=bf16"])
+    return check_memory(of, *shapes, ["amp=bf16"])
 
 
 @pytest.fixture
@@ -130,12 +130,9 @@ def test_memory_that_runs_out_is_explained_with_numbers(error):
 
 
 def explained(needed, epoch=0, batch_size=32):
-    under_way = SimpleNamespace(
-        epoch=epoch, precision=SimpleNamespace(device=torch.device("cpu"))
-    )  # fmt: skip
-    return explain_shortage(
-        under_way, needed, batch_size=batch_size, accumulate=2, savings=["amp=bf16"]
-    )
+    precision = SimpleNamespace(device=CPU)
+    under_way = SimpleNamespace(epoch=epoch, accumulate=2, precision=precision)
+    return explain_shortage(under_way, needed, batch_size, ["amp=bf16"])
 
 
 def test_without_an_estimate_or_a_smaller_batch_the_rest_is_said():

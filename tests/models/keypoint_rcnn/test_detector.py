@@ -262,7 +262,7 @@ def test_another_loss_is_refused():
 def test_a_step_takes_no_more_than_is_said_before_it(built):
     images, points = faces()
     training = Training(built, adamw(built, lr=1e-3), lambda progress: 1.0, Precision("off", CPU))
-    needed = estimate_step(training, images.shape, points.shape, dtype=images.dtype)
+    needed = estimate_step(training, images.shape, points.shape)
     built.zero_grad()
     with Ledger([*built.parameters(), *built.buffers()]) as seen:
         built.train()(images, points).backward()

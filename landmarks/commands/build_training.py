@@ -1,0 +1,79 @@
+"""The model of a run and its training, built from the settings and from what is read."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from landmarks.commands.build import build, describe_model
+from landmarks.commands.initial_weights import InitialWeights, open_initial
+from landmarks.commands.inputs import Inputs
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.models.landmarker import Landmarker
+from landmarks.models.warm_start import take_weights
+from landmarks.training.ema import Ema
+from landmarks.training.memory_advice import explain_no_room
+from landmarks.training.precision import Precision
+from landmarks.training.state import Training
+
+log = logging.getLogger(__name__)
+
+
+def build_model(settings: TrainSettings, initial: InitialWeights, inputs: Inputs) -> Landmarker:
+    """Return the model with its published or random weights, on the CPU."""
+    model = build(
+        initial.model,
+        num_points=inputs.faces.num_points,
+        size=settings.input_size,
+        elementwise=build(settings.loss),
+        mean_points=inputs.mean,
+    )
+    if settings.flip_test and inputs.flip is not None:
+        model.flip = torch.from_numpy(inputs.flip)
+    return model
+
+
+def build_training(
+    settings: TrainSettings, initial: InitialWeights, inputs: Inputs, precision: Precision
+) -> Training:
+    """Return a training that has taken no step, its model on the device.
+
+    Raises:
+        UserError: if there is no memory for the model, or another run's weights do not fit it.
+    """
+    model, device = build_model(settings, initial, inputs), precision.device
+    with explain_no_room(device, "the model", "stop what else is in it, or use a smaller model"):
+        model = model.to(device, memory_format=torch.channels_last)
+        if initial.checkpoint:  # before the averaged model is copied from it
+            weights = open_initial(initial.checkpoint)
+            take_weights(model, weights, settings.input_size, str(initial.checkpoint))
+        return Training(
+            model,
+            build(settings.optimizer, model),
+            build(settings.scheduler),
+            precision,
+            ema=Ema(model, settings.ema) if settings.ema else None,
+            forward=torch.compile(model) if settings.compile else None,
+            augment=inputs.augment,
+            accumulate=settings.accumulate,
+            clip=settings.clip,
+        )
+
+
+def say_training(settings: TrainSettings, training: Training, inputs: Inputs) -> None:
+    """Log what is trained, on which faces, and by what its errors are told."""
+    faces, layout = inputs.faces, inputs.layout
+    log.info(
+        "%s: %d faces to train on, %d to validate on, %d points (layout %s, NME normalised by %s).",
+        *(faces.source, len(inputs.training.rows), len(inputs.validation.rows)),
+        *(faces.num_points, layout.name, layout.nme_name),
+    )
+    if settings.resume or settings.init:
+        weights = f"{settings.resume or settings.init}'s"
+    else:
+        weights = settings.model.get("weights", "none").replace("none", "random")
+    log.info(
+        "%s from %s weights on %s, amp %s, %s. Run: %s",
+        *(describe_model(settings.model), weights, training.precision.device),
+        *(training.precision.name, inputs.reading, Path(settings.run_dir)),
+    )

@@ -1,0 +1,81 @@
+"""What a training keeps in its run's folder: checkpoints, curves, pictures, and how it ended."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from landmarks.commands.inputs import Inputs, draw_augmented
+from landmarks.commands.model_pictures import draw_validation, has_heatmaps
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.files import replacing
+from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.runs.find import FAILED, FINISHED
+from landmarks.runs.log import RunLog
+from landmarks.training.state import Training
+
+
+class RunFolder:
+    """Keeps a training in its run's folder.
+
+    Args:
+        settings: of the run.
+        training: kept, as it is whenever `keep` is called.
+        inputs: what it reads.
+        runlog: for people.
+    """
+
+    def __init__(self, settings: TrainSettings, training: Training, inputs: Inputs, runlog: RunLog):
+        self.path, self.settings = Path(settings.run_dir), settings
+        self.training, self.inputs, self.runlog = training, inputs, runlog
+        self.ranges = inputs.layout.pick_ranges(settings.pictured_region)
+
+    def begin(self) -> None:
+        """Draw faces as the model gets them; write what the last session may have not written."""
+        inputs, training = self.inputs, self.training
+        if training.history:
+            self.runlog.write(training.history)
+        if inputs.augment is not None:
+            rows = np.random.default_rng(self.settings.seed).permutation(inputs.training.rows)
+            draw_augmented(
+                self.path / "augmented.png", inputs.training.source, rows, inputs.augment
+            )
+
+    def keep(self, is_best: bool, is_epoch: bool) -> None:
+        """Save last.pt, and best.pt if it is the best; after an epoch tell people of it, too."""
+        training = self.training
+        content = self._describe()
+        for mark in (FINISHED, FAILED):  # of what it was before this start
+            (self.path / mark).unlink(missing_ok=True)
+        if is_best:
+            save_checkpoint(self.path / "best.pt", content)
+        save_checkpoint(self.path / "last.pt", {**content, "training": training.state_dict()})
+        if is_epoch:
+            self.runlog.write(training.history)
+            draw_validation(
+                training.judged, self.inputs, self.ranges, training.precision, self.runlog
+            )
+            if has_heatmaps(training.judged):
+                self.runlog.warn_of_empty_maps(training.history[-1], training.progress)
+
+    def finish(self) -> None:
+        """Mark the run as one that has taken its last step."""
+        (self.path / FAILED).unlink(missing_ok=True)
+        with replacing(self.path / FINISHED) as part:
+            part.write_text(json.dumps(self._metrics()))
+
+    def _describe(self) -> dict:
+        """Return what a checkpoint says of the model as it is now."""
+        inputs = self.inputs
+        return {
+            "config": self.settings.to_config(),
+            "num_points": inputs.faces.num_points,
+            "layout": inputs.layout.to_dict(),
+            "unlabelled": np.flatnonzero(~inputs.labelled).tolist(),
+            "flip": None if inputs.flip is None else inputs.flip.tolist(),
+            "metrics": self._metrics(),
+            "weights": self.training.judged.state_dict(),
+        }
+
+    def _metrics(self) -> dict:
+        return self.training.history[-1] if self.training.history else {}
