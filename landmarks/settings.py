@@ -30,6 +30,54 @@ class Rule:
     choices: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Needs:
+    """Marks a setting that changes nothing unless another one is as it says.
+
+        box_margin: Annotated[NonNegative, Needs("crop", "box")]
+
+    Args:
+        keys: of the other setting, which is one of the same group; "/crop" is one of no group and
+            "/model.weights" one of another; of several, one is enough. "/command" is the command.
+        wanted: its value, several of which one is enough, or a rule that it keeps.
+        says: all this in words, where "crop=box" or "crop" and the rule's words do not say it.
+    """
+
+    keys: str | tuple[str, ...]
+    wanted: Any
+    says: str = ""
+
+    def holds(self, settings: Mapping[str, Any], group: str = "") -> bool:
+        """Say whether it is so; `settings` by their whole keys, None stands for a missing one."""
+        values = [settings.get(key) for key in self.whole(group)]
+        if isinstance(self.wanted, Rule):
+            return any(map(self.wanted.holds, values))
+        return any(value in _several(self.wanted) for value in values)
+
+    def say(self, group: str = "") -> str:
+        """Return it in words."""
+        if self.says:
+            return self.says
+        keys = " or ".join(self.whole(group))
+        if isinstance(self.wanted, Rule):
+            return f"{keys} {self.wanted.says}"
+        values = ["null" if value is None else str(value) for value in _several(self.wanted)]
+        wanted = " or ".join(values)
+        return f"the command {wanted}" if keys == "command" else f"{keys}={wanted}"
+
+    def whole(self, group: str = "") -> list[str]:
+        inside = f"{group}." if group else ""
+        keys = _several(self.keys)
+        return [key[1:] if key.startswith("/") else f"{inside}{key}" for key in keys]
+
+
+@dataclass(frozen=True)
+class GroupOf:
+    """Marks a group of settings that names no `_target_`: a class or function that takes them."""
+
+    taker: Callable
+
+
 def parse_duration(text: str | float) -> float:
     """Return the seconds in "90s", "25m", "1h30m", "2h" or a plain number of seconds.
 
@@ -54,6 +102,7 @@ def _is_duration(text: Any) -> bool:
     return True
 
 
+ABOVE_ZERO = Rule(lambda v: v is not None and v > 0, "above 0")
 GROUPED = re.compile(r"[+-]?\d+(_\d+)+")  # 100_000, and a name such as 2024_06
 PositiveInt = Annotated[int, Rule(lambda v: v >= 1, "a whole number of at least 1")]
 Count = Annotated[int, Rule(lambda v: v >= 0, "a whole number of at least 0")]
@@ -78,6 +127,12 @@ Range = Annotated[
 ]
 
 
+RunName = Annotated[
+    str | None,
+    Needs("/run_dir", Rule(lambda place: "${name}" in place, ""), "a run_dir that ends in it"),
+]
+
+
 def check_arguments(function: Callable, values: Mapping[str, Any], where: str = "") -> dict:
     """Check configured values against the parameters that receive them.
 
@@ -93,9 +148,7 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
     Raises:
         UserError: naming the key, for an unknown key or a value of the wrong type or range.
     """
-    annotated = function.__init__ if inspect.isclass(function) else function
-    hints = typing.get_type_hints(annotated, include_extras=True)
-    hints.pop("return", None)
+    hints = _hints(function)
     known = [name for name in inspect.signature(function).parameters if name in hints]
     checked = {}
     for name, value in values.items():
@@ -124,25 +177,49 @@ def settings_of(command: Callable) -> type:
 
 def describe_parameters(function: Callable) -> dict[str, str]:
     """Return what each annotated parameter of a function or class takes, in words."""
+    return {name: _describe(hint) for name, hint in _hints(function).items()}
+
+
+def marks_of(function: Callable, kind: type) -> dict[str, list]:
+    """Return the marks of a kind, `Needs` or `GroupOf`, of each annotated parameter."""
+    return {
+        name: [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, kind)]
+        for name, hint in _hints(function).items()
+    }
+
+
+def _hints(function: Callable) -> dict[str, Any]:
     annotated = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(annotated, include_extras=True)
-    return {name: _describe(hint) for name, hint in hints.items() if name != "return"}
+    hints.pop("return", None)
+    return hints
+
+
+def _several(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _parts(annotation: Any) -> tuple:
-    """The alternatives of a union, or the annotation alone."""
+    """The alternatives of a union, or the annotation alone, without marks that are no rules."""
+    if get_origin(annotation) is Annotated and not _rules(annotation):
+        return _parts(get_args(annotation)[0])
     if get_origin(annotation) in (types.UnionType, typing.Union):
         return get_args(annotation)
     return (annotation,)
 
 
+def _rules(annotation: Any) -> list[Rule]:
+    return [mark for mark in get_args(annotation)[1:] if isinstance(mark, Rule)]
+
+
 def _fits(value: Any, annotation: Any) -> bool:
     if len(_parts(annotation)) > 1:
         return any(_fits(value, part) for part in _parts(annotation))
+    (annotation,) = _parts(annotation)
     origin = get_origin(annotation)
     if origin is Annotated:
-        kind, *rules = get_args(annotation)
-        return _fits(value, kind) and all(rule.holds(value) for rule in rules)
+        fits_kind = _fits(value, get_args(annotation)[0])
+        return fits_kind and all(rule.holds(value) for rule in _rules(annotation))
     if origin is Literal:
         return any(
             value == choice and type(value) is type(choice) for choice in get_args(annotation)
@@ -180,7 +257,7 @@ def _choices(annotation: Any) -> list:
         if get_origin(part) is Literal:
             found += get_args(part)
         if get_origin(part) is Annotated:
-            found += get_args(part)[1].choices
+            found += _rules(part)[0].choices
     return found
 
 
@@ -189,7 +266,7 @@ def _describe(annotation: Any) -> str:
     said = []
     for part in _parts(annotation):
         if get_origin(part) is Annotated:
-            said.append(get_args(part)[1].says)
+            said.append(_rules(part)[0].says)
         elif get_origin(part) is Literal:
             said += [str(choice) for choice in get_args(part)]
         elif part in (None, types.NoneType):

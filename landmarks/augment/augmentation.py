@@ -16,8 +16,10 @@ from landmarks.augment.damage import add_noise, erase, jpeg_tables, make_blocks,
 from landmarks.augment.warp import to, warp
 from landmarks.devices import move
 from landmarks.geometry import transform
-from landmarks.settings import Count, NonNegative, Probability, Rule, Share
+from landmarks.settings import ABOVE_ZERO, Count, Needs, NonNegative, Probability, Rule, Share
 
+Blur = Annotated[float, Rule(lambda v: 0 <= v <= 1.5, "a number from 0 to 1.5")]
+DEGRADED = Needs("degrade", ABOVE_ZERO)
 LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue (ITU-R BT.601)
 
 
@@ -60,12 +62,12 @@ class Augment:
         saturation: NonNegative = 0.0,
         gamma: NonNegative = 0.0,
         grey: Probability = 0.0,
-        degrade: Probability = 0.0,
-        blur: Annotated[float, Rule(lambda v: 0 <= v <= 1.5, "a number from 0 to 1.5")] = 0.0,
-        noise: NonNegative = 0.0,
-        blocks: NonNegative = 0.0,
-        erase: Probability = 0.0,
-        erase_size: Share = 0.0,
+        degrade: Annotated[Probability, Needs(("blur", "noise", "blocks"), ABOVE_ZERO)] = 0.0,
+        blur: Annotated[Blur, DEGRADED] = 0.0,
+        noise: Annotated[NonNegative, DEGRADED] = 0.0,
+        blocks: Annotated[NonNegative, DEGRADED] = 0.0,
+        erase: Annotated[Probability, Needs("erase_size", ABOVE_ZERO)] = 0.0,
+        erase_size: Annotated[Share, Needs("erase", ABOVE_ZERO)] = 0.0,
         size: int,
         permutation: np.ndarray | None = None,
         seed: Count = 0,

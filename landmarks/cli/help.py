@@ -7,20 +7,26 @@ signature that receives the setting. docs/settings.md is made of the same.
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from landmarks.settings import describe_parameters, settings_of
+from landmarks.cli.idle import taker_of
+from landmarks.cli.words import flatten, overrides_in, parse, searched, searchpath
+from landmarks.errors import UserError, did_you_mean
+from landmarks.settings import Needs, describe_parameters, marks_of
 
 CONFIGS = "landmarks.configs"
 COLUMN = 26  # where meanings begin on a screen
+LONG = 60  # signs: a default that is longer is not shown
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Setting:
     default: str
     meaning: str
     takes: str
+    needs: str = ""  # what else must be set, for it to change anything
 
 
 @dataclass(frozen=True)
@@ -54,110 +61,196 @@ class Page:
     groups: list[Group]
 
 
-def read_page(command: str, function: Callable, overrides: Sequence[str] = ()) -> Page:
+@dataclass(frozen=True)
+class Files:
+    """The files of settings that Hydra finds: the program's own, and those of --config-dir."""
+
+    folders: tuple[Path, ...] = ()
+
+    def read(self, name: str) -> str:
+        """Return the text of a file such as "model/resnet18"; "" where there is none."""
+        places = [resources.files(CONFIGS), *self.folders]
+        files = [place.joinpath(f"{name}.yaml") for place in places]
+        return next((file.read_text(encoding="utf-8") for file in files if file.is_file()), "")
+
+
+def answer_help(command: str, kind: Callable, arguments: list[str]) -> str:
+    """Return what `landmarks COMMAND --help ARGUMENTS` prints.
+
+    Args:
+        kind: what takes the command's settings.
+        arguments: settings to show the command with; of GROUP=CHOICE that choice alone is shown,
+            of GROUP its choices.
+
+    Raises:
+        UserError: for a word that is neither.
+        hydra.errors.HydraException: if the settings cannot be composed.
+    """
+    folders = searched(arguments)
+    page = read_page(command, kind, overrides_in(arguments), folders)
+    groups = {group.name for group in page.groups}
+    plain = [word for word in arguments if "=" not in word and not word.startswith("-")]
+    for word in plain:
+        if word not in groups and word not in folders:
+            raise UserError(
+                f"--help {word}: there is no group '{word}'.{did_you_mean(word, groups)} The groups"
+                f" are {', '.join(sorted(groups)) or 'none'}."
+            )
+    keys = {override.key_or_group for override in parse(overrides_in(arguments))}
+    asked = [group for group in page.groups if group.name in keys]
+    listed = [group for group in page.groups if group.name in plain]
+    parts = [*map(_say_choices, listed), *map(_say_choice, asked)]
+    return "\n\n".join(parts) or as_text(page)
+
+
+def read_page(
+    command: str, kind: Callable, overrides: Sequence[str] = (), folders: Sequence[str] = ()
+) -> Page:
     """Compose a command's config and say what every setting in it means.
 
     Args:
-        function: of the command; the dataclass that it takes says what the settings take.
+        kind: what takes the command's settings: its signature says what they can be.
         overrides: of the command line: another choice of a group has other settings.
+        folders: with choices of the user's own.
 
     Raises:
         hydra.errors.HydraException: if the overrides cannot be composed.
     """
+    files = Files(tuple(map(Path, folders)))
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIGS, version_base="1.3"):
-        config = compose(command, overrides=list(overrides), return_hydra_config=True)
+        words = [*searchpath(tuple(folders)), *overrides]
+        config = compose(command, overrides=words, return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
         chosen = {
             name: choice
             for name, choice in config.hydra.runtime.choices.items()
             if "hydra" not in name and "@" not in name
         }
-        options = {name: loader.get_group_options(name) for name in chosen}
-    heading, meanings = _read_comments(_read(f"{command}.yaml"))
-    groups = [
-        _read_group(name, choice, config, meanings.get(name, ""), options[name])
-        for name, choice in chosen.items()
-    ]
-    settings = _settings(config, meanings, settings_of(function), skip={"hydra", *chosen})
-    return Page(command, heading, list(settings), groups)
+        options = {
+            name: loader.get_group_options(name, config_name=command, overrides=words)
+            for name in chosen
+        }
+    heading, meanings = read_comments(files.read(command))
+    content = OmegaConf.to_container(config, resolve=False)
+    given = {"command": command}
+    settings = list(_settings(content, meanings, kind, given, skip={"hydra", *chosen}))
+    known, groups = {setting.key: setting for setting in settings}, []
+    for name in sorted(chosen, key=list(meanings).index):
+        choice, node = str(chosen[name] or "null"), content.get(name)
+        choices = {
+            option: describe(files.read(f"{name}/{option}"))
+            for option in options[name]
+            if name not in content or taker_of(kind, name, node_of(files, name, option))
+        }
+        if isinstance(node, dict):
+            found, taker = _meanings_of_choice(files, name, choice), taker_of(kind, name, node)
+            inside = list(_settings(node, found, taker, given, f"{name}."))
+        else:  # a recipe; it comes last, when all that it can set is known
+            inside = _set_by(files.read(f"{name}/{choice}"), known)
+        known |= {setting.key: setting for setting in inside}
+        groups.append(Group(name, choice, _say_group(name, meanings, kind), choices, inside))
+    return Page(command, heading, settings, groups)
 
 
-def as_text(page: Page, only: Set[str] = frozenset()) -> str:
-    """Return a page for a screen; of the groups named in `only`, if any, and nothing else."""
-    width = max(60, min(110, shutil.get_terminal_size().columns))
-    parts = []
-    for group in page.groups:
-        if only and group.name not in only:
-            continue
-        lines = [f"{group.name}={group.choice}: {group.meaning}", ""]
-        lines += _columns([(f"  {name}", said) for name, said in group.choices.items()], width)
-        if group.settings:
-            lines += ["", f"  Settings of {group.name}={group.choice}:", ""]
-            lines += _columns([_row(setting) for setting in group.settings], width)
-        parts.append("\n".join(lines))
-    if only:
-        return "\n\n".join(parts)
-    rows = _columns([_row(setting) for setting in page.settings], width)
-    groups = (
-        f"Groups (group=choice); `landmarks {page.command} --help GROUP=CHOICE` shows a choice:"
-    )
-    return "\n\n".join([page.heading, "Settings:\n\n" + "\n".join(rows), groups, *parts])
+def as_text(page: Page) -> str:
+    """Return a page for a screen."""
+    parts = [page.heading, "Settings:\n\n" + "\n".join(_columns(map(_row, page.settings)))]
+    if page.groups:
+        parts.append("Groups (group=choice):")
+        parts += [
+            f"{_say_choices(group)}\n\n{_say_settings(group)}".rstrip() for group in page.groups
+        ]
+        parts.append(f"A choice's settings: landmarks {page.command} --help GROUP=CHOICE")
+    return "\n\n".join(parts)
 
 
-def as_markdown(page: Page) -> str:
-    """Return a page for docs/settings.md: a table of settings, then one a group."""
-    lines = [f"## landmarks {page.command}", "", *_table(page.settings)]
-    for group in page.groups:
-        lines += ["", f"### {page.command}: {group.name}", "", group.meaning, ""]
-        lines += ["| choice | meaning |", "|---|---|"]
-        lines += [f"| `{name}` | {_cell(said)} |" for name, said in group.choices.items()]
-        if group.settings:
-            lines += ["", f"Settings of `{group.name}={group.choice}`:", ""]
-            lines += _table(group.settings)
-    return "\n".join(lines) + "\n"
+def _say_choices(group: Group) -> str:
+    lines = [*textwrap.wrap(f"{group.name}={group.choice}: {group.meaning}", _width()), ""]
+    lines += _columns((f"  {name}", said) for name, said in group.choices.items())
+    return "\n".join(lines)
 
 
-def _read_group(
-    name: str, choice: str | None, config: DictConfig, meaning: str, options: list[str]
-) -> Group:
-    choices = {option: _describe_choice(name, option) for option in options}
-    node = OmegaConf.select(config, name)
-    if choice is None or not isinstance(node, DictConfig):
-        return Group(name, str(choice or "null"), meaning, choices, [])
-    target = get_object(node["_target_"]) if "_target_" in node else None
-    meanings = _meanings_of_choice(name, choice)
-    return Group(
-        name, choice, meaning, choices, list(_settings(node, meanings, target, f"{name}."))
-    )
+def _say_settings(group: Group) -> str:
+    if not group.settings:
+        return ""
+    lines = [f"  Settings of {group.name}={group.choice}:", ""]
+    return "\n".join([*lines, *_columns(map(_row, group.settings))])
 
 
-def _describe_choice(group: str, choice: str) -> str:
+def _say_choice(group: Group) -> str:
+    said = f"{group.name}={group.choice}: {group.choices.get(group.choice, group.meaning)}"
+    return f"{said}\n\n{_say_settings(group) or '  It has no settings.'}"
+
+
+def read_choice(kind: Callable, group: str, choice: str) -> list[Setting]:
+    """Return the settings of one of the program's own choices, as its files have them.
+
+    Args:
+        kind: what takes the settings of a command that has the group.
+    """
+    files = Files()
+    node, meanings = node_of(files, group, choice), _meanings_of_choice(files, group, choice)
+    return list(_settings(node, meanings, taker_of(kind, group, node), prefix=f"{group}."))
+
+
+def node_of(files: Files, group: str, choice: str) -> dict:
+    node = yaml.safe_load(files.read(f"{group}/{choice}")) or {}
+    merged: dict = {}
+    for base in node.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            merged |= node_of(files, group, base)
+    return merged | node
+
+
+def _say_group(name: str, meanings: dict[str, str], kind: Callable) -> str:
+    needs = " and ".join(needs.say() for needs in marks_of(kind, Needs).get(name, []))
+    return f"{meanings[name]} (only with {needs})" if needs else meanings[name]
+
+
+def describe(text: str) -> str:
     """Return the first line of comment of a choice's file: what it is."""
-    heading, meanings = _read_comments(_read(f"{group}/{choice}.yaml"))
-    said = heading.removeprefix("@package _global_").strip() or meanings.get("_target_", "")
-    return said.splitlines()[0] if said else ""
+    heading = read_comments(text)[0].removeprefix("@package _global_").strip()
+    return heading.splitlines()[0] if heading else ""
 
 
-def _meanings_of_choice(group: str, choice: str) -> dict[str, str]:
+def _meanings_of_choice(files: Files, group: str, choice: str) -> dict[str, str]:
     """Return the meanings in a choice's file and in those that it is made from."""
-    text = _read(f"{group}/{choice}.yaml")
+    text = files.read(f"{group}/{choice}")
     found: dict[str, str] = {}
     for base in (yaml.safe_load(text) or {}).get("defaults", []):
         if isinstance(base, str) and base != "_self_":
-            found |= _meanings_of_choice(group, base)
-    return found | {key: said for key, said in _read_comments(text)[1].items() if said}
+            found |= _meanings_of_choice(files, group, base)
+    return found | {key: said for key, said in read_comments(text)[1].items() if said}
+
+
+def _set_by(text: str, known: dict[str, Setting]) -> list[Setting]:
+    """Return what a recipe sets: groups of its defaults, and settings of several groups."""
+    content = yaml.safe_load(text) or {}
+    chosen = [item for item in content.pop("defaults", []) if isinstance(item, dict)]
+    groups = {
+        name.removeprefix("override ").removeprefix("/"): choice
+        for item in chosen
+        for name, choice in item.items()
+    }
+    new = Setting("", "", "", "")
+    return [
+        replace(known.get(key, new), key=key, default=_say_value(value))
+        for key, value in {**groups, **flatten(content)}.items()
+    ]
 
 
 def _settings(
-    node: DictConfig,
+    node: dict,
     meanings: dict[str, str],
-    function: Callable | None,
+    taker: Callable | None,
+    given: Mapping[str, str] = MappingProxyType({}),
     prefix: str = "",
     skip: Set[str] = frozenset(),
 ) -> Iterator[Setting]:
-    takes = describe_parameters(function) if function else {}
-    for key, value in OmegaConf.to_container(node, resolve=False).items():
+    takes = describe_parameters(taker) if taker else {}
+    needed = marks_of(taker, Needs) if taker else {}
+    for key, value in node.items():
         if key.startswith("_") or key in skip:
             continue
         if isinstance(value, dict) and "_target_" in value:
@@ -166,23 +259,26 @@ def _settings(
                 for name, said in meanings.items()
                 if name.startswith(f"{key}.")
             }
-            yield from _settings(node[key], inner, get_object(value["_target_"]), f"{prefix}{key}.")
+            inside = get_object(value["_target_"])
+            yield from _settings(value, inner, inside, given, f"{prefix}{key}.")
         else:
-            said = meanings.get(key, "")
-            yield Setting(f"{prefix}{key}", _say_value(value), said, takes.get(key, ""))
+            needs = " and ".join(
+                needs.say(prefix[:-1])
+                for needs in needed.get(key, [])
+                if needs.keys != "/command" or not needs.holds(given)
+            )
+            said, default = meanings.get(key, ""), _say_value(value)
+            yield Setting(f"{prefix}{key}", default, said, takes.get(key, ""), needs)
 
 
 def _say_value(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return str(value).replace("'", "").replace(", ", ",")
+    said = str(value).replace("'", "").replace(", ", ",")
+    return said if isinstance(value, str) or len(said) <= LONG else f"{said[0]}...{said[-1]}"
 
 
-def _read(path: str) -> str:
-    return resources.files(CONFIGS).joinpath(path).read_text(encoding="utf-8")
-
-
-def _read_comments(text: str) -> tuple[str, dict[str, str]]:
+def read_comments(text: str) -> tuple[str, dict[str, str]]:
     """Return a YAML file's first lines of comment, and the comment on the line of each key.
 
     Keys of inner mappings are joined by dots; those of the list of defaults stand by themselves.
@@ -199,14 +295,20 @@ def _read_comments(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _row(setting: Setting) -> tuple[str, str]:
-    takes = f" [{setting.takes}]" if setting.takes else ""
-    return f"  {setting.key}={setting.default}", f"{setting.meaning}{takes}".strip()
+    return f"  {setting.key}={setting.default}", f"{setting.meaning} {limits(setting)}".strip()
 
 
-def _columns(rows: list[tuple[str, str]], width: int) -> list[str]:
+def limits(setting: Setting) -> str:
+    """Return what a setting takes and needs, in brackets."""
+    needs = f"only with {setting.needs}" if setting.needs else ""
+    limits = "; ".join(filter(None, (setting.takes, needs)))
+    return f"[{limits}]" if limits else ""
+
+
+def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
     lines = []
     for left, right in rows:
-        wrapped = textwrap.wrap(right, width - COLUMN) or [""]
+        wrapped = textwrap.wrap(right, _width() - COLUMN) or [""]
         if len(left) < COLUMN - 1:
             lines.append(f"{left:<{COLUMN}}{wrapped.pop(0)}".rstrip())
         else:
@@ -215,13 +317,5 @@ def _columns(rows: list[tuple[str, str]], width: int) -> list[str]:
     return lines
 
 
-def _table(settings: list[Setting]) -> list[str]:
-    rows = ["| setting | default | meaning | takes |", "|---|---|---|---|"]
-    for setting in settings:
-        cells = (f"`{setting.key}`", f"`{setting.default}`", setting.meaning, setting.takes)
-        rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    return rows
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _width() -> int:
+    return max(60, min(110, shutil.get_terminal_size().columns))

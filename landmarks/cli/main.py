@@ -107,7 +107,8 @@ def _complete(arguments: list[str]) -> int:
     return _run(command, arguments)
 
 
-def _load(command: str) -> Callable[..., int]:
+def load_command(command: str) -> Callable[..., int]:
+    """Return a command's function, of the command's own module."""
     name = f"landmarks.commands.{command}"
     if name not in sys.modules:
         # torch brings a million objects that stay. To search them for garbage while they come, and
@@ -131,6 +132,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from landmarks.cli.help import answer_help
     from landmarks.cli.jobs import Jobs, sweep_runs
     from landmarks.cli.overrides import check_settings, explain, refuse_flag
     from landmarks.cli.words import (
@@ -161,12 +163,17 @@ def _run(command: str, arguments: list[str]) -> int:
         started.append(run)
         sweep_runs(run)
 
+        is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
+        given = words if not is_one_of_many else []  # a sweep's settings may be idle in one of it
+        if resumed:
+            given = [word for word in resumed.words if not word.startswith("name=")]
+
         def job() -> int:
             with hold(run) if command == "train" else nullcontext():
                 try:
-                    function = _load(command)
+                    function = load_command(command)
                     kind = settings_of(function)
-                    checked = check_settings(kind, config, resumed.words if resumed else words)
+                    checked = check_settings(kind, config, given, command)
                     if resumed:
                         resumed.say()
                     return function(kind(**{**checked, "run_dir": str(run)}))
@@ -174,12 +181,14 @@ def _run(command: str, arguments: list[str]) -> int:
                     leftovers.remove(run)
                     raise
 
-        is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
         jobs.run(job, f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None)
 
     wrong = 2
     arguments = mend_words(arguments)
     try:
+        if {"-h", "--help"} & set(arguments):
+            print(answer_help(command, settings_of(load_command(command)), arguments))
+            return 0
         refuse_flag(command, arguments)
         refuse_place(arguments)
         arguments = place_sweep(arguments)

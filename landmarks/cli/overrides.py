@@ -15,31 +15,25 @@ from hydra.errors import (
     OverrideParseException,
     SearchPathException,
 )
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from landmarks.cli.words import overrides_in, parse
+from landmarks.cli.idle import refuse_idle, taker_of
+from landmarks.cli.words import flatten, overrides_in, parse
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs.quoting import at_home, change_texts
 from landmarks.runs.renames import rename_targets
 from landmarks.settings import check_arguments
 
-NEEDS = {  # settings that count only where another one has this value
-    "box_margin": ("crop", "box"),
-    "box_from": ("crop", "box"),
-    "split.file": ("split.by", "groups"),
-    "split.column": ("split.by", "groups"),
-}
 
-
-def check_settings(kind: type, config: DictConfig, overrides: list[str]) -> dict:
+def check_settings(kind: type, config: DictConfig, words: list[str], command: str) -> dict:
     """Check a composed config, its groups included, against what receives it.
 
     Args:
         kind: the dataclass of the command's settings.
         config: composed.
-        overrides: that were given.
+        words: of the command line, each sets something.
+        command: its name.
 
     Returns:
         The config as plain dicts and lists: the fields of `kind`.
@@ -49,26 +43,12 @@ def check_settings(kind: type, config: DictConfig, overrides: list[str]) -> dict
     """
     try:
         checked = check_config(kind, config)
-        refuse_idle(config, overrides)
+        run_dir = OmegaConf.to_container(config, resolve=False)["run_dir"]
+        refuse_idle(kind, {**checked, "run_dir": run_dir, "command": command}, words)
     except UserError as error:
         error.code = 2
         raise
     return checked
-
-
-def refuse_idle(config: DictConfig, overrides: list[str]) -> None:
-    """Refuse an override that would change nothing, such as split.file without split.by=groups.
-
-    Raises:
-        UserError: naming the setting that has to be given beside it.
-    """
-    for word in overrides:
-        key, _, given = word.partition("=")
-        needed, value = NEEDS.get(key, (None, None))
-        if needed and given != "null" and OmegaConf.select(config, needed, default=value) != value:
-            raise UserError(
-                f"{word} changes nothing without {needed}={value}: add that, or leave it out."
-            )
 
 
 def check_config(kind: type, config: DictConfig) -> dict:
@@ -86,9 +66,9 @@ def check_config(kind: type, config: DictConfig) -> dict:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
     checked = check_arguments(kind, settings)
     for key, node in checked.items():
-        if isinstance(node, dict) and "_target_" in node:
-            wanted = check_arguments(get_object(node["_target_"]), node, key)
-            checked[key] = {**node, **wanted}
+        taker = taker_of(kind, key, node)
+        if taker is not None:
+            checked[key] = {**node, **check_arguments(taker, node, key)}
     return checked
 
 
@@ -192,12 +172,3 @@ def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]
             config = compose(command)
     settings = OmegaConf.to_container(config, resolve=False)
     return groups | settings.keys() | flatten(settings).keys(), groups
-
-
-def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
-    """Return {"group.setting": value} of all settings that are not groups themselves."""
-    flat = {}
-    for name, value in settings.items():
-        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
-        flat |= inner or {f"{prefix}{name}": value}
-    return flat

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.cli.words import overrides_in, read_value
+from landmarks.cli.words import overrides_in, read_value, searched
 from landmarks.errors import UserError
 from landmarks.runs.find import FAILED, FINISHED, all_checkpoints, find_checkpoint
 from landmarks.runs.lock import is_held
@@ -73,10 +73,10 @@ def resume_run(arguments: list[str]) -> Resumed | None:
     wanted, place = str(wanted or ""), None if place is None else Path(str(place))
     if not wanted:
         return None
-    searched = _searched(arguments)
+    folders = searched(arguments)
     about = [word for word in words if not word.startswith(("resume=", "run_dir=", "hydra."))]
     if wanted == "auto":
-        checkpoint = _newest(about, searched) if place is None else _only(place, about, searched)
+        checkpoint = _newest(about, folders) if place is None else _only(place, about, folders)
         if checkpoint is None:
             return None
     elif read_value(about, "init"):
@@ -92,7 +92,7 @@ def resume_run(arguments: list[str]) -> Resumed | None:
             f"run_dir={place}: resume={wanted} goes on in its own folder; leave it out."
         )
     own = read_own(checkpoint)
-    settings = put_on_top(own, about, searched)
+    settings = put_on_top(own, about, folders)
     changed = differences(own, settings)
     refuse_kept(own, changed, about)
     _register(settings)
@@ -103,12 +103,12 @@ def resume_run(arguments: list[str]) -> Resumed | None:
     return Resumed(run, [*kept, "hydra.output_subdir=null"], about, changed)
 
 
-def _only(run: Path, words: list[str], searched: tuple[str, ...]) -> Path | None:
+def _only(run: Path, words: list[str], folders: tuple[str, ...]) -> Path | None:
     """Return the last checkpoint in a folder; None if it has none."""
     checkpoint = run / "last.pt"
     if not checkpoint.is_file():
         return None
-    reason = _unfit(checkpoint, words, searched) or _unready(run)
+    reason = _unfit(checkpoint, words, folders) or _unready(run)
     if reason:
         raise UserError(
             f"resume=auto run_dir={run}: the run there {reason}. Go on with it by "
@@ -117,16 +117,16 @@ def _only(run: Path, words: list[str], searched: tuple[str, ...]) -> Path | None
     return checkpoint
 
 
-def _newest(words: list[str], searched: tuple[str, ...]) -> Path | None:
+def _newest(words: list[str], folders: tuple[str, ...]) -> Path | None:
     """Return the last checkpoint of the newest run to go on with, and say which are passed over."""
     finished = None
     for checkpoint in all_checkpoints("last.pt"):
         run = checkpoint.parent
         if (run / FINISHED).exists():
-            if finished is None and not _unfit(checkpoint, words, searched):
+            if finished is None and not _unfit(checkpoint, words, folders):
                 finished = run
             continue
-        reason = _unfit(checkpoint, words, searched) or _unready(run)
+        reason = _unfit(checkpoint, words, folders) or _unready(run)
         if not reason:
             return checkpoint
         taken = say_setting("resume", run)
@@ -142,11 +142,11 @@ def _newest(words: list[str], searched: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _unfit(checkpoint: Path, words: list[str], searched: tuple[str, ...]) -> str | None:
+def _unfit(checkpoint: Path, words: list[str], folders: tuple[str, ...]) -> str | None:
     """Say in which settings a run differs from these words, if it does."""
     try:
         own = read_own(checkpoint)
-        changed = differences(own, put_on_top(own, words, searched))
+        changed = differences(own, put_on_top(own, words, folders))
         changed = {key: changed[key] for key in changed if key not in OF_A_START}
     except UserError as error:
         return f"does not fit ({str(error).rstrip('.')})"
@@ -173,13 +173,3 @@ def _register(settings: dict) -> None:
     place = {"resume": None, "run_dir": None}
     node = {"defaults": defaults, **change_texts(settings, literal), **place, "hydra": train.hydra}
     ConfigStore.instance().store(RESUMED, OmegaConf.create(node))
-
-
-def _searched(arguments: list[str]) -> tuple[str, ...]:
-    """Return the folders that --config-dir names."""
-    folders = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        flag, equals, folder = word.partition("=")
-        if flag in ("--config-dir", "-cd"):
-            folders.append(folder if equals else following)
-    return tuple(folders)

@@ -16,8 +16,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from landmarks.cli.overrides import flatten, groups_of, say_unknown
-from landmarks.cli.words import parse
+from landmarks.cli.overrides import groups_of, say_unknown
+from landmarks.cli.words import flatten, parse, searchpath
 from landmarks.commands.build import nodes_of, trusted
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
@@ -157,9 +157,7 @@ def _compose(words: list[str]):
 
 @lru_cache
 def _today_s_choice(group: str, words: tuple[str, ...], searched: tuple[str, ...]) -> dict:
-    folders = ",".join(f"'file://{Path(folder).resolve()}'" for folder in searched)
-    places = [f"hydra.searchpath=[{folders}]"] if searched else []
-    return OmegaConf.to_container(_compose([*places, *words])[group], resolve=True)
+    return OmegaConf.to_container(_compose([*searchpath(searched), *words])[group], resolve=True)
 
 
 def _complete(group: str, node: Any) -> Any:

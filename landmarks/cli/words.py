@@ -29,6 +29,15 @@ def flags_first(arguments: list[str]) -> list[str]:
     return [word for word in arguments if word not in overrides] + overrides
 
 
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return {"group.setting": value} of all settings that are not groups themselves."""
+    flat = {}
+    for name, value in settings.items():
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        flat |= inner or {f"{prefix}{name}": value}
+    return flat
+
+
 def parse(words: list[str]) -> list[Override]:
     """Return what each word of a command line sets, as Hydra reads it."""
     return OverridesParser.create().parse_overrides(words)
@@ -38,6 +47,22 @@ def read_value(words: list[str], key: str) -> object:
     """Return what the last of these words sets a setting to, None where none does."""
     given = [word for word in words if word.startswith(f"{key}=")]
     return parse(given[-1:])[0].value() if given else None
+
+
+def searched(arguments: list[str]) -> tuple[str, ...]:
+    """Return the folders that --config-dir names: of a user's own choices."""
+    folders = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(folder if equals else following)
+    return tuple(folders)
+
+
+def searchpath(folders: tuple[str, ...]) -> list[str]:
+    """Return the words that make Hydra look for choices in these folders too."""
+    named = ",".join(f"'file://{Path(folder).resolve()}'" for folder in folders)
+    return [f"hydra.searchpath=[{named}]"] if folders else []
 
 
 def named_place(words: list[str]) -> Path | None:

@@ -3,13 +3,14 @@
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.commands.inputs import draw_augmented
-from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.data.boxes import BOXED, BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import find_excluded
@@ -28,7 +29,7 @@ from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.runs.pictures import drawing
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import Count, NonNegative, PositiveInt, Workers
+from landmarks.settings import Count, GroupOf, NonNegative, PositiveInt, RunName, Workers
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
 
 log = logging.getLogger(__name__)
@@ -40,15 +41,15 @@ class CheckSettings:
     """All that a check is told, of configs/check.yaml."""
 
     data: dict
-    layout: dict
+    layout: Annotated[dict, GroupOf(Layout)]
     augment: dict
     input_size: PositiveInt
     crop: CropName
-    box_margin: NonNegative
-    box_from: BoxSource
+    box_margin: Annotated[NonNegative, BOXED]
+    box_from: Annotated[BoxSource, BOXED]
     workers: Workers
     seed: Count
-    name: str | None
+    name: RunName
     run_dir: str
 
 

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from landmarks.commands.framing import frame_as_trained
 from landmarks.commands.model_pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import CroppedFaces
-from landmarks.data.faces import Faces
+from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.formats import thousand
 from landmarks.data.labelled import say_points
 from landmarks.data.loader import Batches, choose_workers
@@ -28,20 +29,41 @@ from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.runs.find import find_checkpoint
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import pick_points, write_submission
-from landmarks.settings import NonNegative, PositiveInt, Threads, Workers, check_arguments
+from landmarks.settings import (
+    GroupOf,
+    Needs,
+    NonNegative,
+    PositiveInt,
+    RunName,
+    Threads,
+    Workers,
+    check_arguments,
+)
 from landmarks.training.memory_advice import explain_no_room
 from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.training.threads import use_threads
 from landmarks.training.validation import predict_ahead
 
 log = logging.getLogger(__name__)
+FROM_DATA = Needs("/input", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherData:
+    """What prediction changes in the settings of the data that a model was trained on."""
+
+    root: Annotated[str | None, FROM_DATA]
+    cache_dir: Annotated[str | None, FROM_DATA]
+    limit: PositiveInt | None
+    on_error: OnError
+    exif: ExifName | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
     """All that a prediction is told, of configs/predict.yaml."""
 
-    data: dict
+    data: Annotated[dict, GroupOf(OtherData)]
     checkpoint: str | None
     input: str | None
     round: bool
@@ -56,7 +78,7 @@ class PredictSettings:
     amp: AmpName
     workers: Workers
     threads: Threads
-    name: str | None
+    name: RunName
     run_dir: str
 
 

@@ -1,22 +1,36 @@
 """The settings of `landmarks train`; configs/train.yaml says what each of them means."""
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from landmarks.data.boxes import BoxSource
+from landmarks.data.boxes import BOXED, BoxSource
 from landmarks.geometry import CropName
+from landmarks.layout import Layout
 from landmarks.settings import (
     Count,
     Duration,
+    GroupOf,
     InputSize,
+    Needs,
     NonNegative,
     Positive,
     PositiveInt,
+    Rule,
+    RunName,
     Share,
     Threads,
     Workers,
 )
 from landmarks.training.precision import AmpName, DeviceName
 
+WITH_A_LOSS = Needs(
+    "/model.proposals", None, "a model without losses of its own, such as model=resnet34"
+)
+WITH_HEATMAPS = Needs(
+    "/model.stride",
+    Rule(lambda stride: stride is not None, ""),
+    "a model with heatmaps, such as model=unet_resnet18",
+)
 OF_A_START = ("resume", "run_dir")  # a checkpoint, which may be moved, does not keep them
 
 
@@ -25,17 +39,17 @@ class TrainSettings:
     """All that a training is told, of configs/train.yaml."""
 
     data: dict
-    layout: dict
+    layout: Annotated[dict, GroupOf(Layout)]
     model: dict
-    loss: dict
+    loss: Annotated[dict, WITH_A_LOSS]
     optimizer: dict
     scheduler: dict
     split: dict
     augment: dict
     input_size: InputSize
     crop: CropName
-    box_margin: NonNegative
-    box_from: BoxSource
+    box_margin: Annotated[NonNegative, BOXED]
+    box_from: Annotated[BoxSource, BOXED]
     epochs: PositiveInt | None
     max_time: Duration | None
     batch_size: PositiveInt
@@ -50,10 +64,10 @@ class TrainSettings:
     workers: Workers
     threads: Threads
     tensorboard: bool
-    pictured_region: str
+    pictured_region: Annotated[str, WITH_HEATMAPS]
     init: str | None
     resume: str | None
-    name: str | None
+    name: RunName
     run_dir: str
 
     def to_config(self) -> dict:

@@ -5,15 +5,19 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from landmarks.errors import UserError
+from landmarks.settings import Needs
 
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
-CacheName = Literal["auto", "disk", "ram", "off"]
+CacheName = Annotated[Literal["auto", "disk", "ram", "off"], Needs("/command", "train")]
+OnError = Annotated[Literal["stop", "skip"], Needs("/command", ("train", "predict"))]
+Excluded = Annotated[str | None, Needs("/command", ("train", "check"))]
+TrainingPath = Annotated[str, Needs("/command", ("train", "check"))]
 ExifName = Literal["rotate", "ignore"]
 
 

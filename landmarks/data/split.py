@@ -11,10 +11,12 @@ from landmarks.data.faces import Faces
 from landmarks.data.groups import group_by_table, group_images
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.settings import Rule
+from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)
 HEADERS = 4096  # bytes that a saved split has besides its rows and names
+GROUPED = Needs("by", "groups")
+GROUPED = Needs("by", "groups")
 SplitShare = Annotated[float, Rule(lambda v: 0 < v < 1, "a number between 0 and 1")]
 
 
@@ -23,8 +25,8 @@ def split_faces(
     *,
     by: Literal["blocks", "random", "groups"] = "blocks",
     share: SplitShare = 0.1,
-    file: str | None = None,
-    column: str = "group",
+    file: Annotated[str | None, GROUPED] = None,
+    column: Annotated[str, GROUPED] = "group",
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of training and of validation faces, (n,) and (m,), both ascending.

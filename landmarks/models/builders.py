@@ -9,6 +9,7 @@ from landmarks.models.heads import Refinement, RegressionHead
 from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.unet import ClassicUnet, Unet
+from landmarks.models.weights import Partial, WeightsName
 from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that refine a regression
@@ -18,8 +19,8 @@ Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 def regressor(
     *,
     backbone: BackboneName,
-    weights: str = "imagenet",
-    partial: bool = False,
+    weights: WeightsName = "imagenet",
+    partial: Partial = False,
     freeze: Freeze = "none",
     norm: Norm = "batch",
     init_output: Literal["mean", "center"] = "mean",
@@ -58,8 +59,8 @@ def regressor(
 def unet(
     *,
     backbone: BackboneName,
-    weights: str = "imagenet",
-    partial: bool = False,
+    weights: WeightsName = "imagenet",
+    partial: Partial = False,
     freeze: Freeze = "none",
     norm: Norm = "batch",
     width: PositiveInt = 96,

@@ -5,6 +5,7 @@ import re
 import threading
 import urllib.request
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torchvision.models import get_model_weights
 
 from landmarks.errors import UserError, did_you_mean
 from landmarks.runs.archive import refuse_inflated
+from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)
 # What wrappers, detectors and our own models put before torchvision's names.
@@ -25,6 +27,9 @@ CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 OLD_DETECTOR = re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d|rpn\.head\.conv)\.(weight|bias)$")
 PUBLISHED = {"imagenet": None, "coco": "keypointrcnn_resnet50_fpn"}  # of which network; any
+WeightsName = Annotated[str, Needs("/init", None)]
+_FILE = Rule(lambda weights: weights not in (*PUBLISHED, "none", None), "naming a file")
+Partial = Annotated[bool, Needs("weights", _FILE), Needs("/init", None)]
 TIMEOUT = 4  # seconds to wait for the download server's first answer
 
 

@@ -1,10 +1,15 @@
 """Optimisers over a model's parameters: torch's own, with decay where it belongs."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
 from landmarks.errors import UserError
-from landmarks.settings import Factor, NonNegative, Positive, Share
+from landmarks.settings import ABOVE_ZERO, Factor, Needs, NonNegative, Positive, Rule, Share
+
+_TRAINED = Rule(lambda freeze: freeze != "backbone", "other than backbone")
+BackboneFactor = Annotated[Factor, Needs("/model.freeze", _TRAINED)]
 
 
 def parameter_groups(
@@ -57,8 +62,8 @@ def adamw(
     *,
     lr: Positive,
     weight_decay: NonNegative = 0.01,
-    backbone_lr_scale: Factor = 1.0,
-    layer_decay: Factor = 1.0,
+    backbone_lr_scale: BackboneFactor = 1.0,
+    layer_decay: BackboneFactor = 1.0,
     beta1: Share = 0.9,
     beta2: Share = 0.999,
 ) -> torch.optim.Optimizer:
@@ -76,8 +81,8 @@ def adam(
     *,
     lr: Positive,
     weight_decay: NonNegative = 0.0,
-    backbone_lr_scale: Factor = 1.0,
-    layer_decay: Factor = 1.0,
+    backbone_lr_scale: BackboneFactor = 1.0,
+    layer_decay: BackboneFactor = 1.0,
     beta1: Share = 0.9,
     beta2: Share = 0.999,
     amsgrad: bool = False,
@@ -94,10 +99,10 @@ def sgd(
     *,
     lr: Positive,
     weight_decay: NonNegative = 1e-4,
-    backbone_lr_scale: Factor = 1.0,
-    layer_decay: Factor = 1.0,
+    backbone_lr_scale: BackboneFactor = 1.0,
+    layer_decay: BackboneFactor = 1.0,
     momentum: Share = 0.9,
-    nesterov: bool = False,
+    nesterov: Annotated[bool, Needs("momentum", ABOVE_ZERO)] = False,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     groups = parameter_groups(model, lr, weight_decay, backbone_lr_scale, layer_decay)

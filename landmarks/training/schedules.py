@@ -5,8 +5,9 @@ a training whose length follows `max_time` has the same shape as one of so many 
 """
 
 import math
+from typing import Annotated
 
-from landmarks.settings import Count, PositiveInt, Share
+from landmarks.settings import ABOVE_ZERO, Count, Needs, PositiveInt, Share
 
 
 def constant(progress: float) -> float:
@@ -32,7 +33,11 @@ def cosine(
 
 
 def one_cycle(
-    progress: float, *, peak: Share = 0.3, start: Share = 0.04, final: Share = 0.0001
+    progress: float,
+    *,
+    peak: Share = 0.3,
+    start: Annotated[Share, Needs("peak", ABOVE_ZERO)] = 0.04,
+    final: Share = 0.0001,
 ) -> float:
     """Half a cosine up from `start` until the share `peak` of training, half one down to `final`.
 

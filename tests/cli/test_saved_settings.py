@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from landmarks.cli.overrides import flatten
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
+from landmarks.cli.words import flatten
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError, TrainingPath
 from landmarks.data.formats.coco_file import CocoFile, choose_faces, load
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -23,8 +23,8 @@ BLOCK = 1024  # annotations turned into arrays at once
 def read_faces(
     root: str,
     *,
-    train_annotations: str,
-    train_images: str,
+    train_annotations: TrainingPath,
+    train_images: TrainingPath,
     test_annotations: str,
     test_images: str,
     keypoints: str | None = None,
@@ -33,9 +33,9 @@ def read_faces(
     missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
     exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a COCO keypoint file, those of one image beside each other.

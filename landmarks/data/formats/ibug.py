@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
 from landmarks.data.fields import parse_numbers
 from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -42,9 +42,9 @@ def read_faces(
     one_based: bool = True,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
     exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of all .pts files below a folder, in the order of their paths.

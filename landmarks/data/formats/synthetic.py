@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from landmarks.data.cache_folder import cached
-from landmarks.data.faces import CacheName, Faces
+from landmarks.data.faces import CacheName, Excluded, Faces, OnError
 from landmarks.data.formats import thousand
 from landmarks.settings import Count, PositiveInt
 from landmarks.synthetic.write import write_faces
@@ -21,9 +21,9 @@ def read_faces(
     seed: Count = 0,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
 ) -> Faces:
     """Return synthetic faces with 971 points, drawn now if the cache does not hold them.
 

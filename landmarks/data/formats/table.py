@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import HiddenName, MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
 from landmarks.data.formats.table_rows import is_parquet, read_header, read_rows
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
@@ -20,7 +20,7 @@ VERSION = 2
 
 
 def read_faces(
-    train: str,
+    train: TrainingPath,
     test: str,
     *,
     part: Literal["train", "test"] = "train",
@@ -31,9 +31,9 @@ def read_faces(
     box_columns: list[str] | None = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
     exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a CSV, TSV or Parquet file, one a row.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.test_points import read_test_points
 from landmarks.data.images import check_images
@@ -20,9 +20,9 @@ def read_faces(
     missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
     exif: ExifName = "rotate",
 ) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.

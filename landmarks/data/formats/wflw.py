@@ -9,7 +9,7 @@ import numpy as np
 
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
 from landmarks.data.recognise import refuse_other
@@ -32,9 +32,9 @@ def read_faces(
     missing: MissingName = None,
     cache_dir: str | None = None,
     limit: PositiveInt | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError = "stop",
     cache: CacheName = "auto",
-    exclude: str | None = None,
+    exclude: Excluded = None,
     exif: ExifName = "rotate",
 ) -> Faces:
     """Return the faces of a WFLW list, in its order, with their boxes.

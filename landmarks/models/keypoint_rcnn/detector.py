@@ -15,7 +15,7 @@ from landmarks.models.freezing import change_norms
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.weights import load_weights
+from landmarks.models.weights import Partial, WeightsName, load_weights
 from landmarks.settings import NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's
@@ -65,8 +65,8 @@ class FpnBackbone(nn.Module):
 
 def keypoint_rcnn(
     *,
-    weights: str = "coco",
-    partial: bool = False,
+    weights: WeightsName = "coco",
+    partial: Partial = False,
     freeze: Literal["auto"] | bool = "auto",
     norm: Literal["batch", "group"] = "batch",
     init_output: Literal["mean", "uniform"] = "mean",

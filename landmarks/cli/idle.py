@@ -1,0 +1,64 @@
+"""Refuse what a command line sets and that would change nothing, by `Needs` beside the setting."""
+
+from collections.abc import Callable, Iterator
+
+from hydra.utils import get_object
+
+from landmarks.cli.words import flatten, parse
+from landmarks.errors import UserError
+from landmarks.settings import GroupOf, Needs, marks_of
+
+
+def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
+    """Refuse a word that would change nothing, such as split.file=FILE without split.by=groups.
+
+    Files of settings and sweeps may hold such settings; they are not words.
+
+    Args:
+        kind: the dataclass of the command's settings.
+        settings: all that it is given, checked, and "command": its name.
+        words: of the command line, each sets something.
+
+    Raises:
+        UserError: naming what has to be given beside it.
+    """
+    flat = flatten(settings)
+    for override in parse(words):
+        key = override.key_or_group
+        if override.is_delete() or override.is_sweep_override() or _is_off(override.value()):
+            continue
+        for group, needs in conditions(kind, settings, key):
+            if not needs.holds(flat, group):
+                raise UserError(
+                    f"{override.input_line} changes nothing without {needs.say(group)}: add that, "
+                    f"or leave it out."
+                )
+
+
+def conditions(kind: Callable, settings: dict, key: str) -> Iterator[tuple[str, Needs]]:
+    """Yield what a setting needs to change anything, each with the group that it is told of."""
+    group, _, leaf = key.partition(".")
+    for needs in marks_of(kind, Needs).get(group, []):
+        yield "", needs
+    taker = taker_of(kind, group, settings.get(group)) if leaf else None
+    for needs in marks_of(taker, Needs).get(leaf, []) if taker else []:
+        yield group, needs
+
+
+def taker_of(kind: Callable, group: str, node: object) -> Callable | None:
+    """Return what takes the settings of a group: its `_target_`, or what the command names.
+
+    Args:
+        kind: the dataclass of the command's settings.
+        node: of the group.
+    """
+    if not isinstance(node, dict):
+        return None
+    if "_target_" in node:
+        return get_object(node["_target_"])
+    return next((mark.taker for mark in marks_of(kind, GroupOf).get(group, [])), None)
+
+
+def _is_off(value: object) -> bool:
+    """Say whether a value asks for nothing. A number does not: it says how much."""
+    return value is None or value is False or value == "none"
