@@ -1,8 +1,8 @@
 """Augmentation: one matrix a face moves pixels and points together; then light and damage.
 
 Everything random is drawn on the host, a handful of numbers a face, from the seed and the step
-alone: a batch comes out the same whatever the number of reading processes, and after a resume. The
-work is done on the device, the whole batch at once.
+alone: a batch is the same whatever the number of reading processes, and after a resume. The work is
+done on the device, for the whole batch at once.
 """
 
 import math
@@ -24,11 +24,11 @@ LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue (ITU-R BT.601)
 
 
 class Augment:
-    """Changes a batch of faces as other photos of them might look.
+    """Random augmentation of a batch: images and points.
 
     Args:
         shift: at most, in x and in y; share of the input's side.
-        scale: 0.2 scales between 1 / 1.2 and 1.2, evenly in the logarithm; at most 1.
+        scale: 0.2 scales between 1 / 1.2 and 1.2, uniform in the logarithm; at most 1.
         rotate: at most, degrees either way, about the input's centre.
         shear: at most; 0.1 slants by a tenth of the height.
         flip: probability of mirroring, which also exchanges left and right points.
@@ -80,7 +80,7 @@ class Augment:
         self.erase, self.erase_size = erase, erase_size
         self.size, self.seed = size, seed
         self.permutation = None if permutation is None else torch.from_numpy(permutation)
-        # On the device once they have been used there: a table built on it is waited for.
+        # They stay on the device after their first use. Building them there would wait for it.
         self.tile = noise_tile(2 * size, seed) if degrade and noise else None
         self.tables = jpeg_tables() if degrade and blocks else None
 
@@ -101,10 +101,10 @@ class Augment:
         """Return the batch's images (B, 3, S, S) float32, 0..255, and points (B, K, 2).
 
         Args:
-            images: (B, 3, C, C) uint8 with the input in the middle; C - S is even, and what is
-                around the input may come into sight.
-            points: (B, K, 2) float32, input pixels; NaN stays NaN. No point is dropped, clipped or
-                put elsewhere in the order, but for the exchange of left and right.
+            images: (B, 3, C, C) uint8 with the input in the middle; C - S is even. The margin
+                around the input may be moved into it.
+            points: (B, K, 2) float32, input pixels; NaN stays NaN. No point is dropped or clipped.
+                Their order changes only where left and right change places.
             step: number of the training step.
         """
         draw = Draw(len(images), self.seed, step)
@@ -170,7 +170,7 @@ class Augment:
             power = to(gamma, images).view(-1, 1, 1, 1)
             images = 255 * (images.clamp_min(0.5) / 255) ** power
         if self.brightness or self.contrast or self.saturation or self.grey:
-            # One matrix a face; contrast turns the colours about the face's own mean colour.
+            # One matrix a face; contrast scales colours about the face's own mean colour.
             contrast = contrast[:, None, None]
             means = images.mean((2, 3)).unsqueeze(2)
             offset = to((1 - contrast) * colour, images) @ means
@@ -180,13 +180,13 @@ class Augment:
 
 
 class Draw:
-    """Random numbers for a batch, one a face, on the host: of the seed and the step alone."""
+    """Random numbers for a batch, one a face, on the host: from the seed and the step alone."""
 
     def __init__(self, count: int, seed: int, step: int):
         self.random, self.count = np.random.default_rng([seed, step]), count
 
     def uniform(self, low: float, high: float) -> np.ndarray:
-        """Return (B,) even in low..high."""
+        """Return (B,) uniform in low..high."""
         return self.random.uniform(low, high, self.count)
 
     def chosen(self, probability: float) -> np.ndarray:
@@ -194,7 +194,7 @@ class Draw:
         return (self.uniform(0, 1) < probability).astype(np.float64)
 
     def factor(self, strength: float) -> np.ndarray:
-        """Return (B,) between 1 / (1 + strength) and 1 + strength, even in the logarithm."""
+        """Return (B,) between 1 / (1 + strength) and 1 + strength, uniform in the logarithm."""
         return np.exp(self.uniform(-1, 1) * math.log1p(strength))
 
     def places(

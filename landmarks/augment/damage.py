@@ -1,7 +1,7 @@
-"""Damage that photos show: noise, JPEG blocks, things in front. Batched, on any device.
+"""Damage to a batch of photos, on any device: noise, JPEG blocks, covered rectangles.
 
 Functions take images (B, 3, H, W) float32, 0..255, and one number a face; they change nothing in
-place. Where only some faces are concerned, their places in the batch come along as (n,) int64.
+place. Where only some faces change, `which` (n,) int64 holds their indices in the batch.
 """
 
 import math
@@ -13,7 +13,7 @@ BLOCK = 8  # JPEG's
 
 
 def noise_tile(side: int, seed: int) -> Tensor:
-    """Return normal noise (side, side, 3), drawn once: the same on every device."""
+    """Return normal noise (side, side, 3), drawn on the host: the same for every device."""
     return torch.randn(side, side, 3, generator=torch.Generator().manual_seed(seed))
 
 
@@ -37,7 +37,7 @@ def add_noise(
 
 
 def jpeg_tables() -> Tensor:
-    """Return (2, 8, 8): the matrix of the cosine transform, and what JPEG divides its waves by."""
+    """Return (2, 8, 8): the matrix of the cosine transform, and JPEG's quantisation table."""
     return torch.stack([_cosines(), torch.tensor(TABLE, dtype=torch.float32)])
 
 

@@ -15,10 +15,10 @@ def warp(images: Tensor, matrices: np.ndarray, size: int, variance: np.ndarray) 
     Args:
         images: (B, 3, C, C), with the input of side S in the middle.
         matrices: (B, 2, 3), input pixels to input pixels.
-        variance: (B,) square pixels: of a blur that comes on top.
+        variance: (B,) square pixels, of an additional blur.
 
-    Pixels are interpolated between neighbours. Where a face shrinks, it is blurred before, by what
-    widens the interpolation's own triangle (variance 1/6) to the larger pixel.
+    Interpolation is bilinear. Where a face shrinks, it is blurred first against aliasing: the blur
+    widens the interpolation's own triangle (variance 1/6) to the size of the larger pixel.
     """
     side = images.shape[-1]
     images = images.float()
@@ -46,7 +46,7 @@ def normalize(side: int, margin: float) -> np.ndarray:
 
 
 def to(values: np.ndarray, like: Tensor) -> Tensor:
-    """Return numbers drawn on the host on a tensor's device, float32 or int64, without waiting."""
+    """Copy numbers from the host to a tensor's device, float32 or int64, without waiting."""
     if values.dtype == np.float64:
         values = values.astype(np.float32)
     return move(torch.from_numpy(values), like.device)

@@ -1,4 +1,4 @@
-"""A loss whose gradient is found together with its value, so that nothing is kept in between."""
+"""A loss whose gradient is computed together with its value, so that no tensors are kept."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class FoundGradient(torch.autograd.Function):
+class PrecomputedGradient(torch.autograd.Function):
     """The scaled sum of losses of maps made by a last layer; see `with_gradient`."""
 
     @staticmethod
@@ -27,21 +27,22 @@ class FoundGradient(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        """Scale what the forward pass found."""
+        """Scale the gradients that the forward pass computed."""
         scale = gradient * ctx.scale
         found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         return None, *((scale * value).to(dtype) for value, dtype in found)
 
 
 def with_gradient(compute: Callable, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return a loss, a float32 scalar, that passes on the gradient which `compute` has found.
+    """Return a loss, a float32 scalar, whose backward pass uses the gradients of `compute`.
 
     Args:
         compute: called once, without autocast and without a graph, as compute(features, weight,
-            bias, dtype, wanted) with the number format of the products and whether a gradient is
-            wanted. Returns a sum of losses, the factor that makes it the loss, and the sum's
-            gradients with regard to features, weight and bias (None where none is wanted), float32.
-        features: what the maps are made of.
-        weight, bias: of the layer that makes them.
+            bias, dtype, wanted): `dtype` is that of the matrix products, `wanted` says whether a
+            gradient is needed. Returns a sum of losses, the factor that turns the sum into the
+            loss, and the sum's gradients, float32, with regard to features, weight and bias (None
+            where no gradient is needed).
+        features: the last layer's input.
+        weight, bias: the last layer's.
     """
-    return FoundGradient.apply(compute, features, weight, bias)
+    return PrecomputedGradient.apply(compute, features, weight, bias)

@@ -1,4 +1,4 @@
-"""torch.compile for the heatmap loss, where the machine has what it needs."""
+"""torch.compile for the heatmap loss, where the machine has a compiler."""
 
 import importlib.util
 import logging
@@ -11,15 +11,15 @@ from typing import Literal
 import torch
 
 log = logging.getLogger(__name__)
-# It warns of a CUDA that is not there wherever a loss is compiled for the CPU.
+# It warns of missing CUDA whenever a loss is compiled for the CPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
-    """Return the function, compiled where that is wanted and possible.
+    """Return the function, compiled where that is asked for and possible.
 
-    Compiled, a tile is read and written once; as it is, once for every operation in the loss. The
-    first call compiles, or finds what an earlier run on this machine has compiled.
+    A compiled function reads and writes a tile once; an eager one, once for each operation in the
+    loss. The first call compiles, or loads the kernel that an earlier run on this machine compiled.
 
     Args:
         function: of `landmarks.heatmaps.loss.pointwise`.
@@ -27,30 +27,30 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
     """
     if not (can_compile() if fuse == "auto" else fuse):
         return function
-    # A kernel a shape: one for many shapes is chosen by what came before, and would not add up in
-    # the same order after a resume.
+    # One kernel a shape. A kernel for many shapes depends on the shapes seen before, so after a
+    # resume it would add up in another order.
     compiled = torch.compile(function, dynamic=False)
     is_first = True
 
     def timed(*arguments):
         nonlocal is_first, compiled
         if type(arguments[0]) is not torch.Tensor:
-            return function(*arguments)  # a fake one, by which memory is counted before the start
+            return function(*arguments)  # a fake tensor: memory is being counted
         if not is_first:
             return compiled(*arguments)
         is_first, started = False, time.perf_counter()
         try:
             found = compiled(*arguments)
         except Exception as error:
-            # A compiler that is there and does not work fails in as many ways as there are
-            # machines; what has nothing to do with it fails again below.
+            # A broken compiler fails in many ways, so every error is caught. An error of the loss
+            # itself is raised again by the eager call below.
             if fuse != "auto":
                 raise
             compiled = function
             found = function(*arguments)
             log.warning(
-                "The loss cannot be compiled here and is slower as it is (%s); model.fuse=true "
-                "shows why.",
+                "The loss cannot be compiled here, so training is slower (%s). "
+                "model.fuse=true shows the compiler's error.",
                 type(error).__name__,
             )
             return found
@@ -61,7 +61,7 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
 
 
 def can_compile() -> bool:
-    """Say whether torch.compile has what it needs here: Triton on CUDA, a C++ compiler else."""
+    """Say whether torch.compile can work here: it needs Triton on CUDA, else a C++ compiler."""
     if torch.cuda.is_available():
         enough = torch.cuda.get_device_capability() >= (7, 0)
         return enough and importlib.util.find_spec("triton") is not None

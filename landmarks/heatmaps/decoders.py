@@ -7,9 +7,9 @@ with a real-valued centre (mx, my). Every decoder takes
     sigma: of the targets, in cells; a number or a 0-dim tensor on the device of the maps
 
 and returns `points` (B, K, 2) float32, (x, y) in cells, and `confidence` (B, K) float32, the
-largest cell clamped to 0..1; both are NaN where the largest cell is not finite, which is a failure
-for whoever asked, and finite whatever else the maps hold. Nothing waits for a device.
-A point outside is followed beyond the border by the larger of 1.5 cells and sigma.
+largest cell clamped to 0..1. Both are NaN where the largest cell is not finite, and finite
+everywhere else. Nothing waits for a device. A point outside the map is found beyond the border, up
+to the larger of 1.5 cells and sigma.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from landmarks.heatmaps.quadratic import fit_quadratic
 
-RADIUS = 5  # taps on either side of the largest cell
+RADIUS = 5  # cells that are read on either side of the largest one
 MIN_REACH = 1.5  # cells
 KERNEL = 1.5  # sigmas: of the Gaussian that says which cells `weighted` takes for the peak
 NEWTON_STEPS = 4
@@ -38,9 +38,9 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return the expectation over all cells, weighted by nearness to the largest one.
 
     Weights are the map, negative cells taken as 0, times a Gaussian of KERNEL sigmas about the
-    largest cell: far noise would draw the mean away. The product of two Gaussians is one whose
-    centre lies between theirs, at known shares, so that the map's own follows, and what the border
-    has cut off is undone as in `local`.
+    largest cell: noise far away would move the mean. The product of two Gaussians is a Gaussian
+    whose centre divides the way between theirs in a known ratio, so the map's own centre follows.
+    The bias of a map that the border cuts off is undone as in `local`.
 
     Source: the kernel soft-argmax of Lee et al., SFNet: Learning Object-Aware Semantic
     Correspondence, CVPR 2019, freed of its bias towards the largest cell.
@@ -62,7 +62,7 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     columns, moments = columns * near, moments * near
     total = columns.sum(2).clamp(min=TINY)
     means = (columns * steps).sum(2) / total, moments.sum(2) / total
-    grown = 1 + KERNEL**-2  # the largest cell to the map's centre, over that to the product's
+    grown = 1 + KERNEL**-2  # distance from the largest cell: the map's centre over the product's
     reach = sigma.clamp(min=MIN_REACH) / grown
     narrow = sigma / math.sqrt(grown)
     x_step, y_step = (
@@ -73,9 +73,9 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
 
 
 def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return the expectation in a window about the largest cell, freed of truncation.
+    """Return the expectation in a window about the largest cell, without its truncation bias.
 
-    Negative cells are taken as 0. See `_undo_truncation` for the window's and the border's bias.
+    Negative cells are taken as 0. `_undo_truncation` removes the bias of window and border.
     """
     peak, x, y = _find_peak(maps)
     sigma, offsets, values, on_map = _gather_window(maps, x, y, sigma)
@@ -95,10 +95,10 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     at the border it keeps the cell. Here g and H are those of a weighted least-squares fit, exact
     for a Gaussian wherever its centre lies, with as little noise as after the blur. Weights are the
     map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets smaller, and
-    the map alone would favour cells that noise has raised. Where cells do not tell the curvature,
-    as on one side of a border, it is the targets', -1 / sigma^2. The cell is the answer where the
-    fit has no maximum, and below sigma 0.9 for points a whole cell outside; the step is at most the
-    larger of 1.5 cells and sigma on either axis.
+    the map alone would favour cells that noise has raised. Where the cells do not determine the
+    curvature, as on one side of a border, it is the targets', -1 / sigma^2. Where the fit has no
+    maximum, and below sigma 0.9 for points a whole cell outside, the answer is the largest cell.
+    The step is at most the larger of 1.5 cells and sigma on either axis.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.
@@ -109,7 +109,7 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     usable = values > FLOOR
     u = offsets[:, 0] / sigma
     bowl = (u.square() + u[:, None].square()) / 2
-    # What is left of the expected Gaussian's logarithm is linear: its curvature is 0.
+    # The map's logarithm less that of the expected Gaussian is linear: its curvature is 0.
     rest = values.clamp(min=FLOOR).log() + bowl
     weights = values * usable * torch.exp(-bowl)
     gradient, curvature = fit_quadratic(rest, weights, u)
@@ -138,7 +138,7 @@ def _kernel(offsets: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _answer(points: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
-    """Return points (B, K, 2) and confidence (B, K), NaN where the peak (B, K) is no number."""
+    """Return points (B, K, 2) and confidence (B, K), NaN where the peak (B, K) is not finite."""
     peak = peak.float()
     is_number = peak.isfinite()
     points = torch.where(is_number[..., None], points, torch.nan)
@@ -165,9 +165,9 @@ def _gather_window(
 
     offsets (n, 1, 1, 1) are in cells. values (n, n, B, K) are by row and column, 0 where negative,
     NaN or not in the window. on_map (n, 2, B, K) says whether the column, the row is in the window.
-    Taps come first, as sums over them are then fast. The window is what the map has within 2 sigma,
-    at least 2 cells, at steps of sigma / 3: only the device may know sigma, so the number of taps
-    must not depend on it.
+    Window cells come first, as sums over them are then fast. The window reaches over 2 sigma, at
+    least 2 cells, at steps of sigma / 3: sigma may be known to the device alone, so the number of
+    cells must not depend on it.
     """
     radius = RADIUS if isinstance(sigma, Tensor) else min(RADIUS, max(2, int(2 * sigma)))
     sigma = _as_tensor(sigma, maps)
@@ -192,12 +192,12 @@ def _undo_truncation(
 ) -> Tensor:
     """Return the centre (...), from low to high, of the Gaussian with this mean over these cells.
 
-    mean (...) is what was seen of a Gaussian through a window, cells (n, ...) are the window's on
-    this axis; those that are infinite are not in it.
+    mean (...) is the mean of a Gaussian truncated to a window; cells (n, ...) are the window's
+    cells on this axis, infinite where not in it.
 
     A Gaussian is separable and so is the window. Newton's method: the derivative of the mean is
-    variance / sigma^2. A map broader than sigma is cut more than this assumes: it is moved the
-    right way, and less than all the way.
+    variance / sigma^2. A map broader than sigma is truncated more than this assumes: its centre is
+    moved in the right direction, but not far enough.
     """
     known = torch.where(cells.isfinite(), cells, 0)
     centre = mean

@@ -1,8 +1,8 @@
 """Heatmaps of many landmarks in bounded memory: Gaussian targets, and the loss over chunks.
 
 A map is (H, W) cells of `stride` input pixels. Maps of several landmarks are held as (B, H, W, k),
-landmarks last: from features that lie channels last they are one matrix product, and the targets'
-profiles are read in the order of memory.
+landmarks last: they are one matrix product of features in channels-last order, and the targets'
+profiles are then read in the order of memory.
 """
 
 import warnings
@@ -16,13 +16,13 @@ from torch.nn import functional
 from landmarks.heatmaps.autograd import with_gradient
 from landmarks.losses import Elementwise
 
-# torch.func.jvp loads a part of torch that uses what torch itself has deprecated.
+# torch.func.jvp imports a part of torch that still calls a deprecated function of torch.
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
 # Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
 TILE = {"cpu": 3 * 2**19, "cuda": 2**25}
-MIN_CHUNK = 128  # landmarks a chunk, before a tile is made of fewer images: thin products are slow
+MIN_CHUNK = 128  # landmarks a chunk; below it, a tile has fewer images: thin products are slow
 
 
 def to_cells(points: Tensor, stride: float) -> Tensor:
@@ -36,7 +36,7 @@ def to_pixels(points: Tensor, stride: float) -> Tensor:
 
 
 def is_on_map(centres: Tensor, height: int, width: int) -> Tensor:
-    """Say of each centre (..., 2), in cells, whether it is on the map; what is NaN is not."""
+    """Say of each centre (..., 2), in cells, whether it is on the map; NaN is not."""
     x, y = centres.unbind(-1)
     return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
 
@@ -56,10 +56,10 @@ def dilate(profiles: Tensor) -> Tensor:
 
 
 def pointwise(elementwise: Elementwise, weight: float) -> Callable:
-    """Return the function of a tile that is called between the matrix products.
+    """Return the function that takes the loss of one tile, between the matrix products.
 
     It takes maps (b, H, W, k) without their bias (k,), profiles along x (b, W, k) and y (b, H, k),
-    the same dilated, and what each map's loss counts (b, k), and returns the summed loss, float32,
+    the same dilated, and each map's weight (b, k), and returns the summed loss, float32,
     and its gradient, (b, H, W, k) in the maps' number format.
 
     Args:
@@ -99,7 +99,7 @@ def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, devic
     if chunk is None:
         images = min(batch, max(1, room // min(MIN_CHUNK, landmarks)))
         most = min(landmarks, max(1, room // images))
-        # Tiles of one size are compiled once: of sizes near the most, the one with least padding.
+        # Tiles of one size are compiled once. Of the sizes near `most`: the one with least padding.
         sizes = [k for k in range(most, max(1, most // 2) - 1, -1) if k % 8 == 0 or k == landmarks]
         chunk = min(sizes, key=lambda k: -(-landmarks // k) * k, default=most)
     else:
@@ -111,8 +111,9 @@ def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, devic
 def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, function, chunk):
     """Return what `landmarks.heatmaps.autograd.with_gradient` asks for; see `heatmap_loss`.
 
-    For each tile of some images and landmarks: maps, targets, loss and gradient, of which only
-    the sums are kept. Cost: three matrix products, as plain autograd has, and memory for one tile.
+    A tile is some images and some landmarks. For each tile this computes maps, targets, loss and
+    gradient, and keeps only the sums. It costs three matrix products, as plain autograd does, and
+    the memory of one tile.
     """
     batch, channels, height, width = features.shape
     landmarks, cells = len(weight), height * width
@@ -129,7 +130,7 @@ def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, fun
     rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
     offsets = functional.pad(bias, (0, more)).float()
     loss = features.new_zeros((), dtype=torch.float32)
-    # Contiguous, which zeros_like of a view need not be: it is written through views.
+    # Written through views, so it must be contiguous; zeros_like of a view need not be.
     to_features = flat.new_zeros(flat.shape, dtype=torch.float32) if wanted else None
     to_rows = torch.zeros_like(rows, dtype=torch.float32) if wanted else None
     to_offsets = torch.zeros_like(offsets)
@@ -162,7 +163,7 @@ def accumulate(sums: Tensor, left: Tensor, right: Tensor) -> None:
         sums += left @ right
 
 
-# Left out of a compiled network, which would unroll the loop over chunks.
+# Not compiled with the model: that would unroll the loop over chunks.
 @torch.compiler.disable
 def heatmap_loss(
     features: Tensor,
@@ -178,9 +179,9 @@ def heatmap_loss(
     Args:
         features: (B, C, H, W), best channels last.
         weight, bias: (K, C) and (K,).
-        centres: (B, K, 2) in cells. What is NaN or outside the map is masked.
+        centres: (B, K, 2) in cells. Those that are NaN or outside the map are masked.
         sigma: of the targets, in cells; a scalar on the device.
-        function: of `pointwise`, as it is or compiled.
+        function: of `pointwise`, eager or compiled.
         chunk: landmarks held at once; None: what suits the device.
     """
     compute = partial(sum_over_tiles, centres=centres, sigma=sigma, function=function, chunk=chunk)

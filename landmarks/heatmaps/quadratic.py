@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-PRIOR = 0.02  # weight of the known curvature, in all cells' weight
+PRIOR = 0.02  # weight of the expected curvature, as a share of all cells' weight
 
 
 def fit_quadratic(values: Tensor, weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Return gradient (B, K, 2) and curvature (B, K, 3: xx, xy, yy) at 0 of the weighted fit.
 
     values and weights (n, n, B, K) are by row and column, u (n, 1, 1) the coordinates along either
-    axis. The curvature is drawn to 0 by PRIOR. No matrix products: those may be rounded to bfloat16
-    or TF32.
+    axis. PRIOR regularises the curvature towards 0. There are no matrix products: those may be
+    rounded to bfloat16 or TF32.
     """
 
     def moments(field: Tensor, degree: int) -> list[list[Tensor]]:

@@ -13,7 +13,7 @@ from landmarks.models.stages import find_stages
 from landmarks.models.weights import load_weights
 from landmarks.settings import Rule
 
-# These take one input size, or give maps that no whole stride describes, or (GoogLeNet) scale
+# These take one input size only, or have feature maps without a whole stride, or (GoogLeNet) scale
 # their input themselves, depending on their weights.
 UNFIT = ("alexnet", "googlenet", "inception", "maxvit", "squeezenet", "vit")
 NAMES = [name for name in list_models(module=torchvision.models) if not name.startswith(UNFIT)]
@@ -29,9 +29,9 @@ BackboneName = Annotated[
 ]
 
 
-# MobileNet, EfficientNet and MNASNet come with 0.01 and less, for hundreds of epochs of ImageNet:
-# their statistics lag behind weights that are trained, or tuned, in a few hundred steps.
-MOMENTUM = 0.1  # of batch norms, torch's own
+# Of batch norms; torch's default. MobileNet, EfficientNet and MNASNet come with 0.01 and less, for
+# hundreds of epochs of ImageNet: in a few hundred steps their statistics would lag behind.
+MOMENTUM = 0.1
 
 
 class Backbone(nn.Module):
@@ -43,7 +43,7 @@ class Backbone(nn.Module):
     Attributes:
         channels, strides: of each feature map; a stride is in input pixels per cell. The last is
             32; most families begin at 2, ConvNeXt at 4, and Swin gives the last map alone.
-        mean, std: of R, G, B in 0..1, which torchvision's published weights expect of the images.
+        mean, std: of R, G, B in 0..1, by which torchvision normalises images for these weights.
     """
 
     def __init__(self, name: str):
@@ -56,8 +56,8 @@ class Backbone(nn.Module):
         self.stages = create_feature_extractor(
             network, {stage.node: str(stage.stride) for stage in found}
         )
-        # ConvNeXt normalises in its classifier, after averaging. Here every cell is normalised
-        # before. The name is torchvision's, so that its weights fit.
+        # ConvNeXt normalises in its classifier, after averaging; here every cell is normalised.
+        # The attribute has torchvision's name, so that its weights fit.
         norm = dict(network.named_modules()).get("classifier.0")
         self.classifier = nn.Sequential(*[norm] if isinstance(norm, nn.LayerNorm) else [])
         self.channels = [stage.channels for stage in found]
@@ -71,9 +71,9 @@ class Backbone(nn.Module):
         return [*finer, self.classifier(last)]
 
     def parameters_by_stage(self) -> list[list[nn.Parameter]]:
-        """Return for each feature map the parameters on the way to it from the one before.
+        """Return for each feature map the parameters between the one before and it.
 
-        A map that is only pooled from the one before is no stage of its own.
+        A map that is only pooled from the one before has none and is left out.
         """
         nodes = list(self.stages.graph.nodes)
         ends = list(nodes[-1].args[0].values())
@@ -85,7 +85,7 @@ class Backbone(nn.Module):
                     stage_of.setdefault(id(parameter), stage)
             if stage < len(ends) and node is ends[stage]:
                 stage += 1
-        last = len(ends) - 1  # of the norm that follows the graph, too
+        last = len(ends) - 1  # the norm after the graph belongs to it too
         stages = [
             [p for p in self.parameters() if stage_of.get(id(p), last) == stage]
             for stage in range(len(ends))
@@ -99,7 +99,7 @@ def build_backbone(name: BackboneName, weights: str | Path, partial: bool = Fals
     Args:
         name: torchvision's name of it, such as "resnet34".
         weights: "imagenet" (torchvision's published ones), "none" (random), or a file.
-        partial: take from a file what fits, even if it is less than half.
+        partial: take what fits of a file, even if it is less than half.
 
     Raises:
         UserError: for weights that cannot be had.

@@ -1,4 +1,4 @@
-"""What of a pretrained backbone stays as it is while the rest is trained, and its norms."""
+"""Freezing of pretrained backbones, and the norms of backbones."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,9 +15,9 @@ GROUPS = (32, 16, 8, 4, 2, 1)  # of a group norm
 
 
 class FixedNorm(nn.Module):
-    """A batch norm that keeps its running statistics and does not look at the batch.
+    """A batch norm with fixed statistics: it does not look at the batch.
 
-    Weight and bias go on being trained.
+    Weight and bias are trained.
 
     Args:
         norm: whose parameters and statistics are taken over.
@@ -38,8 +38,8 @@ class FixedNorm(nn.Module):
 def group_norm(norm: nn.BatchNorm2d) -> nn.GroupNorm:
     """Return a group norm with a batch norm's weight and bias, trained for any batch size.
 
-    32 groups as published, or fewer, so that they are equal and of two channels at least: a
-    channel normalised alone no longer says how strong it is.
+    32 groups as published, or fewer, so that groups are equal and have at least two channels: a
+    channel that is normalised alone loses its strength.
 
     Source: Wu and He, Group Normalization, ECCV 2018.
     """
@@ -56,12 +56,12 @@ def find_encoder(backbone: nn.Module) -> nn.Module:
 
 
 def change_norms(backbone: nn.Module, norm: Norm) -> None:
-    """Replace the batch norms of a backbone, whose weights are loaded: they are kept.
+    """Replace the batch norms of a backbone; loaded weights are kept.
 
     Args:
         backbone: changed in place.
         norm: "batch" leaves all; "frozen" fixes the statistics of the encoder, see `FixedNorm`:
-            norms without pretrained statistics have none worth keeping; "group" replaces all.
+            only the encoder's are pretrained; "group" replaces all.
 
     Raises:
         UserError: if there is no batch norm to replace.
@@ -90,7 +90,7 @@ def _replace(network: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) ->
 
 
 def refuse_untrained(node: dict) -> None:
-    """Refuse to keep what a backbone has learnt where it has learnt nothing.
+    """Refuse settings that keep pretrained weights where weights are random.
 
     Args:
         node: of a model whose weights are random.
@@ -101,6 +101,6 @@ def refuse_untrained(node: dict) -> None:
     for name, moving in (("freeze", ("none", "auto", False)), ("norm", ("batch", "group"))):
         if node.get(name, moving[0]) not in moving:
             raise UserError(
-                f"model.{name}={node[name]} keeps what a backbone has learnt, and with "
-                f"model.weights=none it has learnt nothing: name weights, or a run with init=."
+                f"model.{name}={node[name]} keeps a backbone's pretrained weights, but with "
+                f"model.weights=none they are random: name weights, or a run with init=."
             )

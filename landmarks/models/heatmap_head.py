@@ -19,15 +19,15 @@ from landmarks.heatmaps.loss import (
 from landmarks.losses import Elementwise
 
 DecoderName = Literal["argmax", "weighted", "local", "dark"]
-SPREAD = 0.01  # of the first weights: maps start near zero, and every landmark differently
+INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ between landmarks
 
 
 class HeatmapHead(nn.Module):
     """A 1x1 convolution to K maps, their loss against Gaussians, and their decoding.
 
     No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps.loss`. A point outside the map or
-    without label is masked from the loss; the decoders answer for every point, and place one whose
-    Gaussian is cut off by the map's edge where the visible part says.
+    without label is masked from the loss. Decoders answer for every point. Where the map's edge
+    cuts a Gaussian off, they find the point from the visible part.
 
     Args:
         channels: of the last feature map.
@@ -35,8 +35,8 @@ class HeatmapHead(nn.Module):
         size: side of the input, in pixels; points are given and returned in these pixels, whatever
             the size of the images that the features come from.
         elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
-        sigma: of the targets, in cells; [first, last] goes from one to the other over training,
-            evenly in the logarithm.
+        sigma: of the targets, in cells; [first, last] changes from one to the other over
+            training, geometrically.
         decoder: a name in `landmarks.heatmaps.decoders`.
         weight: see `landmarks.heatmaps.loss.pointwise`.
         chunk: landmarks held at once; "auto": what suits the device.
@@ -59,9 +59,9 @@ class HeatmapHead(nn.Module):
         self.size, self.chunk = size, None if chunk == "auto" else chunk
         self.schedule = sigma if isinstance(sigma, list) else [sigma, sigma]
         self.decoder = DECODERS[decoder]
-        self.weight = nn.Parameter(SPREAD * torch.randn(num_points, channels))
+        self.weight = nn.Parameter(INIT_STD * torch.randn(num_points, channels))
         self.bias = nn.Parameter(torch.zeros(num_points))
-        # A buffer: the averaged model follows it, and a checkpoint says what its maps look like.
+        # A buffer, so that the averaged model and checkpoints hold it too.
         self.register_buffer("sigma", torch.tensor(float(self.schedule[0])))
         self.function = None
         if elementwise is not None:

@@ -13,7 +13,7 @@ class Landmarker(nn.Module):
 
     Args:
         backbone: normalised images (B, 3, S, S) -> list of feature maps; publishes the `mean` and
-            `std` (R, G, B in 0..1) that it is used to.
+            `std` (R, G, B in 0..1) that it expects.
         head: has `loss(features, points)` and `decode(features)`; one with heatmaps has `maxima`
             besides, to picture them.
         freeze: "none", "backbone", or for how many first epochs the backbone (of a U-Net its
@@ -21,9 +21,9 @@ class Landmarker(nn.Module):
             weights nor its batch statistics move.
 
     Attributes:
-        flip: (K,) flip permutation; what is predicted is then the mean of what is found in images
-            and in their mirror images, weighted by confidence where that is known. None: of images
-            alone.
+        flip: (K,) flip permutation for test-time augmentation: the prediction is then the mean over
+            an image and its mirror image, weighted by confidence where that is known. None: images
+            are looked at once.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, freeze: Freeze = "none"):
@@ -31,7 +31,7 @@ class Landmarker(nn.Module):
         self.backbone, self.head = backbone, head
         self.frozen_epochs = {"none": 0, "backbone": math.inf}.get(freeze, freeze)
         self.is_frozen = False
-        if freeze == "backbone":  # an optimiser need not know of it
+        if freeze == "backbone":  # before the optimiser is built: it gets no frozen parameters
             self._freeze(True)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (backbone.mean, backbone.std))
         self.register_buffer("mean", mean)
@@ -57,9 +57,10 @@ class Landmarker(nn.Module):
         return torch.lerp(found, mirrored, share[..., None]), (sure + others) / 2
 
     def rehearse(self, images: Tensor, points: Tensor) -> Tensor:
-        """Return a loss that takes what `forward`'s takes, at most, and asks for no value.
+        """Return a loss that takes at least the memory of `forward`'s, without reading any value.
 
-        Memory is counted by it before the first step; see `landmarks.training.memory_estimate`.
+        A dry run with it counts memory before the first step, see
+        `landmarks.training.memory_estimate`.
         """
         return getattr(self.head, "rehearse", self.head.loss)(self.extract(images), points)
 
@@ -68,7 +69,7 @@ class Landmarker(nn.Module):
         return self.backbone((images.float() - self.mean) / self.std)
 
     def advance(self, progress: float, epoch: int) -> None:
-        """Set what changes with the share of training that is done, 0 to 1, and epochs done."""
+        """Set what depends on the share of training that is done, 0 to 1, and the epochs done."""
         if hasattr(self.head, "advance"):
             self.head.advance(progress)
         if self.is_frozen != (epoch < self.frozen_epochs):
@@ -78,7 +79,7 @@ class Landmarker(nn.Module):
         """Set the mode; what is frozen stays as in prediction."""
         if not self.is_frozen:
             return super().train(mode)
-        # To and fro would be a new graph every epoch, and a compiled model compiled every epoch.
+        # Switching back and forth would compile a compiled model anew in every epoch.
         still = set(find_encoder(self.backbone).eval().modules())
         for module in set(self.modules()) - still:
             module.training = mode
@@ -97,6 +98,6 @@ class Landmarker(nn.Module):
         self.train(self.training)
 
     def report(self) -> None:
-        """Log what the predictions since the last report were like, if the head has noticed."""
+        """Log what the head has to say of the predictions since the last report, if anything."""
         if hasattr(self.head, "report"):
             self.head.report()

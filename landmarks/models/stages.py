@@ -25,8 +25,8 @@ class Stage(NamedTuple):
 def find_stages(network: nn.Module) -> list[Stage]:
     """Return the last feature map at every stride of a torchvision network, fine to coarse.
 
-    Only the last map is sure to be there; others are, from stride 2 upward, as far as each has
-    twice the stride of the one before.
+    The last map always exists. Finer ones, down to stride 2, are returned as long as each has half
+    the stride of the next.
 
     Args:
         network: one that takes any input size; it is run once, on a small image.
@@ -42,8 +42,8 @@ def find_stages(network: nn.Module) -> list[Stage]:
 
 
 def _trace_shapes(network: nn.Module) -> dict[str, tuple]:
-    """Return the shape of all that is computed on the way through the network, by node name."""
-    # As create_feature_extractor traces: it must know the nodes by the same names.
+    """Return the shapes of all intermediate results of the network, by node name."""
+    # Traced as create_feature_extractor does, so that nodes have the same names.
     operations = [kind for kind in vars(torchvision.ops).values() if isinstance(kind, type)]
     tracer = NodePathTracer(
         autowrap_modules=(math, torchvision.ops),
@@ -71,7 +71,7 @@ def _between_blocks(strides: dict[str, int | None]) -> list[str]:
     """Return the maps that leave a block, not those inside of one before it reduces the size.
 
     A block that halves the size often widens it first (inverted residuals, bottlenecks): the last
-    map of the old size then lies inside of the block, and is not what the stage before gave.
+    map of the old size then lies inside of the block, and is not the output of the stage before.
     """
     entered: dict[str, int | None] = {}
     left: dict[str, int | None] = {}

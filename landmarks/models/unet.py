@@ -24,15 +24,15 @@ def enlarge(features: Tensor, like: Tensor) -> Tensor:
 class ClassicUnet(nn.Module):
     """Images (B, 3, H, W), normalised -> [features], at `stride` pixels a cell.
 
-    Five levels of 64 to 1024 channels with two convolutions each, joined by enlarging and
-    concatenating; enlarging is bilinear, so that each level hands on half its channels.
+    Five levels of 64 to 1024 channels have two convolutions each. On the way up, features are
+    enlarged bilinearly and concatenated; each level passes half its channels on.
 
     Args:
-        stride: 1, 2 or 4: the levels above are left out.
+        stride: 1, 2 or 4: finer levels are left out on the way up.
 
     Attributes:
         channels, strides: of each returned map.
-        mean, std: of R, G, B in 0..1, which are expected of the images.
+        mean, std: of R, G, B in 0..1, by which images are normalised.
 
     Source: Ronneberger et al., U-Net, MICCAI 2015.
     """
@@ -72,9 +72,9 @@ class ClassicUnet(nn.Module):
 class Unet(nn.Module):
     """Images (B, 3, H, W), normalised -> [features], at `stride` pixels a cell.
 
-    A backbone's feature maps, each brought to `width` channels, enlarged and added up from the
-    coarsest to the one of `stride`, then one 3x3 convolution. Where the backbone has no map as
-    fine as that, the sum is enlarged.
+    A 1x1 convolution brings each of the backbone's feature maps to `width` channels. They are
+    enlarged and added up from the coarsest to the one of `stride`; a 3x3 convolution follows. Where
+    the backbone has no map as fine as that, the sum is enlarged.
 
     Args:
         encoder: publishes channels and strides, fine to coarse.

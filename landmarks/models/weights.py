@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: torchvision's published file, a file, or chance."""
+"""Initial weights of a backbone: torchvision's published ones, a file's, or random ones."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from landmarks.runs.archive import refuse_inflated
 from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)
-# What wrappers, detectors and our own models put before torchvision's names.
+# What wrappers, detectors and this program's models put before torchvision's names.
 PREFIXES = (
     *("module.", "_orig_mod.", "model.", "backbone.", "stages.", "encoder.", "body."),
     *("net.", "network."),
@@ -26,7 +26,7 @@ CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 # torchvision's own published DenseNet and detector files are older than its code.
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 OLD_DETECTOR = re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d|rpn\.head\.conv)\.(weight|bias)$")
-PUBLISHED = {"imagenet": None, "coco": "keypointrcnn_resnet50_fpn"}  # of which network; any
+PUBLISHED = {"imagenet": None, "coco": "keypointrcnn_resnet50_fpn"}  # None: of any network
 WeightsName = Annotated[str, Needs("/init", None)]
 _FILE = Rule(lambda weights: weights not in (*PUBLISHED, "none", None), "naming a file")
 Partial = Annotated[bool, Needs("weights", _FILE), Needs("/init", None)]
@@ -36,33 +36,33 @@ TIMEOUT = 4  # seconds to wait for the download server's first answer
 def load_weights(
     backbone: nn.Module, name: str, weights: str | Path, partial: bool, whole: bool = False
 ) -> None:
-    """Fill a backbone or detector and log which file its weights came from, and what of it fitted.
+    """Load weights into a backbone or detector; log which file was used and what of it fitted.
 
-    A file holds tensors by torchvision's names, bare or as a checkpoint of ours or of others wraps
-    them: what torch.save wrote (no code in it is run), or safetensors.
+    A file holds tensors by torchvision's names, bare or wrapped, as checkpoints of this and other
+    programs have them. It was written by torch.save (no code in it is run) or by safetensors.
 
     Args:
         backbone: of torchvision's network `name`.
-        weights: "imagenet" or "coco" (what torchvision publishes), "none", a file, or the folder
-            of a run of ours.
+        weights: "imagenet" or "coco" (what torchvision publishes), "none", a file, or a run's
+            folder.
         partial: take what fits, even if it is less than half.
-        whole: of a detector's file take all of it, not the backbone alone.
+        whole: take all of a detector's file, not its backbone alone.
 
     Raises:
         UserError: if the weights cannot be downloaded or read, or do not fit.
     """
     path = find_weights(name, weights)
     if path is None:
-        return  # a random start, or a checkpoint fills them: the caller says which
+        return  # random weights, or a checkpoint follows: the caller logs which
     least = 1.0 if weights in PUBLISHED else 0.0 if partial else 0.5
     _fill(backbone, name, path, least, whole)
 
 
 def find_weights(name: str | None, weights: str | Path) -> Path | None:
-    """Return the file of weights, downloaded if it is published and not there; None for "none".
+    """Return the file of weights, downloaded first if need be; None for "none".
 
     Args:
-        name: of torchvision's network; None: the one detector there is.
+        name: of torchvision's network; None: the detector.
         weights: as in `load_weights`.
 
     Raises:
@@ -129,7 +129,7 @@ def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool)
     found = _read(path, whole)
     own = {_strip(key): (key, value.shape) for key, value in backbone.state_dict().items()}
     fits = {key: own[key][0] for key in own if key in found and found[key].shape == own[key][1]}
-    # num_batches_tracked is absent from old files and matters to nobody.
+    # num_batches_tracked is absent from old files and is not used.
     needed = [key for key in own if not key.endswith("num_batches_tracked")]
     missing = [key for key in needed if key not in fits]
     rest = [key for key in found if key not in fits and not key.startswith(CLASSIFIERS)]
@@ -139,7 +139,7 @@ def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool)
     )
     matched = len(needed) - len(missing)
     if matched < least * len(needed) or matched == 0:
-        way_on = " model.partial=true takes them all the same." if matched and least < 1 else ""
+        way_on = " model.partial=true takes those that match." if matched and least < 1 else ""
         raise UserError(f"{path} does not fit {name}: {report}.{way_on}")
     broken = [key for key in fits if not found[key].isfinite().all()]
     if broken:
@@ -159,7 +159,7 @@ def _count(keys: list[str]) -> str:
 
 
 def _read(path: Path, whole: bool) -> dict[str, Tensor]:
-    """Return the tensors of a file by torchvision's names, as far as they can be told.
+    """Return the tensors of a file by torchvision's names, where they are known.
 
     Raises:
         UserError: if there is no dictionary of tensors in it.
@@ -172,7 +172,7 @@ def _read(path: Path, whole: bool) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
+    except Exception as error:  # torch raises many kinds for a file that is not its own
         raise UserError(
             f"{path} cannot be read as weights; a file written by torch.save with tensors alone, "
             f"or by safetensors, is needed."
@@ -183,9 +183,9 @@ def _read(path: Path, whole: bool) -> dict[str, Tensor]:
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no dictionary of weights.")
     tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
-    if whole:  # in a model of ours, all but the backbone stands in the head
+    if whole:  # in this program's detector, all but the backbone is in the head
         return {_strip(key.removeprefix("head.")): value for key, value in tensors.items()}
-    # Of a whole model of ours (or a detector) only its backbone is asked for.
+    # Of a whole model (or a detector) only the backbone is used.
     inside = {key: tensors[key] for key in tensors if re.search(r"(^|\.)backbone\.", key)}
     return {_strip(key): value for key, value in (inside or tensors).items()}
 
@@ -201,7 +201,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _strip(key: str) -> str:
-    """Take away what stands before torchvision's name, and bring an old one up to date."""
+    """Remove prefixes of torchvision's name, and update an outdated one."""
     stripped = True
     while stripped:
         stripped = False

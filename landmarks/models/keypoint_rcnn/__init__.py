@@ -1,1 +1,1 @@
-"""Keypoint R-CNN of torchvision, under the contract of the other models."""
+"""Keypoint R-CNN of torchvision, with the interface of the other models."""

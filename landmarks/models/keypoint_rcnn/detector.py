@@ -1,4 +1,4 @@
-"""Keypoint R-CNN of torchvision, as a backbone and a head of our own contract."""
+"""Keypoint R-CNN of torchvision as a backbone and a head."""
 
 from pathlib import Path
 from typing import Literal
@@ -20,19 +20,19 @@ from landmarks.settings import NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's
 STRIDE = 32  # of the ResNet's last map
-JUDGED_BOXES = 4  # boxes an image that are judged to be the face or not, for each with landmarks
+JUDGED_BOXES = 4  # boxes to classify as face or not, for each box with landmarks
 
 
 class FpnBackbone(nn.Module):
     """Images (B, 3, S, S), normalised -> the feature maps of a ResNet-50 with FPN, fine to coarse.
 
     Args:
-        network: whose backbone it is.
-        freeze: norms, stem and first stage stay as they are.
+        network: the detector whose backbone it is.
+        freeze: norms, stem and first stage are not trained.
 
     Attributes:
         channels, strides: of each returned map.
-        mean, std: of R, G, B in 0..1, which are expected of the images.
+        mean, std: of R, G, B in 0..1, by which images are normalised.
     """
 
     def __init__(self, network: KeypointRCNN, freeze: bool):
@@ -49,16 +49,16 @@ class FpnBackbone(nn.Module):
         return [module for module in self.body.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def train(self, mode: bool = True) -> "FpnBackbone":
-        """Do as torch does, but let frozen norms go on with the statistics they have."""
+        """Set the mode; frozen norms stay in evaluation mode."""
         super().train(mode)
-        # torchvision's frozen norms hold other tensors: a checkpoint of them would not fit the
-        # network that is rebuilt without looking for its first weights.
+        # torchvision's FrozenBatchNorm2d holds other tensors, which would not fit checkpoints of
+        # models that are not frozen.
         for norm in self._norms() if self.freeze else []:
             norm.eval()
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the maps; images are padded to whole cells, right and below."""
+        """Return the maps; images are padded to whole cells at the right and the bottom."""
         more = -images.shape[-1] % STRIDE
         return list(self.fpn(self.body(functional.pad(images, (0, more, 0, more)))).values())
 
@@ -83,22 +83,22 @@ def keypoint_rcnn(
 ) -> Landmarker:
     """Return torchvision's keypointrcnn_resnet50_fpn with K landmarks, one face an image.
 
-    Images stay as large as they are. The losses are the network's own: binary cross entropy and
-    smooth L1 of proposals and boxes, and the cross entropy of each landmark's map.
+    Images are not resized. The losses are the network's own: binary cross entropy and smooth L1 of
+    proposals and boxes, and the cross entropy of each landmark's map.
 
     Args:
-        weights: "coco" (torchvision's published ones, of persons with 17 keypoints, which are all
+        weights: "coco" (torchvision's published ones, of persons with 17 keypoints; all are
             used but the last layer), "none" or a file: a detector's, or a ResNet-50's.
         partial: take from a file what fits, even if it is less than half.
         freeze: see `FpnBackbone`; "auto": if there are weights.
         norm: of the ResNet, see `landmarks.models.freezing.change_norms`; "group" suits small
             batches from random weights (He et al., Rethinking ImageNet Pre-training, ICCV 2019).
-        init_output: where landmarks are looked for before training: about the training faces' mean
-            shape in its box, or anywhere alike, as published.
-        proposals: an image, before boxes are judged.
+        init_output: where landmarks are expected before training: "mean" about the training faces'
+            mean shape in its box, "uniform" anywhere, as published.
+        proposals: boxes an image that may be the face.
         boxes, margin, sigma, decoder, chunk: see `RcnnHead`.
         num_points, size: K, and the input's side in pixels.
-        elementwise: not used; no other than the l1 that stands where none is chosen.
+        elementwise: not used; only the default l1 is accepted.
         mean_points: (K, 2) input pixels, for init_output="mean".
 
     Raises:
@@ -121,7 +121,7 @@ def keypoint_rcnn(
     start = mean_points if init_output == "mean" else None
     held = None if chunk == "auto" else chunk
     head = RcnnHead(network, size, margin, boxes, sigma, decoder, start, held)
-    # By torchvision's names, and without the layer that has one row a landmark.
+    # By torchvision's names, without the layer whose rows are landmarks.
     named = nn.ModuleDict({"backbone": body, "rpn": head.rpn, "roi_heads": head.roi_heads})
     load_weights(named, NAME, weights, partial, whole=True)
     published = get_model_weights(NAME).DEFAULT.url.rpartition("/")[2]
@@ -132,9 +132,9 @@ def keypoint_rcnn(
 
 
 def forget_epsilon(backbone: nn.Module) -> None:
-    """Scale batch norms so that they do what they did when nothing was added to the variance.
+    """Scale batch norms so that they work as without an epsilon.
 
-    torchvision's COCO weights were trained like that.
+    torchvision's COCO weights were trained with epsilon 0.
     """
     with torch.no_grad():
         for norm in backbone.modules():

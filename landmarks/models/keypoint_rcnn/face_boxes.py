@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 MIN_SIDE = 2.0  # input pixels of a box
-JITTER = 0.15  # of a side, at most, which an edge is moved by: boxes are found about as well
+JITTER = 0.15  # of a side: an edge is moved by at most that, as found boxes are about as exact
 
 
 def frame_image(like: Tensor, size: int) -> Tensor:
@@ -15,13 +15,13 @@ def frame_image(like: Tensor, size: int) -> Tensor:
 
 
 def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
-    """Return the boxes (B, 4) of the labelled of points (B, K, 2), inside the image.
+    """Return the boxes (B, 4) about the labelled points of (B, K, 2), clipped to the image.
 
-    See `tell_boxes` for faces of which the points tell none.
+    `tell_boxes` says for which faces the points determine a box.
 
     Args:
         points: in input pixels, NaN where unlabelled.
-        size: side of the image, in pixels; all of it is the box of points that have no extent.
+        size: side of the image, in pixels; points without extent get the whole image as box.
         margin: share of their extent added on every side.
     """
     boxes = _frame(points, size, margin)
@@ -29,7 +29,7 @@ def frame_points(points: Tensor, size: int, margin: float) -> Tensor:
 
 
 def tell_boxes(points: Tensor, size: int, margin: float) -> Tensor:
-    """Say of which faces the points tell the box, (B,) bool; arguments as for `frame_points`.
+    """Say for which faces the points determine a box, (B,) bool; arguments as for `frame_points`.
 
     The labelled points have an extent in the image, or one point is all that a face can have.
     """
@@ -51,7 +51,7 @@ def _have_extent(boxes: Tensor) -> Tensor:
 
 
 def move_edges(faces: Tensor, count: int, size: int) -> Tensor:
-    """Return boxes (B, count, 4), each a face's own with its edges moved by chance.
+    """Return boxes (B, count, 4), the faces' own with randomly moved edges.
 
     Args:
         faces: (B, 4), the faces' boxes.

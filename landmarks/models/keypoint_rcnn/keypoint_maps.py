@@ -1,7 +1,7 @@
-"""The maps of Keypoint R-CNN: a softmax over the cells of a box for every landmark of it.
+"""The maps of Keypoint R-CNN: for every landmark a softmax over the cells of a box.
 
 A box (x1, y1, x2, y2) is given by its edges, as torchvision has them: pixel i reaches from i to
-i + 1, so that a point, whose coordinates are those of pixel centres, lies half a pixel further.
+i + 1. Points count from pixel centres, so half a pixel is added to them.
 Its map has CELLS x CELLS cells. Maps of all landmarks are never held together.
 """
 
@@ -14,11 +14,11 @@ from torch.nn import functional
 from landmarks.heatmaps.autograd import with_gradient
 from landmarks.heatmaps.loss import profile, to_cells, to_pixels
 
-CELLS = 56  # a side: 14 pooled features, twice as many by the predictor, and twice again
+CELLS = 56  # a side: 14 pooled features, doubled by the predictor and by enlarging
 MAX_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once
-GRADIENT_SCALE = 1 / 16  # of gradients on their way: float16 must hold their sums over many cells
-ONE_CELL_SIGMA = 0.05  # a sigma at which a Gaussian about a cell is 0 in float32 on the next
-SPREAD = 6.0  # cells: how far a landmark is from its place in the mean shape's box
+GRADIENT_SCALE = 1 / 16  # while summing: float16 must hold sums over many cells
+ONE_CELL_SIGMA = 0.05  # a Gaussian of this sigma about a cell is 0 on the next one, in float32
+SPREAD = 6.0  # cells: standard deviation of landmarks about the mean shape in its box
 
 
 def to_box(points: Tensor, boxes: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def encode(centres: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def find_logits(features: Tensor, weight: Tensor, bias: Tensor, expected: Tensor) -> Tensor:
-    """Return logits (N, k, CELLS, CELLS), float32: what is seen on top of what is expected.
+    """Return logits (N, k, CELLS, CELLS), float32: those of the features plus those expected.
 
     As torchvision's KeypointRCNNPredictor: a transposed convolution, then bilinear enlarging.
 
@@ -71,10 +71,10 @@ def find_logits(features: Tensor, weight: Tensor, bias: Tensor, expected: Tensor
 
 
 def expect(centres: Tensor) -> Tensor:
-    """Return logits (k, CELLS, CELLS) of where landmarks are before anything has been seen.
+    """Return logits (k, CELLS, CELLS) of landmarks before training: Gaussians about centres.
 
     Args:
-        centres: (k, 2) in cells; a landmark whose centre is NaN is anywhere.
+        centres: (k, 2) in cells; NaN: the landmark may be anywhere.
     """
     cells = torch.arange(CELLS, dtype=centres.dtype, device=centres.device)
     along = -(((cells - centres[..., None]) / SPREAD) ** 2) / 2

@@ -22,30 +22,30 @@ from landmarks.models.keypoint_rcnn.face_boxes import (
 
 log = logging.getLogger(__name__)
 MIN_SCORE = 0.05  # of a face that counts as found, as in torchvision
-MIN_SIGMA = 0.5  # cells: a map learned from targets of one cell is broader than one cell
+MIN_SIGMA = 0.5  # cells: maps trained on targets of one cell are broader than one cell
 FINEST_STRIDE = 4  # input pixels a cell of the finest map
 
 
 class RcnnHead(nn.Module):
     """Feature maps -> the sum of all losses, or the points in the best box of every image.
 
-    The box that is learned is that of the labelled points. A face whose points tell none, as they
-    are unlabelled or off the image, teaches nothing: it is not the whole image that is the face.
-    Landmarks are learned in the face's box with its edges moved, about as well as boxes are found;
-    a point is masked from the map of a box that it lies outside of. To predict, the one box that is
-    most surely a face is taken, and where none is one, the whole image: `report` says how often.
+    In training, the face's box is that of the labelled points. A face whose points determine no
+    box, as they are unlabelled or off the image, is left out of the loss. Landmarks are learned in
+    boxes with randomly moved edges, as predicted boxes are not exact either. A point outside of a
+    box is masked from that box's map. In prediction, the box with the highest score is used, or the
+    whole image where no box is a face: `report` logs how often.
 
-    torchvision's choice of boxes waits for the device: their number differs between images.
+    torchvision's choice of boxes waits for the device, as their number differs between images.
 
     Args:
-        network: its proposals and heads are used; it is not of use itself afterwards.
+        network: its proposals and heads are taken over; it cannot be used afterwards.
         size: side of the input, in pixels.
         margin: share of the labelled points' extent added on every side to make the face's box.
         boxes: of each image, in which landmarks are learned.
         sigma: of the targets, see `keypoint_maps.encode`.
         decoder: a name in `landmarks.heatmaps.decoders`.
-        start: (K, 2) input pixels, a shape whose place in its box is where landmarks are looked for
-            first; None, or NaN: anywhere.
+        start: (K, 2) input pixels, the shape in whose box landmarks are expected before training;
+            None, or NaN: anywhere.
         chunk: landmarks held at once; None: what suits the device.
 
     Source: He et al., Mask R-CNN, ICCV 2017, section 5.
@@ -65,7 +65,7 @@ class RcnnHead(nn.Module):
         super().__init__()
         self.rpn, self.roi_heads = network.rpn, network.roi_heads
         self.predictor = self.roi_heads.keypoint_predictor.kps_score_lowres
-        nn.init.zeros_(self.predictor.weight)  # whatever is seen, it starts at `start`
+        nn.init.zeros_(self.predictor.weight)  # before training it predicts `start`
         self.roi_heads.keypoint_predictor = None  # it would hold all maps at once
         self.size, self.margin, self.boxes = size, margin, boxes
         self.sigma, self.decoder, self.chunk = sigma, DECODERS[decoder], chunk
@@ -75,7 +75,7 @@ class RcnnHead(nn.Module):
         self.seen = 0
         self.register_buffer("missed", torch.zeros((), dtype=torch.long), persistent=False)
 
-    # A compiled network cannot follow numbers of boxes that differ.
+    # Not compiled: the number of boxes differs between batches.
     @torch.compiler.disable
     def loss(self, features: list[Tensor], points: Tensor) -> Tensor:
         """Return the sum of the losses; `points` (B, K, 2) in input pixels, NaN unlabelled."""
@@ -94,15 +94,15 @@ class RcnnHead(nn.Module):
             proposals, _, labels, offsets = heads.select_training_samples(proposals, targets)
             judged = self._judge(maps, proposals)
             losses = [*losses.values(), *fastrcnn_loss(*judged, labels, offsets)]
-            # Not proposals that count as the face: half of such a box may lie beside it, and a
-            # box is corrected before landmarks are looked for in it.
+            # Not the proposals themselves: half of one may lie beside the face, and predicted
+            # boxes are refined before landmarks are looked for in them.
             boxes = move_edges(faces, self.boxes, self.size)
         return sum(losses) + self._locate(self._look(maps, boxes), boxes, points)
 
     def rehearse(self, features: list[Tensor], points: Tensor) -> Tensor:
-        """Take as much memory and arithmetic as `loss`, at most, and ask for no value.
+        """Return a loss with at least the memory and arithmetic of `loss`, without reading values.
 
-        Boxes, whose choice and number depend on values, are all the whole image here.
+        The choice of boxes depends on values, so here every box is the whole image.
         """
         heads, batch = self.roi_heads, len(points)
         with torch.autocast(points.device.type, enabled=False):
@@ -142,17 +142,17 @@ class RcnnHead(nn.Module):
                 row = weight[:, some], bias[some], expected[some]
                 logits = keypoint_maps.find_logits(values, *row)
                 shares = logits.flatten(2).softmax(2).view_as(logits)
-                # The decoders know Gaussians with the peak 1; these have the sum 1.
+                # Decoders expect Gaussians with peak 1; these have sum 1.
                 maps = shares * (2 * torch.pi * sigma**2)
                 cells[:, some], confidence[:, some] = self.decoder(maps, sigma)
         return keypoint_maps.from_box(cells, boxes), confidence
 
     def report(self) -> None:
-        """Log in how many of the images since the last report no face was found."""
+        """Log in how many images since the last report no face was found."""
         missed = int(self.missed)
         if missed:
             log.warning(
-                "No face was found in %d of %d images: their points are those found in the whole "
+                "No face was found in %d of %d images: their points were looked for in the whole "
                 "image.",
                 *(missed, self.seen),
             )
@@ -160,44 +160,44 @@ class RcnnHead(nn.Module):
         self.missed.zero_()
 
     def _describe(self, features: list[Tensor]) -> tuple[ImageList, dict[str, Tensor]]:
-        """Return what torchvision asks of images, which is their size, and its named maps."""
+        """Return an ImageList, of which torchvision uses the sizes only, and its named maps."""
         maps = {str(i): features[i].float() for i in range(len(features))}
         side = _padded_sizes(maps, 1)[0]
         batch = features[0].new_empty(1).expand(len(features[0]), 3, *side)
         return ImageList(batch, [(self.size, self.size)] * len(batch)), maps
 
     def _judge(self, maps: dict[str, Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return logits (N, 2), the second a face's, and corrections (N, 8) of all the boxes."""
+        """Return logits (N, 2), of no face and of a face, and box refinements (N, 8)."""
         heads, sizes = self.roi_heads, _padded_sizes(maps, len(boxes))
         return heads.box_predictor(heads.box_head(heads.box_roi_pool(maps, boxes, sizes)))
 
     def _look(self, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
-        """Return features (B * P, C, 14, 14) of boxes (B, P, 4), to see landmarks in."""
+        """Return the features (B * P, C, 14, 14) of boxes (B, P, 4) that landmarks are found in."""
         heads, sizes = self.roi_heads, _padded_sizes(maps, len(boxes))
         with torch.autocast(boxes.device.type, enabled=False):
-            # torchvision's pooling takes feature j to lie at stride * j. In a ResNet this is the
-            # centre of a pixel; an edge lies half a pixel before.
+            # torchvision's pooling takes feature j to lie at stride * j. In a ResNet that is a
+            # pixel's centre, and boxes are given by edges, half a pixel before.
             pooled = heads.keypoint_roi_pool(maps, list(boxes - 0.5), sizes)
         return heads.keypoint_head(pooled)
 
     def _locate(self, values: Tensor, boxes: Tensor, points: Tensor) -> Tensor:
-        """Return the landmarks' loss in boxes (B, P, 4) from what `_look` saw there."""
+        """Return the landmarks' loss in boxes (B, P, 4) from the features of `_look`."""
         centres = keypoint_maps.to_box(points.repeat_interleave(self.boxes, 0), boxes.flatten(0, 1))
         seen = values, self.predictor.weight, self.predictor.bias
         return keypoint_maps.keypoint_loss(*seen, centres, self.sigma, self._expected(), self.chunk)
 
     def _expected(self) -> Tensor:
-        """Return where landmarks lie in the box of the shape that is started from, (K, 2) cells."""
+        """Return the places of landmarks in the box of `start`, (K, 2) cells."""
         box = frame_points(self.start[None], self.size, self.margin)
         return keypoint_maps.to_box(self.start[None], box)[0]
 
-    def _choose(self, candidates: list[Tensor], logits: Tensor, corrections: Tensor):
-        """Return the corrected box (B, 4) that is most surely a face, and whether it is (B,)."""
-        corrected = self.roi_heads.box_coder.decode(corrections, candidates)[:, 1]
+    def _choose(self, candidates: list[Tensor], logits: Tensor, refinements: Tensor):
+        """Return each image's refined box (B, 4) of the highest score, and if it is a face (B,)."""
+        refined = self.roi_heads.box_coder.decode(refinements, candidates)[:, 1]
         scores = logits.softmax(1)[:, 1]
         counts = [len(boxes) for boxes in candidates]
         best = [part.argmax(0, keepdim=True) for part in scores.split(counts)]
-        pairs = zip(best, corrected.split(counts), scores.split(counts), strict=True)
+        pairs = zip(best, refined.split(counts), scores.split(counts), strict=True)
         chosen = [(boxes[i], score[i]) for i, boxes, score in pairs]
         boxes = torch.cat([box for box, _ in chosen]).clamp(0, self.size)
         sides = boxes[:, 2:] - boxes[:, :2]
@@ -206,15 +206,15 @@ class RcnnHead(nn.Module):
 
 
 def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:
-    """Return what `pool` would, of boxes (B, P, 4), but all from the finest map: maps[0]."""
+    """Pool boxes (B, P, 4) as `pool` does, but all from the finest map."""
     return roi_align(maps["0"], list(boxes), pool.output_size, 1.0, pool.sampling_ratio)
 
 
 def _padded_sizes(maps: dict[str, Tensor], count: int) -> list[tuple[int, int]]:
     """Return the sides of images as the backbone has padded them.
 
-    torchvision tells a map's stride by them, rounded to a power of 2: with the sides from before
-    it is twice as large where the padding is most of the image.
+    torchvision derives a map's stride from them, rounded to a power of 2. From the sides before
+    padding it would be twice as large where padding is most of the image.
     """
     side = FINEST_STRIDE * maps["0"].shape[-1]
     return [(side, side)] * count
