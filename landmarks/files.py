@@ -108,7 +108,7 @@ def explain_refusal(error: OSError) -> str | None:
 def reserve(path: Path) -> None:
     """Take the room on the disk that a file has the size of.
 
-    To write to a mapped file with holes on a full disk ends a process without a word.
+    To write to a mapped file with holes on a full disk kills the process without a message.
 
     Raises:
         OSError: if there is no such room.

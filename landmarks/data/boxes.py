@@ -1,4 +1,4 @@
-"""Boxes of faces, and the crop they drive."""
+"""Boxes of faces, and the crop about them."""
 
 import logging
 from dataclasses import replace
@@ -25,15 +25,15 @@ def frame_faces(
     box_from: BoxSource = "data",
     leave_out: bool = False,
 ) -> tuple[Faces, Crop | BoxCrop]:
-    """Return the faces with what the crop needs of them, and the crop as the loader takes it.
+    """Return the faces with the boxes that the crop needs, and the crop as the loader takes it.
 
     Args:
         crop: "box" shows a square about the face's box; others the whole image.
         box_margin: share of the box's larger side that is added to it at every side.
         box_from: "data" takes the data set's boxes; "points" the box of the labelled points, of
             which a face needs two.
-        leave_out: faces without a box that has a size, of those that are used (`faces.rows`), are
-            taken out of them and named in a warning; else they are refused.
+        leave_out: True leaves used faces (`faces.rows`) without a box out, with a warning; False
+            refuses them. A box must have a size.
 
     Raises:
         UserError: if crop=box finds no box, or a used face has none.
@@ -59,7 +59,8 @@ def frame_faces(
     if not leave_out:
         raise UserError(
             f"crop=box needs a box of each face and {len(bad)} of {faces.source} have {what}, "
-            f"{first}: mend them, or go on with data.on_error=skip or, in training, data.exclude."
+            f"{first}: correct them, or leave them out with data.on_error=skip or, in training, "
+            f"data.exclude."
         )
     if not usable.any():
         raise UserError(f"crop=box: every face of {faces.source} has {what}.")
@@ -68,7 +69,7 @@ def frame_faces(
 
 
 def point_boxes(points: np.ndarray) -> np.ndarray:
-    """Return (N, 4) float32, the x0, y0, x1, y1 of the labelled ones of points (N, K, 2)."""
+    """Return the boxes (N, 4) float32, x0, y0, x1, y1, of the labelled points of (N, K, 2)."""
     boxes = np.empty((len(points), 4), np.float32)
     for start in range(0, len(points), BLOCK):
         block = np.asarray(points[start : start + BLOCK])
@@ -78,9 +79,9 @@ def point_boxes(points: np.ndarray) -> np.ndarray:
 
 
 def _halve(block: np.ndarray, choose: np.ufunc) -> np.ndarray:
-    """Return what `choose.reduce(block, axis=1)` does of (n, K, 2), ten times as fast.
+    """Return `choose.reduce(block, axis=1)` of a block (n, K, 2), ten times as fast.
 
-    Half of the points against the other half at once are long rows; NumPy reduces pair by pair.
+    It reduces half of the points with the other half at once; NumPy reduces pair by pair.
     """
     while block.shape[1] > 1:
         half = block.shape[1] // 2
@@ -92,7 +93,7 @@ def _halve(block: np.ndarray, choose: np.ufunc) -> np.ndarray:
 
 
 def have_size(boxes: np.ndarray) -> np.ndarray:
-    """Return (n,) bool: is each of boxes (n, 4) a box, of more than one place?"""
+    """Return (n,) bool: does each of the boxes (n, 4) have a size?"""
     sides = boxes[:, 2:] - boxes[:, :2]  # NaN where there is none: not at least 0
     return (sides >= 0).all(axis=1) & (sides > 0).any(axis=1)
 
@@ -102,7 +103,7 @@ def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     shown = np.bincount(group_images(faces.names[rows]))
     if (shown > 1).any():
         log.warning(
-            "%d of %d images of %s show several faces, and crop=%s shows a model the whole image: "
-            "it cannot tell which face is meant. Train with crop=box.",
+            "%d of %d images of %s show several faces, but crop=%s shows the model the whole "
+            "image: it cannot tell which face is meant. Train with crop=box.",
             *((shown > 1).sum(), len(shown), faces.source, crop),
         )

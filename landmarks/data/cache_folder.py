@@ -1,4 +1,4 @@
-"""Things made once from a source and kept: built aside, then renamed into place."""
+"""Caches: made once from a source, built aside, then renamed into place."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from landmarks.errors import UserError
 from landmarks.files import aside, remove_folder, sweep
 
 log = logging.getLogger(__name__)
-MAX_SYNCED_FILES = 64  # files that are synced one by one; more are with all that waits for the disk
+MAX_SYNCED_FILES = 64  # synced one by one; of more files, the whole disk is synced
 
 
 def default_cache() -> Path:
@@ -50,7 +50,7 @@ def describe_source(path: Path, version: int) -> dict:
         "path": str(path.resolve()),
         "size": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
-        "ctime_ns": stat.st_ctime_ns,  # nobody can set it: a copy may have the older file's time
+        "ctime_ns": stat.st_ctime_ns,  # unlike mtime, it cannot be set: copies may keep mtime
         "version": version,
     }
 
@@ -66,9 +66,9 @@ def cached(
 
     Args:
         kind: what it is, one word; with the source's path it names the folder.
-        source: plain JSON data; as soon as it differs from what the folder was made from, the
-            folder is made again. Must hold "path".
-        build: fills an empty folder and returns what is worth noting, plain JSON data.
+        source: plain JSON data that the folder depends on, with a key "path". The folder is made
+            again once it differs.
+        build: fills an empty folder and returns plain JSON data for the note.
         cache_dir: where caches live; None: `default_cache()`.
         is_whole: says whether a finished folder is undamaged; a damaged one is made again.
 
@@ -78,8 +78,8 @@ def cached(
     Raises:
         UserError: if the cache cannot be written.
 
-    Two processes may build at once: each builds aside, and the later one takes the earlier's. The
-    folder stays while this process lives, whatever others make of its source.
+    Two processes may build at once: each builds aside, and the later one uses the earlier one's
+    folder. No process removes the folder while this one lives.
     """
     root = cache_root(kind, cache_dir)
     place = hashlib.sha256(os.fsencode(source["path"])).hexdigest()[:12]
@@ -110,7 +110,7 @@ def cached(
 
 
 def cannot_make(root: Path, error: OSError) -> UserError:
-    """Return what to say where a cache cannot be written."""
+    """Return the error for a cache that cannot be written."""
     return UserError(
         f"The cache {root} cannot be made ({error}): make room there, or set "
         f"data.cache_dir=FOLDER or LANDMARKS_CACHE."
@@ -118,7 +118,7 @@ def cannot_make(root: Path, error: OSError) -> UserError:
 
 
 def _build(build: Callable[[Path], dict], part: Path) -> dict:
-    """Fill an empty folder; say of an error that a source's file made whose it was."""
+    """Fill an empty folder; an error of reading the source names the source's file."""
     try:
         noted = build(part)
     except OSError as error:
@@ -142,7 +142,7 @@ def _has_all(folder: Path, note: dict) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Bring a folder's files to the disk before it is given its name."""
+    """Write a folder's files through to the disk before the folder gets its name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     if len(files) > MAX_SYNCED_FILES and hasattr(os, "sync"):
         os.sync()

@@ -1,4 +1,4 @@
-"""Which caches there are, which are in use, and how one is removed without harm to a run."""
+"""Lists caches, marks those in use, and removes one without harm to a run."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 def read_note(folder: Path) -> dict | None:
-    """Return what a cache was made from, or None where its folder does not say so."""
+    """Return what a cache was made from; None if its folder has no valid note."""
     try:
         note = json.loads((folder / NOTE).read_text())
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def read_note(folder: Path) -> dict | None:
 
 
 def hold(folder: Path) -> bool:
-    """Mark a cache as used now, and as in use until this process ends; False: it is no more."""
+    """Mark a cache as used now and in use until this process ends; False if it is gone."""
     try:
         file = os.open(folder / NOTE, os.O_RDONLY)
     except OSError:
@@ -52,7 +52,7 @@ def hold(folder: Path) -> bool:
     if not _lock(file, exclusive=False) or os.fstat(file).st_nlink == 0:
         os.close(file)
         return False
-    with contextlib.suppress(OSError):  # a cache that others have made, read only
+    with contextlib.suppress(OSError):  # another user's cache, read-only
         os.utime(folder / NOTE)
     _drop(folder)
     _held[folder] = file
@@ -60,14 +60,14 @@ def hold(folder: Path) -> bool:
 
 
 def claim(folder: Path, note: dict) -> None:
-    """Make a cache's folder, if there is none, say what is in it, and `hold` it.
+    """Make a cache's folder with its note, if there is none, and `hold` it.
 
     Raises:
         OSError: if it cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with (folder / NOTE).open("x") as file:  # never replaced: its lock is everybody's
+        with (folder / NOTE).open("x") as file:  # never replaced: all processes lock this file
             file.write(json.dumps(note, indent=1))
     except FileExistsError:
         pass
@@ -101,7 +101,7 @@ def remove(folder: Path) -> bool:
 
 
 def list_caches(root: Path) -> list[Entry]:
-    """Return the caches below a cache folder, the longest unused first; nothing else there.
+    """Return the caches below a cache folder, the longest unused first; other folders are ignored.
 
     Raises:
         OSError: if a folder cannot be read.
@@ -138,6 +138,6 @@ def _lock(file: int, exclusive: bool) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a disk without locks: who used it today may use it still
+    except OSError:  # a disk without locks: what was used today may be in use
         return not exclusive or time.time() - os.fstat(file).st_mtime > DAY
     return True

@@ -31,13 +31,13 @@ class Batch(NamedTuple):
 
 
 class CroppedFaces(Dataset):
-    """Reads and crops faces, a batch at a time (`__getitems__`), in the process that asks.
+    """Reads and crops faces, a batch at a time (`__getitems__`), in the calling process.
 
     Args:
-        faces: of a `BoxCrop`, with boxes.
+        faces: with boxes, if the crop is a `BoxCrop`.
         crop: as `landmarks.data.boxes.frame_faces` returns it.
         size: side of the input, in pixels.
-        margin: pixels around the input that the images hold besides.
+        margin: additional pixels around the input at every side.
     """
 
     def __init__(self, faces: Faces, crop: Crop | BoxCrop, size: int, margin: int = 0):
@@ -63,7 +63,7 @@ class CroppedFaces(Dataset):
     def read(self, row: int, out: np.ndarray) -> np.ndarray | None:
         """Read a face into `out` (C, C, 3), zeroed; return its (2, 3) matrix, or None.
 
-        What cannot be read is an image, or a box without size.
+        None stands for an unreadable image or a box without size.
         """
         crop = self.crop
         if isinstance(crop, BoxCrop):
@@ -75,10 +75,10 @@ class CroppedFaces(Dataset):
 
 
 def is_plausible(points: np.ndarray, size: int) -> np.ndarray:
-    """Say of points (n, K, 2), input pixels, which can be labels of a face that the input shows.
+    """Say which of the points (n, K, 2), input pixels, may be labels of a face in the input.
 
-    One that lies more than a side beside the input has not been seen there: a slip of a digit, or a
-    number that stands for a missing label. It would move a mean of hundreds of faces by pixels.
+    A point more than a side outside the input is a typing error or a number that stands for a
+    missing label. It would move the mean shape of hundreds of faces by pixels.
 
     Returns:
         (n, K) bool, False where unlabelled.

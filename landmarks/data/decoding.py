@@ -7,7 +7,7 @@ import numpy as np
 
 from landmarks.data.faces import ExifName
 
-DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras use of files with 16
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras use in files of 16 bits
 ORIENTATION, SHORT = 0x112, 3  # the EXIF tag, and the type of its value
 EXIF_MARKS = {b"\xff\xd8": b"Exif\0\0", b"\x89P": b"eXIf", b"RI": b"EXIF"}  # JPEG, PNG, WebP
 BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
@@ -31,9 +31,9 @@ def read_bytes(path: str) -> bytes | None:
 
 
 def stamp(path: str) -> tuple[int, int, int]:
-    """Return a file's size, and the times of its content and of its change; -1 without a file.
+    """Return a file's size, mtime and ctime; -1, -1, -1 without a file.
 
-    A file may be replaced by one of its size and its time; when it was, is in the last.
+    A replacement may have the same size and mtime; its ctime differs.
     """
     try:
         stat = os.stat(path)  # noqa: PTH116 (once a face)
@@ -47,14 +47,14 @@ def decode(
 ) -> np.ndarray | None:
     """Return the image in a file's content, uint8, (H, W, 3) in OpenCV's BGR order or grey (H, W).
 
-    None if it is none, or one that was cut off.
+    None if it is no image, or one that was cut off.
 
     Args:
         flags: OpenCV's IMREAD_COLOR, IMREAD_GRAYSCALE or a reduced one.
         exif: "rotate" turns the image as its EXIF orientation says; "ignore" leaves it as stored.
 
-    A camera of 10, 12 or 14 bits writes them as the lowest of 16: the highest bit that an image
-    uses, not the highest that it could, becomes the highest of 8.
+    Cameras write 10, 12 or 14 bits as the lowest of 16. So the highest bit that an image uses
+    becomes the highest of 8, not the highest of 16.
     """
     if exif == "ignore":
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
@@ -89,7 +89,7 @@ def unused_bits(data: bytes) -> int:
 def jpeg_size(data: bytes, exif: ExifName = "rotate") -> tuple[int, int, int] | None:
     """Return width and height of a JPEG as `decode` shows it, and its EXIF orientation, 1 to 8.
 
-    None if it is no JPEG, or one whose header leaves a doubt: how it is shown must not be guessed.
+    None if it is no JPEG, or if its header is ambiguous: the orientation must not be guessed.
     """
     at, turn, segments = 2, 1, 0
     while data[:2] == b"\xff\xd8" and at + 9 < len(data) and data[at] == 0xFF:
@@ -114,8 +114,8 @@ def reduction(size: tuple[int, int, int] | None, most: float) -> int:
     Args:
         size: from `jpeg_size`.
 
-    What is left over of a whole block lies at the right and the bottom of the stored image: one
-    that is turned is reduced only where nothing is.
+    Incomplete blocks lie at the right and the bottom of the stored image, so an image that is
+    turned is reduced only if all blocks are complete.
     """
     if size is None:
         return 1

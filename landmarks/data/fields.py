@@ -1,4 +1,4 @@
-"""What the fields of a text stand for: file names and numbers."""
+"""Fields of text files: file names and numbers."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def parse_name(name: str, where: str) -> bytes:
     """
     try:
         encoded = name.encode()
-    except UnicodeEncodeError as error:  # surrogates stand for bytes that were none
+    except UnicodeEncodeError as error:  # surrogates stand for bytes that are not UTF-8
         raise UserError(
             f"{where}: the file name is not UTF-8; save the file as UTF-8 text."
         ) from error
@@ -32,13 +32,13 @@ def parse_numbers(fields: list[str], where: Callable[[int], str]) -> np.ndarray:
 
     Args:
         fields: n texts.
-        where: says where the field i stands: file, line and column.
+        where: returns the place of field i: file, line and column.
 
     Raises:
         UserError: for the first field that is not a finite number.
     """
     together = "".join(fields)
-    if "_" not in together and together.isascii():  # which float() would let pass
+    if "_" not in together and together.isascii():  # float() accepts underscores and other digits
         try:
             values = np.array([np.nan if f in NO_VALUE else float(f) for f in fields], np.float64)
             if not (np.abs(values) > FLOAT32_MAX).any():

@@ -37,7 +37,7 @@ class Canvas:
 
 
 def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndarray) -> None:
-    """Read faces on all cores; what cannot be read stays unstamped and is tried at every start."""
+    """Read faces on all cores; unreadable ones get no stamp and are tried again at every start."""
 
     def read(chunk: np.ndarray) -> np.ndarray:
         out = np.empty(canvas.pixels.shape[1:], np.uint8)
@@ -63,7 +63,7 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
     cv2.setNumThreads(0)
     chunks = np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)) if len(rows) else []
     bar = tqdm(total=len(rows), desc="filling the cache", unit="face", disable=None)
-    syncer = ThreadPoolExecutor(1)  # nobody waits for it but the end of the process
+    syncer = ThreadPoolExecutor(1)  # only the end of the process waits for it
     pool = ThreadPoolExecutor(count_cores())
     done: list[np.ndarray] = []
     try:

@@ -1,4 +1,4 @@
-"""Finding files below a folder: where links lead, and what is passed over."""
+"""Finds files below a folder; follows links and skips hidden files."""
 
 import logging
 import os
@@ -43,9 +43,9 @@ def ending(name: str) -> str:
 def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the folders below `root`, as paths from it, "" first, and the names of their files.
 
-    Sorted by name. Links to folders are followed, each folder is gone into once, and links that
-    lead back into `root` or to what it lies in are not followed. Hidden files and folders, a Mac's
-    "._" files and its __MACOSX folders are passed over, and counted in a warning.
+    Sorted by name. Links to folders are followed, but not those to a folder inside `root` or around
+    it; each folder is visited once. Hidden files and folders, macOS's "._" files and __MACOSX
+    folders are skipped and counted in a warning.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -69,12 +69,12 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
         yield "" if below == "." else below, sorted(n for n in files if not _is_litter(n))
     if hidden:
         few = ", ".join([*hidden][:3]) + (", ..." if len(hidden) > 3 else "")
-        few = os.fsencode(few).decode(errors="replace")  # any disk's names, on any screen
-        log.warning("Passed over %d hidden names in %s: %s.", hidden.total(), root, few)
+        few = os.fsencode(few).decode(errors="replace")  # names of any encoding, printable
+        log.warning("Skipped %d hidden names in %s: %s.", hidden.total(), root, few)
 
 
 def _leads_on(root: str, folder: str, name: str) -> bool:
-    """Say whether a folder is one to go into: no link into the root, or to what it lies in."""
+    """Say whether to visit a folder: it is no link to a folder inside the root or around it."""
     path = os.path.join(folder, name)  # noqa: PTH118
     if not os.path.islink(path):  # noqa: PTH114
         return True
@@ -83,12 +83,12 @@ def _leads_on(root: str, folder: str, name: str) -> bool:
 
 
 def say_unread(names: list[str]) -> str:
-    """Return " Passed over ..." for the pictures among file names that are never read, or ""."""
+    """Return a sentence on the file names of pictures that are never read, or ""."""
     counts = Counter(ending(name) for name in names if ending(name) in UNREAD_ENDINGS)
     if not counts:
         return ""
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    return f"Passed over {listed}: not read; convert them to {IMAGE_ENDINGS[0]} or .png."
+    return f"Skipped {listed}: they are not read; convert them to {IMAGE_ENDINGS[0]} or .png."
 
 
 def _is_litter(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which images can be decoded: looked at once, and remembered by folder."""
+"""Remembers which images can be decoded, by folder, so that each is decoded once."""
 
 import hashlib
 import os
@@ -24,8 +24,8 @@ CHUNK = 64  # images a thread looks at in one go
 def find_good(faces: Faces, rows: np.ndarray, cache_dir: str | None) -> np.ndarray:
     """Return (n,) bool: can the images of `rows` (n,) be decoded?
 
-    A good one is remembered by its folder, name and stamp, whichever faces were asked for, and is
-    looked at again once it has changed; a bad one is looked at each time.
+    A good image is remembered by its folder, name and stamp, and decoded again once it has changed.
+    A bad one is decoded every time.
 
     Raises:
         UserError: if the cache cannot be written.
@@ -43,7 +43,7 @@ def find_good(faces: Faces, rows: np.ndarray, cache_dir: str | None) -> np.ndarr
     if len(new):
         try:
             claim(folder, {"path": path, "version": VERSION})
-            # What another process has found since is kept.
+            # Results that another process has saved since are kept.
             _save(folder, _load(folder), names[new], stamps[new])
         except OSError as error:
             raise cannot_make(root, error) from error

@@ -1,4 +1,4 @@
-"""The images of a data set: those that are missing or cannot be read, and what to do then."""
+"""Checks that the images of a data set exist and can be read."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ def check_images(
     Args:
         faces: names and their folder.
         on_error: "stop" raises at unreadable images, "skip" leaves them out and says how many.
-        cache_dir: where it is kept that images were found good; None: the user's cache folder.
-        decode: look into every image, once per data set; else only see that the file is there.
-        exclude: a file that names faces to leave out, whether their images can be read or not.
-        linked: links may lead out of the folder, whose files were looked for and not named.
+        cache_dir: where good images are remembered; None: the user's cache folder.
+        decode: decode every image, once; False: only check that its file exists.
+        exclude: a file that names faces to leave out; their images need not be readable.
+        linked: links may lead out of the images folder, as its files were found, not named.
 
     Raises:
         UserError: with the list, for unreadable images; for a link that leaves the images folder.
@@ -59,7 +59,7 @@ def check_images(
         )
     rows = np.flatnonzero(good & kept)
     if not len(rows):
-        raise UserError(f"Not one image of {faces.source} can be read in {faces.folder}.{near}")
+        raise UserError(f"No image of {faces.source} can be read in {faces.folder}.{near}")
     log.warning("Left out %s in %s: %s.%s", what, faces.folder, listed, near)
     return replace(faces, rows=rows)
 

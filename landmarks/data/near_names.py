@@ -1,11 +1,11 @@
-"""File names that differ only in how they are written: capitals, slashes, blanks, accents."""
+"""Finds file names that differ only in case, slashes, blanks, accents, ending or folder."""
 
 import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# What may have been changed in a name, and how to say that it was.
+# Differences between names: in words, and the function that removes them.
 CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("with / for \\", lambda name: name.replace("\\", "/").removeprefix("./")),
     ("without blanks about it", str.strip),
@@ -17,15 +17,15 @@ CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
 
 
 def say_near(names: list[str], there: Iterable[str]) -> str:
-    """Return a sentence that names what is there in place of names that are not, or "".
+    """Return a sentence with the existing name nearest to a missing one, or "".
 
     Args:
-        names: that were looked for and are not there.
-        there: the names that are.
+        names: the missing ones.
+        there: the existing ones.
     """
     there = list(there)
     if not there:
-        return " There is none at all."
+        return " There are no files at all."
     for count in range(1, len(CHANGES) + 1):
         tried = CHANGES[:count]
         known: dict[str, str] = {}

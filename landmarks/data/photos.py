@@ -42,10 +42,10 @@ def find_images(place: str, limit: int | None = None, exif: ExifName = "rotate")
 
 
 def encode_names(names: list[str], folder: str) -> np.ndarray:
-    """Return file names as they are kept in `Faces`, (N,) bytes of UTF-8.
+    """Return file names as `Faces` has them, (N,) bytes of UTF-8.
 
     Raises:
-        UserError: for one that the disk holds in another encoding.
+        UserError: for a name in another encoding.
     """
     try:
         return np.array([name.encode() for name in names])
@@ -77,13 +77,13 @@ def _find_below(root: str) -> list[str]:
 
 
 def _is_readable(root: str, name: str) -> bool:
-    """Say whether a name is that of a file, or of a broken link, which is told of later."""
+    """Say whether a name is that of a file, or of a broken link, which is reported later."""
     path = os.path.join(root, name)  # noqa: PTH118 (thousands)
     return os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113
 
 
 def _read_list(path: Path) -> list[str]:
-    """Return the lines of a text file, if at least one of them names a file."""
+    """Return the lines of a text file; at least one must name a file."""
     unread = f"input={path} is no image that can be read ({', '.join(IMAGE_ENDINGS)})"
     if ending(path.name) in UNREAD_ENDINGS:
         raise UserError(f"{unread}: convert it.")

@@ -1,4 +1,4 @@
-"""Text files and tables as people save them: their encoding, their separator, their rows."""
+"""Text files and tables: their encoding, their separator, their rows."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ SEPARATORS = ",\t;|"
 AS_UTF8 = "save it as UTF-8 text"
 AS_CSV = "save it as CSV (UTF-8)"
 UNPACK = "unpack it and name the file inside"
-# How a file begins, what it then is, and what to do about it.
+# First bytes of a file, what they say that it is, and what to do.
 BEGINNINGS = (
     (b"\xff\xfe", "UTF-16 text", AS_UTF8),
     (b"\xfe\xff", "UTF-16 text", AS_UTF8),
@@ -38,7 +38,7 @@ BEGINNINGS = (
 
 
 def refuse_binary(path: Path) -> None:
-    """Raise UserError, saying what the file is and what to do, if it is known to be no labels."""
+    """Raise UserError, saying what the file is and what to do, if it is not a text file."""
     with path.open("rb") as file:
         head = file.read(4096)
     for beginning, what, advice in BEGINNINGS:
@@ -70,7 +70,7 @@ def read_text(path: Path) -> str:
 
 
 def find_delimiter(line: str) -> str:
-    """Return what parts the columns of a table, judged by its first line; "," if nothing does."""
+    """Return the separator of a table's columns, judged by its first line; "," if there is none."""
     bare = re.sub('"[^"]*"', "", line)
     return max(SEPARATORS, key=bare.count)
 
@@ -78,11 +78,11 @@ def find_delimiter(line: str) -> str:
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of each row of a table, its header first, one row at a time.
 
-    Fields are parted by what `find_delimiter` says; blanks before a field are dropped, and so are
-    rows that hold nothing.
+    `find_delimiter` finds the separator. Blanks before a field and empty rows are dropped.
 
     Raises:
-        UserError: with the line, for what is no row or not UTF-8; OSError: if it cannot be read.
+        UserError: with the line, for a malformed row or one that is not UTF-8; OSError: if the
+            file cannot be read.
     """
     refuse_binary(path)
     with path.open(encoding="utf-8-sig", newline="") as text:
@@ -106,9 +106,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _find_undecodable(path: Path) -> int:
-    """Return the first line that is not UTF-8; the reader, far ahead, cannot tell."""
+    """Return the first line that is not UTF-8; the reader has read further ahead."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.decode(errors="ignore").encode() != line:
                 return number
-    return number  # the last one was cut off inside a sign
+    return number  # the last line ends inside a character

@@ -1,4 +1,4 @@
-"""Worker processes that read: how many there is room for, and why they failed, in one sentence."""
+"""Worker processes that read images: how many fit, and why they failed, in one sentence."""
 
 import errno
 import logging
@@ -11,12 +11,12 @@ from pathlib import Path
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-PREFETCH = 4  # batches that each one reads ahead
-TENSORS = 5  # a batch, each an open file on its way
+PREFETCH = 4  # batches that each process reads ahead
+TENSORS = 5  # of a batch; each is an open file while it is passed on
 PIPES = 8  # open files for each process
 SHARED_MEMORY = Path("/dev/shm")
 OPEN_FILES = Path("/proc/self/fd")
-REASONS = {  # torch's and Linux's words, in lower case -> what it means and what helps beside fewer
+REASONS = {  # words of torch and Linux, in lower case -> the cause, and what helps besides fewer
     "too many open files": ("no more files may be open", "raise `ulimit -n`"),
     "ancdata": ("no more files may be open", "raise `ulimit -n`"),
     "shared memory": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
@@ -24,22 +24,22 @@ REASONS = {  # torch's and Linux's words, in lower case -> what it means and wha
     "bus error": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
     "signal: killed": ("memory has run out", "use a smaller batch_size"),
     "dataloader worker (pid": (
-        *("one has ended without a word", "see whether memory or /dev/shm is full"),
+        *("one has ended without a message", "check whether memory or /dev/shm is full"),
     ),
 }
 
 
 def count_readers(wanted: int, batch: int) -> int:
-    """Return how many reading processes there is room for, with a warning if that is fewer.
+    """Return how many reading processes fit, with a warning if that is fewer than wanted.
 
-    A process that finds no room for a batch drops it, and the training waits for ever.
+    A process without room for a batch drops it, and training would wait for ever.
 
     Args:
-        wanted: processes.
-        batch: bytes.
+        wanted: number of processes.
+        batch: bytes of a batch.
     """
     room = {}
-    if SHARED_MEMORY.is_dir():  # half of it: those that train are not the only ones
+    if SHARED_MEMORY.is_dir():  # half of it: validation has reading processes too
         each = PREFETCH * (batch + TENSORS * os.sysconf("SC_PAGE_SIZE"))
         room[f"{SHARED_MEMORY} (docker run --shm-size=8g)"] = (
             shutil.disk_usage(SHARED_MEMORY).free // 2 // each
@@ -52,7 +52,7 @@ def count_readers(wanted: int, batch: int) -> int:
     for what, count in room.items():
         if count < wanted:
             log.warning(
-                "%d reading processes instead of %d, as there is no room for more: raise %s.",
+                "%d reading processes instead of %d: more do not fit; raise %s.",
                 *(count, wanted, what),
             )
             wanted = count
@@ -60,9 +60,9 @@ def count_readers(wanted: int, batch: int) -> int:
 
 
 def let_kill(processes: list) -> None:
-    """Make SIGKILL what ends processes that do not end by themselves: they hear no SIGTERM.
+    """Make `terminate` send SIGKILL to worker processes: they block SIGTERM.
 
-    At this process's end one that hangs would be waited for without end.
+    Otherwise this process would wait at its end for one that hangs.
     """
     for process in processes:
         started = getattr(process, "_popen", None)
@@ -74,7 +74,7 @@ def end_readers(iterator: Callable) -> None:
     """End worker processes in order, before this process's end would kill them.
 
     Args:
-        iterator: returns torch's iterator of them, or None where it is gone, and they with it.
+        iterator: returns torch's iterator of the loader; None if it is gone, and they with it.
     """
     if hasattr(iterator(), "_shutdown_workers"):
         iterator()._shutdown_workers()
@@ -82,13 +82,13 @@ def end_readers(iterator: Callable) -> None:
 
 @contextmanager
 def explain_readers(workers: int) -> Iterator[None]:
-    """Turn what worker processes fail of in this context into advice.
+    """Turn errors of worker processes in this context into advice.
 
     Args:
         workers: how many there are; 0: nothing is done.
 
     Raises:
-        UserError: where they, or their ways to this process, have come to an end.
+        UserError: if a process has ended, or memory or open files have run out.
     """
     try:
         yield
@@ -100,6 +100,6 @@ def explain_readers(workers: int) -> Iterator[None]:
             raise
         what, advice = found or (error.strerror, "make room in memory and /dev/shm")
         raise UserError(
-            f"The {workers} reading processes have failed, as {what}: {advice}, or use "
+            f"The {workers} reading processes have failed because {what}: {advice}, or use "
             f"workers={workers // 2}."
         ) from error
