@@ -1,21 +1,28 @@
 """What training starts from: chance, published weights, another run, or its own last checkpoint."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from landmarks.commands.claims import check_memory_of, check_progress, check_settings
+from landmarks.commands.length import refuse_finished
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.freezing import refuse_untrained
 from landmarks.models.weights import find_weights
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.runs.find import find_checkpoint
+from landmarks.runs.find import FINISHED, find_checkpoint
 from landmarks.runs.quoting import say_setting
 from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
+PARTING = (  # an optimizer's parameters into groups
+    ("model", "freeze"),
+    ("optimizer", "backbone_lr_scale"),
+    ("optimizer", "layer_decay"),
+)
 
 
 class InitialWeights(NamedTuple):
@@ -43,6 +50,7 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
         return InitialWeights(blank, find_checkpoint(Path(init)))
     if settings.resume:
+        _refuse_finished(settings)
         if model.get("freeze") == "auto":  # as the weights decided that the run began with
             blank["freeze"] = not init and wanted != "none"
         return InitialWeights(blank, None)
@@ -51,6 +59,19 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     if Path(settings.data.get("root") or ".").is_dir():  # else the sentence about that comes first
         find_weights(model.get("backbone"), wanted)
     return InitialWeights(model, None)
+
+
+def _refuse_finished(settings: TrainSettings) -> None:
+    """Refuse to resume a finished run whose limits are not raised, before the data are read."""
+    path = Path(settings.resume)
+    if not (path.parent / FINISHED).is_file():
+        return
+    content = load_checkpoint(path)
+    with suppress(AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # see restore
+        check_progress(content["training"])
+        done = (content["training"][name] for name in ("epoch", "seconds"))
+        limits = {"epochs": settings.epochs, "max_time": settings.max_time}
+        refuse_finished(path.parent, *done, **limits, before=content["config"])
 
 
 def open_initial(path: Path) -> dict:
@@ -96,12 +117,21 @@ def restore(training: Training, settings: TrainSettings, batches: Batches) -> di
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} is of another model or optimizer than these settings make; resume with the "
-            f"run's own model.freeze, optimizer.backbone_lr_scale and optimizer.layer_decay, or "
-            f"start a new run from it with {anew} ({reason})."
+            f"{path} is of another model or optimizer than {_say_parts(config, settings)} make; "
+            f"resume with the run's own, or start a new run from it with {anew} ({reason})."
         ) from error
     before = min(config["batch_size"], len(batches.rows))
     if batches.batch_size != before:
         training.change_batch_size(before, batches.batch_size, len(batches))
     log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
     return config
+
+
+def _say_parts(before: dict, now: TrainSettings) -> str:
+    """Name those of the settings that part an optimizer's parameters which are others now."""
+    given = []
+    for group, name in PARTING:
+        own, other = (node.get(name) for node in (before[group], getattr(now, group)))
+        if own != other:
+            given.append(f"{group}.{name}={other} (here {own})")
+    return " and ".join(given) or "these settings"

@@ -3,6 +3,7 @@
 import logging
 import math
 from pathlib import Path
+from typing import NoReturn
 
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
@@ -63,6 +64,50 @@ def compare_thawed(
     return thawed.flops / estimate_step(training, images, points).flops
 
 
+def refuse_finished(
+    run: Path,
+    epoch: int,
+    seconds: float,
+    *,
+    epochs: int | None,
+    max_time: str | float | None,
+    before: dict,
+) -> None:
+    """Refuse to train a finished run on if no limit that ended it is raised.
+
+    Args:
+        run: its folder.
+        epoch, seconds: that it has been trained for.
+        epochs, max_time: the limits now.
+        before: the settings it was last trained with.
+
+    Raises:
+        UserError: naming the limits to raise.
+    """
+    limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
+    reached = []
+    if epochs is not None and epoch >= epochs:
+        reached.append(f"epochs= (now {epochs})")
+    # An annealed training is not taken up again for the little time that was left.
+    ended_in_time = before["epochs"] and epoch >= before["epochs"]
+    is_annealed = not ended_in_time and limit_before is not None
+    if limit is not None and (limit <= seconds or (is_annealed and limit <= limit_before)):
+        reached.append(_say_time(max_time, seconds))
+    if reached:
+        _refuse(run, epoch, reached)
+
+
+def _say_time(max_time: str | float, seconds: float) -> str:
+    return f"max_time= (now {max_time}, of which {say_duration(seconds)} are used)"
+
+
+def _refuse(run: Path, epoch: int, reached: list[str]) -> NoReturn:
+    raise UserError(
+        f"{run} was finished with epoch {epoch}, and nothing is left to do: to train on, raise "
+        f"{' and '.join(reached)} beside {say_setting('resume', run)}."
+    )
+
+
 def settle_length(
     settings: TrainSettings, training: Training, budget: Budget, before: dict
 ) -> None:
@@ -74,25 +119,13 @@ def settle_length(
         before: the settings it was last trained with.
 
     Raises:
-        UserError: if the run is finished and no limit that ended it is raised.
+        UserError: if the run is finished and this start has taken all the time that is left.
     """
     run, epochs, max_time = Path(settings.run_dir), settings.epochs, settings.max_time
     limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
     is_finished = (run / FINISHED).is_file()
-    ended_in_time = before["epochs"] and training.step >= before["epochs"] * budget.steps_per_epoch
-    reached = []
-    if budget.most is not None and training.step >= budget.most:
-        reached.append(f"epochs= (now {epochs})")
-    # An annealed training is not taken up again for the little time that was left.
-    is_no_longer = not ended_in_time and limit_before is not None and limit is not None
-    if not budget.has_time() or (is_finished and is_no_longer and limit <= limit_before):
-        used = say_duration(training.seconds)
-        reached.append(f"max_time= (now {max_time}, of which {used} are used)")
-    if is_finished and reached:
-        raise UserError(
-            f"{run} was finished with epoch {training.epoch}, and nothing is left to do: to train "
-            f"on, raise {' and '.join(reached)} beside {say_setting('resume', run)}."
-        )
+    if is_finished and not budget.has_time():
+        _refuse(run, training.epoch, [_say_time(max_time, training.seconds)])
     if is_finished or (epochs, limit) != (before["epochs"], limit_before):
         training.plan_anew(budget.guess(training.step))
         log.info(

@@ -49,6 +49,15 @@ def test_a_finished_run_has_nothing_left_to_do_and_is_left_as_it_was(train, caps
     assert before == [((Path("runs/a") / name).read_bytes()) for name in FILES]
 
 
+def test_a_finished_run_is_refused_before_the_data_are_read(train, capsys):
+    made = train("run_dir=runs/a", "epochs=1")
+    (made.root / "train/landmarks.csv").unlink()
+    assert cli.main(["train", "resume=runs/a"]) == 1
+    assert "raise epochs= (now 1)" in capsys.readouterr().err
+    assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 1
+    assert "landmarks.csv" in capsys.readouterr().err
+
+
 def test_more_epochs_go_on_as_if_they_had_been_asked_for_at_first(train, seen, capsys):
     train("run_dir=runs/a", "epochs=1")
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0

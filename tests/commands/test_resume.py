@@ -1,5 +1,6 @@
 """Runs that are taken up again: to the same bits, with other settings, or not at all."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,18 @@ def test_resume_with_another_model_is_refused(train, capsys):
     assert cli.main(["train", "resume=runs/a", "model=resnet34", "epochs=2"]) == 1
     assert "keeps model.backbone=resnet18, not resnet34" in capsys.readouterr().err
     assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["model.freeze=backbone", "optimizer.backbone_lr_scale=0.5", "optimizer.layer_decay=0.5"],
+)
+def test_what_parts_the_optimizer_s_parameters_is_named_where_it_changed(word, train, capsys):
+    train("run_dir=runs/a", "epochs=1")
+    assert cli.main(["train", "resume=runs/a", "epochs=2", word]) == 1
+    error = capsys.readouterr().err
+    named = re.findall(r"(?:model|optimizer)\.\w+=\S+", error)
+    assert named == [word] and len(error.strip().splitlines()) == 1
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(train, capsys):
