@@ -13,6 +13,9 @@ STORED_ROLL = {3: 180.0, 6: -90.0, 8: 90.0}  # degrees, of an upright face in th
 MIN_DIFFERENCE = 0.1  # share of a face's points by which more lie outside of one frame
 MAX_ANGLE = 45.0  # degrees
 MIN_FACES = 3  # faces
+PERCENT_SIDE = 200  # pixels of an image's smaller side: percents fill half of it at most
+PERCENT_SHARE = 0.95  # of faces
+PERCENT_FACES = 2000  # that are looked at
 
 
 def advise(
@@ -27,6 +30,7 @@ def advise(
     Args as for `find_frames`.
     """
     said = [say_frames(faces.exif, *find_frames(faces, rows, looks, scale, eyes))]
+    said.append(say_percents(*count_percents(faces, rows, looks)))
     unused = looks.unused[rows]
     if unused.any():
         used = "-, ".join(map(str, sorted({*(16 - unused[unused > 0]).tolist()})))
@@ -35,6 +39,28 @@ def advise(
             f"bright as the bits that it uses; suspects.csv lists them as few-bits."
         )
     return [line for line in said if line]
+
+
+def count_percents(faces: Faces, rows: np.ndarray, looks: Looks) -> tuple[int, int]:
+    """Return how many labelled faces are in images larger than 200 pixels, and how many of these
+    have all labels from 0 to 100, as percents of the image have; of at most 2000 faces."""
+    large = rows[looks.size[rows].min(1) > PERCENT_SIDE]
+    some = large[np.linspace(0, len(large) - 1, min(len(large), PERCENT_FACES)).astype(int)]
+    points = np.asarray(faces.points[some]).reshape(len(some), 2 * faces.num_points)
+    low, high = (extreme.reduce(points, axis=1) for extreme in (np.fmin, np.fmax))
+    labelled = ~np.isnan(low)
+    return int(labelled.sum()), int((labelled & (low >= 0) & (high <= 100)).sum())
+
+
+def say_percents(large: int, alike: int) -> str:
+    """Return what to do if nearly all labels in large images may be percents; else ""."""
+    if alike < MIN_FACES or alike < PERCENT_SHARE * large:
+        return ""
+    return (
+        f"All labels of {alike} of {large} faces in images larger than {PERCENT_SIDE} pixels lie "
+        f"from 0 to 100 in x and y: if they are percents of the image, multiply x by its width / "
+        f"100 and y by its height / 100; pixels belong here."
+    )
 
 
 def find_frames(

@@ -3,7 +3,7 @@ import pytest
 
 from landmarks.data.faces import Faces
 from landmarks.health.image_facts import Looks
-from landmarks.health.label_frames import advise, find_frames, say_frames
+from landmarks.health.label_frames import advise, count_percents, find_frames, say_frames
 
 SIZES = {1: (60, 90), 3: (60, 90), 6: (60, 90), 8: (60, 90)}  # as shown
 FACE = np.array([[-12, -8], [12, -8], [0, 4], [-8, 14], [8, 14]], float)
@@ -75,3 +75,19 @@ def test_unused_bits_are_told():
     looks.unused[:2] = 4
     (advice,) = advise(faces, rows, looks, scale)
     assert "2 images" in advice and "12-bit" in advice
+
+
+def test_labels_that_may_be_percents_are_told():
+    looks, rows = Looks.empty(20), np.arange(20)
+    looks.size[:] = 640, 480
+    points = np.random.default_rng(0).uniform(0, 100, (20, 5, 2)).astype(np.float32)
+    points[3] = points[4, 1] = np.nan
+    names = np.array([f"{i}.jpg".encode() for i in rows])
+    percents = Faces(None, names, points)
+    assert count_percents(percents, rows, looks) == (19, 19)
+    assert any("percents" in line for line in advise(percents, rows, looks, None))
+    pixels = Faces(None, names, points * np.float32([6.4, 4.8]))
+    assert count_percents(pixels, rows, looks)[1] == 0 and not advise(pixels, rows, looks, None)
+    looks.size[:] = 150, 120
+    assert count_percents(percents, rows, looks) == (0, 0)
+    assert not advise(percents, rows, looks, None)
