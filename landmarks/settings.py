@@ -7,13 +7,14 @@ A signature is the only place where a setting's type and range are written down:
 A command's settings are the fields of one frozen dataclass, which is such a signature.
 """
 
+import functools
 import inspect
 import math
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from landmarks.errors import UserError, did_you_mean
@@ -131,6 +132,34 @@ RunName = Annotated[
     str | None,
     Needs("/run_dir", Rule(lambda place: "${name}" in place, ""), "a run_dir that ends in it"),
 ]
+
+
+def flat(function: Callable) -> Callable:
+    """Let settings that several functions share stand in one dataclass, and be given one by one.
+
+        @flat
+        def read_faces(root: str, *, reading: Reading) -> Faces: ...
+
+    is called as read_faces("data", limit=5): the fields of a parameter that is a dataclass (its
+    `kw_only`) take its place in the signature.
+    """
+    own = inspect.signature(function).parameters
+    groups = {name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)}
+    listed = []
+    for name, parameter in own.items():
+        group = groups.get(name)
+        listed += [parameter] if group is None else inspect.signature(group).parameters.values()
+
+    @functools.wraps(function)
+    def call(*args, **given):
+        for name, group in groups.items():
+            shared = {f.name: given.pop(f.name) for f in fields(group) if f.name in given}
+            given[name] = group(**shared)
+        return function(*args, **given)
+
+    call.__signature__ = inspect.Signature(listed)
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in listed}
+    return call
 
 
 def check_arguments(function: Callable, values: Mapping[str, Any], where: str = "") -> dict:

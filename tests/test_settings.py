@@ -1,3 +1,4 @@
+import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,8 @@ from landmarks.settings import (
     Share,
     Workers,
     check_arguments,
+    describe_parameters,
+    flat,
     parse_duration,
     settings_of,
 )
@@ -194,3 +197,27 @@ def test_a_dataclass_is_a_signature():
         check_arguments(Told, {"size": 0})
     with pytest.raises(UserError, match=r"no setting 'siez'.*size"):
         check_arguments(Told, {"siez": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    lr: Positive
+    steps: PositiveInt = 3
+
+
+@flat
+def takes_shared(model: str, *, shared: Shared, name: str = "a") -> tuple:
+    return model, shared, name
+
+
+def test_settings_shared_in_a_dataclass_are_given_checked_and_described_one_by_one():
+    assert takes_shared("m", lr=0.5, name="b") == ("m", Shared(lr=0.5), "b")
+    assert list(inspect.signature(takes_shared).parameters) == ["model", "lr", "steps", "name"]
+    assert check_arguments(takes_shared, {"lr": 0.1, "steps": 4}) == {"lr": 0.1, "steps": 4}
+    with pytest.raises(UserError, match=r"steps=0 does not fit"):
+        check_arguments(takes_shared, {"steps": 0})
+    with pytest.raises(UserError, match=r"There is no setting 'shared'"):
+        check_arguments(takes_shared, {"shared": 1})
+    assert describe_parameters(takes_shared)["lr"] == "a number above 0"
+    with pytest.raises(TypeError):
+        takes_shared("m")  # without lr

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.idle import taker_of
 from landmarks.cli.words import flatten, overrides_in, parse, searched, searchpath
+from landmarks.commands.choices import bases_of
 from landmarks.errors import UserError, did_you_mean
 from landmarks.settings import Needs, describe_parameters, marks_of
 
@@ -141,10 +142,13 @@ def read_page(
         choices = {
             option: describe(files.read(f"{name}/{option}"))
             for option in options[name]
-            if name not in content or taker_of(kind, name, node_of(files, name, option))
+            if name not in content or taker_of(kind, name, node_of(files, f"{name}/{option}"))
         }
         if isinstance(node, dict):
-            found, taker = _meanings_of_choice(files, name, choice), taker_of(kind, name, node)
+            found, taker = (
+                _meanings_of_choice(files, f"{name}/{choice}"),
+                taker_of(kind, name, node),
+            )
             inside = list(_settings(node, found, taker, given, f"{name}."))
         else:  # a recipe; it comes last, when all that it can set is known
             inside = _set_by(files.read(f"{name}/{choice}"), known)
@@ -190,17 +194,17 @@ def read_choice(kind: Callable, group: str, choice: str) -> list[Setting]:
         kind: what takes the settings of a command that has the group.
     """
     files = Files()
-    node, meanings = node_of(files, group, choice), _meanings_of_choice(files, group, choice)
+    name = f"{group}/{choice}"
+    node, meanings = node_of(files, name), _meanings_of_choice(files, name)
     return list(_settings(node, meanings, taker_of(kind, group, node), prefix=f"{group}."))
 
 
-def node_of(files: Files, group: str, choice: str) -> dict:
-    node = yaml.safe_load(files.read(f"{group}/{choice}")) or {}
-    merged: dict = {}
-    for base in node.pop("defaults", []):
-        if isinstance(base, str) and base != "_self_":
-            merged |= node_of(files, group, base)
-    return merged | node
+def node_of(files: Files, name: str) -> dict:
+    node = yaml.safe_load(files.read(name)) or {}
+    defaults, merged = node.pop("defaults", []), {}
+    for base in bases_of(name, defaults):
+        merged |= node_of(files, base)
+    return node | merged | node if defaults[:1] == ["_self_"] else merged | node
 
 
 def _say_group(name: str, meanings: dict[str, str], kind: Callable) -> str:
@@ -214,13 +218,12 @@ def describe(text: str) -> str:
     return heading.splitlines()[0] if heading else ""
 
 
-def _meanings_of_choice(files: Files, group: str, choice: str) -> dict[str, str]:
+def _meanings_of_choice(files: Files, name: str) -> dict[str, str]:
     """Return the meanings in a choice's file and in those that it is made from."""
-    text = files.read(f"{group}/{choice}")
+    text = files.read(name)
     found: dict[str, str] = {}
-    for base in (yaml.safe_load(text) or {}).get("defaults", []):
-        if isinstance(base, str) and base != "_self_":
-            found |= _meanings_of_choice(files, group, base)
+    for base in bases_of(name, (yaml.safe_load(text) or {}).get("defaults", [])):
+        found |= _meanings_of_choice(files, base)
     return found | {key: said for key, said in read_comments(text)[1].items() if said}
 
 

@@ -4,7 +4,6 @@ Beside cli, words, resume, saved and commands this is the only module that knows
 """
 
 from functools import lru_cache
-from importlib import resources
 from itertools import zip_longest
 
 from hydra import compose, initialize_config_module
@@ -20,6 +19,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from landmarks.cli.idle import refuse_idle, taker_of
 from landmarks.cli.words import flatten, overrides_in, parse
+from landmarks.commands.choices import list_choices, read_choice
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs.quoting import at_home, change_texts
 from landmarks.runs.renames import rename_targets
@@ -148,8 +148,7 @@ def _owners(key: str, groups: set[str]) -> str:
     """Say which choices have a setting that the chosen ones lack, such as model.sigma."""
     group, _, leaf = key.rpartition(".")
     for name in sorted({group} & groups if group else groups - {"experiment"}):
-        files = sorted(resources.files("landmarks.configs").joinpath(name).iterdir(), key=str)
-        owners = [file.stem for file in files if leaf in OmegaConf.create(file.read_text())]
+        owners = [one for one in list_choices(name) if leaf in read_choice(f"{name}/{one}")]
         if owners:
             few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
             it = "It" if group else f"{name}.{leaf}"

@@ -11,6 +11,7 @@ import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from landmarks.commands.choices import list_choices, read_choice
 from landmarks.commands.claims import check_settings, check_shapes
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker
@@ -77,13 +78,10 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
 @functools.cache
 def nodes_of(group: str) -> list[dict]:
     """Return what this program's own files choose for a group of settings, as they stand there."""
-    folder = files("landmarks.configs").joinpath(group)
-    if not folder.is_dir():  # a group of one choice stands in the command's own file
+    nodes = [read_choice(f"{group}/{choice}") for choice in list_choices(group)]
+    if not nodes:  # a group of one choice stands in the command's own file
         whole = files("landmarks.configs").joinpath("train.yaml").read_text()
         nodes = [OmegaConf.to_container(OmegaConf.create(whole), resolve=False).get(group)]
-    else:
-        found = sorted(file for file in folder.iterdir() if file.name.endswith(".yaml"))
-        nodes = [OmegaConf.to_container(OmegaConf.create(file.read_text())) for file in found]
     return [node for node in nodes if isinstance(node, dict) and "_target_" in node]
 
 

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -12,27 +11,19 @@ from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.good_images import find_good
 from landmarks.data.near_names import say_near_files
+from landmarks.data.reading import Reading
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def check_images(
-    faces: Faces,
-    on_error: Literal["stop", "skip"],
-    cache_dir: str | None,
-    decode: bool,
-    exclude: str | None = None,
-    linked: bool = False,
-) -> Faces:
+def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
     """Return the faces with `rows` set to those that are not excluded and whose images can be read.
 
     Args:
         faces: names and their folder.
-        on_error: "stop" raises at unreadable images, "skip" leaves them out and says how many.
-        cache_dir: where good images are remembered; None: the user's cache folder.
-        decode: decode every image, once; False: only check that its file exists.
-        exclude: a file that names faces to leave out; their images need not be readable.
+        reading: training faces may be excluded, and their images are decoded, once; of test faces
+            it is only checked that the files exist.
         linked: links may lead out of the images folder, as its files were found, not named.
 
     Raises:
@@ -40,9 +31,10 @@ def check_images(
     """
     present = _find_files(faces, linked)
     good = present.copy()
-    if decode:
-        good[present] = find_good(faces, np.flatnonzero(present), cache_dir)
-    kept = ~find_excluded(faces, exclude)
+    kept = np.ones(len(faces), bool)
+    if reading.part == "train":
+        good[present] = find_good(faces, np.flatnonzero(present), reading.cache_dir)
+        kept = ~find_excluded(faces, reading.exclude)
     bad = np.flatnonzero(~good & kept)
     if not len(bad):
         return replace(faces, rows=np.flatnonzero(kept))
@@ -52,7 +44,7 @@ def check_images(
     lost = [faces.name(row) for row in np.flatnonzero(~present & kept)]
     near = say_near_files(lost, faces.folder) if lost else ""
     remedy = "Correct the names or restore the images" if near else "Restore them"
-    if on_error == "stop":
+    if reading.on_error == "stop":
         raise UserError(
             f"{what} in {faces.folder}: {listed}.{near} {remedy}, or leave them out with "
             f"data.on_error=skip."

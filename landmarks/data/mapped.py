@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from landmarks.data.cache_folder import cached
-from landmarks.data.doubts import Doubts, HiddenName, MissingName
-from landmarks.data.faces import CacheName, ExifName, Faces
+from landmarks.data.doubts import Doubts, HiddenName
+from landmarks.data.faces import Faces
 from landmarks.data.images import check_images
+from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
 
 
@@ -24,47 +25,34 @@ class Arrays(NamedTuple):
     seen: np.ndarray | None = None
 
 
-class Asked(NamedTuple):
-    """What is asked of a reader besides its files; see `data.formats.thousand.read_faces`."""
-
-    part: Literal["train", "test"]
-    limit: int | None
-    on_error: Literal["stop", "skip"]
-    cache: CacheName
-    cache_dir: str | None
-    exclude: str | None
-    exif: ExifName
-
-
 def map_faces(
     kind: str,
     source: dict,
     read: Callable[[], Iterable[Arrays]],
-    cache_dir: str | None,
-    missing: MissingName = None,
+    reading: FileReading,
     hidden: HiddenName = None,
     first_pixel: float = 0.0,
 ) -> Arrays:
     """Return the faces of a source, mapped; the first call reads them into the cache.
 
     Args:
-        kind, source, cache_dir: see `landmarks.data.cache_folder.cached`.
+        kind, source: see `landmarks.data.cache_folder.cached`.
         read: yields the faces, block by block, all of one K and all or none with boxes.
-        missing, hidden: see `landmarks.data.doubts.Doubts`.
+        hidden: see `landmarks.data.doubts.Doubts`.
         first_pixel: where the centre of the first pixel lies in the points as they are read.
 
     Raises:
         UserError: if there are no faces, they cannot be read, or their points are in doubt.
     """
-    source = {**source, "missing": missing, "hidden": hidden}
+    source = {**source, "missing": reading.missing, "hidden": hidden}
 
     def build(aside: Path) -> dict:
-        doubts = Doubts(missing, hidden)
+        doubts = Doubts(reading.missing, hidden)
         note = _write(aside, source["path"], _cleared(read(), doubts, first_pixel))
         doubts.ask(source["path"])
         return note
 
-    folder, note = cached(kind, source, build, cache_dir)
+    folder, note = cached(kind, source, build, reading.cache_dir)
     mapped = {
         name: np.memmap(folder / name, np.float32, mode="r", shape=tuple(shape))
         for name, shape in note["shapes"].items()
@@ -74,7 +62,7 @@ def map_faces(
 
 
 def to_faces(
-    arrays: Arrays, folder: Path, source: str, asked: Asked, linked: bool = False
+    arrays: Arrays, folder: Path, source: str, reading: FileReading, linked: bool = False
 ) -> Faces:
     """Return the first `limit` of the faces, their images in `folder` checked.
 
@@ -84,17 +72,15 @@ def to_faces(
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: {asked.part} images are looked for there.")
+        raise UserError(f"There is no folder {folder}: {reading.part} images are looked for there.")
     names, points, boxes, _ = (
-        None if values is None else values[: asked.limit] for values in arrays
+        None if values is None else values[: reading.limit] for values in arrays
     )
-    training = asked.part == "train"
-    if training and points is None:
+    if reading.part == "train" and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
-    kept = {"cache": asked.cache, "cache_dir": asked.cache_dir, "exif": asked.exif}
+    kept = {"cache": reading.cache, "cache_dir": reading.cache_dir, "exif": reading.exif}
     faces = Faces(folder, names, points, source=source, boxes=boxes, **kept)
-    exclude = asked.exclude if training else None  # test faces are all wanted, whatever it names
-    return check_images(faces, asked.on_error, asked.cache_dir, training, exclude, linked)
+    return check_images(faces, reading, linked)
 
 
 def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> Iterator[Arrays]:

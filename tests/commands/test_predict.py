@@ -82,7 +82,11 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
 def test_other_data_are_of_the_training_datas_format(made, kind, capsys):
     """A root names another folder of that format; the contest's is that of synthetic faces too."""
     content = load_checkpoint(Path("runs/a/best.pt"))
-    node = {"_target_": f"landmarks.data.{kind}.read_faces", "train": "t.csv", "test": "t.csv"}
+    node = {
+        "_target_": f"landmarks.data.formats.{kind}.read_faces",
+        "train": "t.csv",
+        "test": "t.csv",
+    }
     if kind == "synthetic":
         node |= {"train": 20, "test": 5, "seed": 0}
     if kind == "coco":

@@ -107,7 +107,7 @@ def write():
 
     def write(name, root, parts):
         kind, _, ending = name.partition("-")
-        module = importlib.import_module(f"landmarks.data.{kind}")
+        module = importlib.import_module(f"landmarks.data.formats.{kind}")
         if kind == "table":
             return module, write_table(root, parts, ending)
         writers = {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco}

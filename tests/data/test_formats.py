@@ -123,7 +123,7 @@ def test_nothing_there_names_what_to_set(write, parts, tmp_path):
     nowhere = str(tmp_path / "nowhere")
     for name in ("ibug", "wflw"):
         with pytest.raises(UserError, match=r"nowhere.*data\.root=FOLDER"):
-            importlib.import_module(f"landmarks.data.{name}").read_faces(nowhere)
+            importlib.import_module(f"landmarks.data.formats.{name}").read_faces(nowhere)
     coco, settings = write("coco", tmp_path, parts)
     with pytest.raises(UserError, match=r"nowhere.*data\.test_annotations=FILE"):
         coco.read_faces(**{**settings, "root": nowhere}, part="test")

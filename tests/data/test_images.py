@@ -9,6 +9,7 @@ from landmarks.data import good_images as goodimages
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.data.images import check_images
+from landmarks.data.reading import Reading
 from landmarks.errors import UserError
 
 
@@ -69,10 +70,11 @@ def test_a_grey_image_has_three_channels_too(tmp_path):
     assert read_image(str(tmp_path / "grey.png")).shape == (4, 6, 3)
 
 
-@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
-def test_good_images_are_all_used(faces, decode, on_error):
-    assert check_images(faces, on_error, None, decode).rows.tolist() == [0, 1, 2, 3, 4, 5]
+def test_good_images_are_all_used(faces, part, on_error):
+    kept = check_images(faces, Reading(part=part, on_error=on_error))
+    assert kept.rows.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
@@ -80,9 +82,9 @@ def test_unreadable_images_stop_with_a_list_or_are_left_out(faces, damage, caplo
     damage(faces.folder / "b.jpg")
     damage(faces.folder / "sub/c.jpg")
     with pytest.raises(UserError, match=r"^2 of 6 images .*b\.jpg, sub/c\.jpg.*on_error=skip"):
-        check_images(faces, "stop", None, decode=True)
+        check_images(faces, Reading())
     assert not caplog.text
-    assert check_images(faces, "skip", None, decode=True).rows.tolist() == [0, 3, 4, 5]
+    assert check_images(faces, Reading(on_error="skip")).rows.tolist() == [0, 3, 4, 5]
     assert "Left out 2 of 6 images" in caplog.text and "b.jpg, sub/c.jpg" in caplog.text
 
 
@@ -91,19 +93,19 @@ def test_missing_and_unreadable_are_told_apart(faces):
     cut(faces.folder / "b.jpg")
     cut(faces.folder / "e.jpg")
     with pytest.raises(UserError, match=r"\(1 missing, 2 unreadable\)"):
-        check_images(faces, "stop", None, decode=True)
+        check_images(faces, Reading())
     with pytest.raises(UserError, match=r"\(1 missing, 0 unreadable\)"):
-        check_images(faces, "stop", None, decode=False)
+        check_images(faces, Reading(part="test"))
 
 
 def test_a_long_list_is_cut(tmp_path):
     names = np.array([f"{i:02d}.jpg".encode() for i in range(25)])
     with pytest.raises(UserError) as refused:
-        check_images(Faces(tmp_path, names, source="list.csv"), "stop", None, decode=True)
+        check_images(Faces(tmp_path, names, source="list.csv"), Reading())
     assert "25 of 25" in str(refused.value)
     assert "19.jpg, ..." in str(refused.value) and "20.jpg" not in str(refused.value)
     with pytest.raises(UserError, match=r"list\.csv"):
-        check_images(Faces(tmp_path, names, source="list.csv"), "skip", None, decode=True)
+        check_images(Faces(tmp_path, names, source="list.csv"), Reading(on_error="skip"))
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "sub/c.jpg"])
@@ -113,14 +115,14 @@ def test_a_link_to_the_outside_is_refused(faces, tmp_path, name, on_error):
     (faces.folder / name).rename(outside)
     (faces.folder / name).symlink_to(outside)
     with pytest.raises(UserError, match=rf"{name} is a link that leaves the images folder"):
-        check_images(faces, on_error, None, decode=True)
+        check_images(faces, Reading(on_error=on_error))
 
 
 def test_a_linked_subfolder_to_the_outside_is_refused(faces, tmp_path):
     (faces.folder / "sub").rename(tmp_path / "elsewhere")
     (faces.folder / "sub").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link that leaves the images folder"):
-        check_images(faces, "skip", None, decode=False)
+        check_images(faces, Reading(part="test", on_error="skip"))
 
 
 def test_links_inside_and_a_linked_folder_are_fine(faces, tmp_path):
@@ -128,24 +130,24 @@ def test_links_inside_and_a_linked_folder_are_fine(faces, tmp_path):
     (faces.folder / "a.jpg").symlink_to("b.jpg")
     (tmp_path / "link").symlink_to(faces.folder)
     linked = Faces(tmp_path / "link", faces.names)
-    assert len(check_images(linked, "stop", None, decode=True).rows) == 6
+    assert len(check_images(linked, Reading()).rows) == 6
 
 
 def test_a_broken_link_is_missing(faces):
     (faces.folder / "a.jpg").unlink()
     (faces.folder / "a.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(UserError, match=r"\(1 missing, 0 unreadable\).*a\.jpg"):
-        check_images(faces, "stop", None, decode=True)
+        check_images(faces, Reading())
 
 
 def test_good_images_are_decoded_once_and_restored_ones_are_found(faces, monkeypatch):
     whole = (faces.folder / "e.jpg").read_bytes()
     (faces.folder / "e.jpg").write_bytes(whole[:200])
-    assert check_images(faces, "skip", None, decode=True).rows.tolist() == [0, 1, 2, 3, 5]
+    assert check_images(faces, Reading(on_error="skip")).rows.tolist() == [0, 1, 2, 3, 5]
     read, looked = goodimages.read_image, []
     monkeypatch.setattr(goodimages, "read_image", lambda *a: looked.append(a[0]) or read(*a))
     (faces.folder / "e.jpg").write_bytes(whole)
-    assert check_images(faces, "skip", None, decode=True).rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert check_images(faces, Reading(on_error="skip")).rows.tolist() == [0, 1, 2, 3, 4, 5]
     assert looked == [faces.path(4)]
 
 
@@ -159,36 +161,36 @@ def test_folders_are_looked_at_once_each(tmp_path, monkeypatch):
     resolved = []
     monkeypatch.setattr(os.path, "realpath", lambda p: resolved.append(p) or real(p))
     with pytest.raises(UserError, match=r"^21 of 61 images \(21 missing"):
-        check_images(faces, "stop", None, decode=False)
+        check_images(faces, Reading(part="test"))
     assert len(resolved) <= 4
 
 
 def test_a_limit_forgets_no_good_image(faces, monkeypatch):
-    check_images(faces, "stop", None, decode=True)
+    check_images(faces, Reading())
     read, looked = goodimages.read_image, []
     monkeypatch.setattr(goodimages, "read_image", lambda *a: looked.append(a[0]) or read(*a))
     few = replace(faces, names=faces.names[:2])
     for some in (few, faces, few):
-        check_images(some, "stop", None, decode=True)
+        check_images(some, Reading())
     assert not looked
 
 
 def test_a_file_of_the_same_size_and_time_is_looked_at_again(faces):
     path = faces.folder / "b.jpg"
-    check_images(faces, "stop", None, decode=True)
+    check_images(faces, Reading())
     before = path.stat()
     path.write_bytes(bytes(before.st_size))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(UserError, match=r"\(0 missing, 1 unreadable\).*b\.jpg"):
-        check_images(faces, "stop", None, decode=True)
+        check_images(faces, Reading())
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])
 def test_a_damaged_list_of_good_images_is_made_again(faces, cache, damage):
-    check_images(faces, "stop", None, decode=True)
+    check_images(faces, Reading())
     (kept,) = cache.glob("images/*/good.npz")
     kept.unlink() if damage is None else kept.write_bytes(damage)
-    assert len(check_images(faces, "stop", None, decode=True).rows) == 6
+    assert len(check_images(faces, Reading()).rows) == 6
     assert len(np.load(kept)["names"]) == 6
 
 
@@ -197,10 +199,10 @@ def test_two_runs_at_once_keep_what_both_have_found(faces, cache, monkeypatch):
 
     def other_first(*arguments):
         monkeypatch.setattr(goodimages, "_save", save)
-        check_images(replace(faces, names=faces.names[3:]), "stop", None, decode=True)
+        check_images(replace(faces, names=faces.names[3:]), Reading())
         return save(arguments[0], goodimages._load(arguments[0]), *arguments[2:])
 
     monkeypatch.setattr(goodimages, "_save", other_first)
-    check_images(replace(faces, names=faces.names[:3]), "stop", None, decode=True)
+    check_images(replace(faces, names=faces.names[:3]), Reading())
     (kept,) = cache.glob("images/*/good.npz")
     assert len(np.load(kept)["names"]) == 6

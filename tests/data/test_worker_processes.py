@@ -15,8 +15,8 @@ def shared(monkeypatch, tmp_path):
     """Give shared memory so many bytes, on a system that counts no open files."""
 
     def there_is(free):
-        monkeypatch.setattr(readers, "SHARED", tmp_path)
-        monkeypatch.setattr(readers, "OPEN", tmp_path / "nowhere")
+        monkeypatch.setattr(readers, "SHARED_MEMORY", tmp_path)
+        monkeypatch.setattr(readers, "OPEN_FILES", tmp_path / "nowhere")
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
 
     return there_is
@@ -32,8 +32,8 @@ def test_no_more_than_shared_memory_has_room_for(shared, free, count, caplog):
 def test_no_more_than_files_may_be_open(monkeypatch, tmp_path, caplog):
     resource = pytest.importorskip("resource")
     (tmp_path / "0").touch()
-    monkeypatch.setattr(readers, "SHARED", tmp_path / "nowhere")
-    monkeypatch.setattr(readers, "OPEN", tmp_path)
+    monkeypatch.setattr(readers, "SHARED_MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr(readers, "OPEN_FILES", tmp_path)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
     assert count_readers(8, 1000) == 2
     assert "ulimit -n" in caplog.text

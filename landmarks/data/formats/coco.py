@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from landmarks.data.cache_folder import describe_source
-from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError, TrainingPath
+from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.coco_file import CocoFile, choose_faces, load
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.reading import FileReading
 from landmarks.data.recognise import describe_other
 from landmarks.errors import UserError
-from landmarks.settings import PositiveInt
+from landmarks.settings import flat
 
 VERSION = 2
 BLOCK = 1024  # annotations turned into arrays at once
 
 
+@flat
 def read_faces(
     root: str,
     *,
@@ -29,14 +29,7 @@ def read_faces(
     test_images: str,
     keypoints: str | None = None,
     category: str | None = None,
-    part: Literal["train", "test"] = "train",
-    missing: MissingName = None,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
-    exif: ExifName = "rotate",
+    reading: FileReading,
 ) -> Faces:
     """Return the faces of a COCO keypoint file, those of one image beside each other.
 
@@ -47,14 +40,7 @@ def read_faces(
         keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
             other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
         category: name or id of the faces' category; None: the one that has keypoints.
-        part: which of the two.
-        missing: see `landmarks.data.doubts.Doubts`.
-        cache_dir: where the points are kept in binary; None: the user's cache folder.
-        limit: only so many faces, the first ones; None: all.
-        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
-        cache: see `Faces`.
-        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
-        exif: see `Faces`.
+        reading: see `FileReading`.
 
     A keypoint with v=0 is not labelled. Crowds, other categories and, in training, faces without a
     labelled keypoint are left out. Test faces need no keypoints; a test file without annotations
@@ -64,6 +50,7 @@ def read_faces(
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
+    part = reading.part
     chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
     path, images = (Path(root) / place for place in chosen[part])
     if not path.is_file():
@@ -73,11 +60,8 @@ def read_faces(
             f"There is no {path}: the {part} annotations are looked for there; {advice}"
         )
     source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
-    arrays = map_faces(
-        "coco", source, lambda: _read(path, part, keypoints, category), cache_dir, missing
-    )
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
-    return to_faces(arrays, images, str(path), asked)
+    arrays = map_faces("coco", source, lambda: _read(path, part, keypoints, category), reading)
+    return to_faces(arrays, images, str(path), reading)
 
 
 def _read(path: Path, part: str, field: str | None, category: str | None) -> Iterator[Arrays]:

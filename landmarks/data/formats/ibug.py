@@ -5,19 +5,19 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
-from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.photos import encode_names
+from landmarks.data.reading import FileReading
 from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
-from landmarks.settings import PositiveInt
+from landmarks.settings import flat
 
 VERSION = 2
 BLOCK = 256  # files parsed at once
@@ -33,41 +33,31 @@ class Listed(NamedTuple):
     times: tuple[int, int]
 
 
+@flat
 def read_faces(
     root: str,
     *,
-    part: Literal["train", "test"] = "train",
-    missing: MissingName = None,
     test_folders: list[str] | None = None,
     one_based: bool = True,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
-    exif: ExifName = "rotate",
+    reading: FileReading,
 ) -> Faces:
     """Return the faces of all .pts files below a folder, in the order of their paths.
 
     Args:
         root: any tree of folders; that of 300-W holds afw, helen/trainset, helen/testset,
             lfpw/trainset, lfpw/testset and ibug.
-        part: "test": the faces that lie in one of the test folders; "train": all others.
-        test_folders: names, or paths such as lfpw/testset, of folders anywhere below root; None:
-            testset and ibug, as the 300-W protocol has it.
+        test_folders: names, or paths such as lfpw/testset, of folders anywhere below root: what
+            lies in them is the test part, all else the training part; None: testset and ibug, as
+            the 300-W protocol has it.
         one_based: the first pixel is (1, 1), as in MATLAB and in 300-W; False: (0, 0).
-        missing: see `landmarks.data.doubts.Doubts`.
-        cache_dir: where the points are kept in binary; None: the user's cache folder.
-        limit: only so many faces, the first ones; None: all.
-        on_error: "stop" at missing or unreadable images with their list, or "skip" them.
-        cache, exif: see `Faces`.
-        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
+        reading: see `FileReading`.
 
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
     folders = ["testset", "ibug"] if test_folders is None else test_folders
     base = Path(root)
+    part = reading.part
     listed = _list_files(base, part, folders)
     if not listed:
         refuse_other(base, "ibug")
@@ -88,12 +78,10 @@ def read_faces(
         "ibug",
         source,
         lambda: _read(base, listed),
-        cache_dir,
-        missing,
+        reading,
         first_pixel=1.0 if one_based else 0.0,
     )
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
-    return to_faces(arrays, base, root, asked, linked=True)
+    return to_faces(arrays, base, root, reading, linked=True)
 
 
 def _list_files(root: Path, part: str, test_folders: list[str]) -> list[Listed]:

@@ -2,36 +2,31 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from landmarks.data.cache_folder import cached
-from landmarks.data.faces import CacheName, Excluded, Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.formats import thousand
-from landmarks.settings import Count, PositiveInt
+from landmarks.data.reading import Reading
+from landmarks.settings import Count, PositiveInt, flat
 from landmarks.synthetic.write import write_faces
 
 VERSION = 1
 
 
+@flat
 def read_faces(
     *,
-    part: Literal["train", "test"] = "train",
     train: PositiveInt = 2000,
     test: PositiveInt = 200,
     seed: Count = 0,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
+    reading: Reading,
 ) -> Faces:
     """Return synthetic faces with 971 points, drawn now if the cache does not hold them.
 
     Args:
         train, test: how many of each.
         seed: another seed, other faces.
-        part, cache_dir, limit, on_error, cache, exclude: see
-            `landmarks.data.formats.thousand.read_faces`.
+        reading: see `Reading`.
 
     Raises:
         UserError: if the cache cannot be written.
@@ -43,16 +38,8 @@ def read_faces(
         return {}
 
     source = {"path": f"{train}-{test}-{seed}", **recipe}
-    folder, _ = cached("synthetic", source, build, cache_dir, _is_whole)
-    return thousand.read_faces(
-        str(folder),
-        part=part,
-        cache_dir=cache_dir,
-        limit=limit,
-        on_error=on_error,
-        cache=cache,
-        exclude=exclude,
-    )
+    folder, _ = cached("synthetic", source, build, reading.cache_dir, _is_whole)
+    return thousand.read_faces(str(folder), **vars(reading))
 
 
 def _is_whole(folder: Path, note: dict) -> bool:

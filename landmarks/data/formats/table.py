@@ -2,57 +2,45 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from landmarks.data.cache_folder import describe_source
-from landmarks.data.doubts import HiddenName, MissingName
-from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError, TrainingPath
+from landmarks.data.doubts import HiddenName
+from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
 from landmarks.data.formats.table_rows import is_parquet, read_header, read_rows
-from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.reading import FileReading
 from landmarks.data.recognise import describe_other, refuse_other
 from landmarks.errors import UserError
-from landmarks.settings import PositiveInt
+from landmarks.settings import flat
 
 VERSION = 2
 
 
+@flat
 def read_faces(
     train: TrainingPath,
     test: str,
     *,
-    part: Literal["train", "test"] = "train",
-    missing: MissingName = None,
     hidden: HiddenName = None,
     images: str | None = None,
     name_column: str | None = None,
     box_columns: list[str] | None = None,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
-    exif: ExifName = "rotate",
+    reading: FileReading,
 ) -> Faces:
     """Return the faces of a CSV, TSV or Parquet file, one a row.
 
     Args:
         train, test: the files; that of `test` need hold no points.
-        part: which of them.
         images: the folder that file names start from; None: the file's own.
         name_column: of the file names; None: the first there is of
             `landmarks.data.formats.columns.NAMES`.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
             `landmarks.data.formats.columns.BOXES`, if any.
-        missing, hidden: see `landmarks.data.doubts.Doubts`.
-        cache_dir: where the points are kept in binary; None: the user's cache folder.
-        limit: only so many faces, the first ones; None: all.
-        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
-        cache: see `Faces`.
-        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
-        exif: see `Faces`.
+        hidden: see `landmarks.data.doubts.Doubts`.
+        reading: see `FileReading`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x, in
@@ -63,6 +51,7 @@ def read_faces(
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
+    part = reading.part
     path = Path(train if part == "train" else test)
     if not path.is_file():
         there = describe_other(path, "")
@@ -77,9 +66,8 @@ def read_faces(
             f"among {', '.join(header)[:80]}; name them so."
         )
     source = {**describe_source(path, VERSION), "columns": columns}
-    arrays = map_faces("table", source, lambda: _read(path, columns), cache_dir, missing, hidden)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
-    return to_faces(arrays, path.parent if images is None else Path(images), str(path), asked)
+    arrays = map_faces("table", source, lambda: _read(path, columns), reading, hidden)
+    return to_faces(arrays, path.parent if images is None else Path(images), str(path), reading)
 
 
 def _read(path: Path, columns: Columns) -> Iterator[Arrays]:

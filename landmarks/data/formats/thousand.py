@@ -1,48 +1,35 @@
 """`data=thousand`: the layout of Kaggle's "Thousand Facial Landmarks", with any point count."""
 
 from pathlib import Path
-from typing import Literal
 
-from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.test_points import read_test_points
 from landmarks.data.images import check_images
+from landmarks.data.reading import FileReading
 from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
-from landmarks.settings import PositiveInt
+from landmarks.settings import flat
 
 
+@flat
 def read_faces(
     root: str,
     *,
-    part: Literal["train", "test"] = "train",
-    missing: MissingName = None,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
-    exif: ExifName = "rotate",
+    reading: FileReading,
 ) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.
 
     Args:
         root: holds train/images, train/landmarks.csv, test/images and test_points.csv (in test/ or
             in root itself), directly or under contest01_data/.
-        part: "train" or "test".
-        missing: see `landmarks.data.doubts.Doubts`.
-        cache_dir: where the labels are kept in binary; None: the user's cache folder.
-        limit: only so many faces, the first ones; None: all.
-        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
-        cache: see `Faces`.
-        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
-        exif: see `Faces`.
+        reading: see `FileReading`.
 
     Raises:
         UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot
             be read.
     """
+    part, first = reading.part, slice(reading.limit)
     base = find_root(Path(root))
     images = base / part / "images"
     if not images.is_dir():
@@ -53,17 +40,17 @@ def read_faces(
         if not labels.is_file():
             refuse_other(base, "table")
             raise UserError(f"There is no {labels}: the training points are looked for there.")
-        names, points = map_labels(labels, cache_dir, missing)
+        names, points = map_labels(labels, reading.cache_dir, reading.missing)
         faces = Faces(
             images,
-            names[:limit],
-            points[:limit],
+            names[first],
+            points[first],
             source=str(labels),
-            cache=cache,
-            cache_dir=cache_dir,
-            exif=exif,
+            cache=reading.cache,
+            cache_dir=reading.cache_dir,
+            exif=reading.exif,
         )
-        return check_images(faces, on_error, cache_dir, decode=True, exclude=exclude)
+        return check_images(faces, reading)
     folders = (base / "test", base, Path(root))  # it was a download of its own
     listed = [folder / "test_points.csv" for folder in folders]
     found = next((path for path in listed if path.is_file()), None)
@@ -73,8 +60,8 @@ def read_faces(
             f"input={images}."
         )
     names, wanted = read_test_points(found)
-    faces = Faces(images, names[:limit], wanted=wanted[:limit], source=str(found), exif=exif)
-    return check_images(faces, on_error, cache_dir, decode=False)
+    faces = Faces(images, names[first], wanted=wanted[first], source=str(found), exif=reading.exif)
+    return check_images(faces, reading)
 
 
 def find_root(root: Path) -> Path:

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from landmarks.data.cache_folder import describe_source
-from landmarks.data.doubts import MissingName
-from landmarks.data.faces import CacheName, Excluded, ExifName, Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_name, parse_numbers
-from landmarks.data.mapped import Arrays, Asked, map_faces, to_faces
+from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.reading import FileReading
 from landmarks.data.recognise import refuse_other
 from landmarks.data.text_file import refuse_binary
 from landmarks.errors import UserError
-from landmarks.settings import PositiveInt
+from landmarks.settings import flat
 
 VERSION = 2
 BLOCK = 1024  # lines parsed at once
@@ -25,38 +24,25 @@ FIELDS = NUMBERS + ATTRIBUTES + 1  # the last is the image's name
 LISTS = "list_98pt_rect_attr_train_test"
 
 
+@flat
 def read_faces(
     root: str,
     *,
-    part: Literal["train", "test"] = "train",
-    missing: MissingName = None,
-    cache_dir: str | None = None,
-    limit: PositiveInt | None = None,
-    on_error: OnError = "stop",
-    cache: CacheName = "auto",
-    exclude: Excluded = None,
-    exif: ExifName = "rotate",
+    reading: FileReading,
 ) -> Faces:
     """Return the faces of a WFLW list, in its order, with their boxes.
 
     Args:
         root: holds WFLW_images/ and, itself or in WFLW_annotations/,
             list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt and ..._test.txt.
-        part: which of the two lists.
-        missing: see `landmarks.data.doubts.Doubts`.
-        cache_dir: where the points are kept in binary; None: the user's cache folder.
-        limit: only so many faces, the first ones; None: all.
-        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
-        cache: see `Faces`.
-        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`.
-        exif: see `Faces`.
+        reading: see `FileReading`.
 
     Points and boxes are used as they are: the first pixel's centre is (0, 0).
 
     Raises:
         UserError: if there is no such list, it is malformed, or an image cannot be read.
     """
-    base, file = Path(root), f"list_98pt_rect_attr_{part}.txt"
+    base, file = Path(root), f"list_98pt_rect_attr_{reading.part}.txt"
     places = [base / "WFLW_annotations" / LISTS / file, base / LISTS / file, base / file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
@@ -66,9 +52,8 @@ def read_faces(
             f"WFLW_annotations/{LISTS}/; set data.root=FOLDER."
         )
     source = describe_source(path, VERSION)
-    arrays = map_faces("wflw", source, lambda: _read(path), cache_dir, missing)
-    asked = Asked(part, limit, on_error, cache, cache_dir, exclude, exif)
-    return to_faces(arrays, base / "WFLW_images", str(path), asked)
+    arrays = map_faces("wflw", source, lambda: _read(path), reading)
+    return to_faces(arrays, base / "WFLW_images", str(path), reading)
 
 
 def _read(path: Path) -> Iterator[Arrays]:

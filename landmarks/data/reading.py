@@ -1,0 +1,43 @@
+"""What every reader of faces is asked, whatever its format."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from landmarks.data.doubts import MissingName
+from landmarks.data.faces import CacheName, Excluded, ExifName, OnError
+from landmarks.settings import PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which faces are wanted, and what becomes of them.
+
+    Args:
+        part: the training faces, or the test faces.
+        cache_dir: where labels are kept in binary; None: the user's cache folder.
+        limit: only so many faces, the first ones; None: all.
+        on_error: "stop" at unreadable images with their list, or "skip" them and say how many.
+        cache: see `Faces`.
+        exclude: training faces to leave out, see `landmarks.data.exclude.read_names`; test faces
+            are all wanted, whatever it names.
+    """
+
+    part: Literal["train", "test"] = "train"
+    cache_dir: str | None = None
+    limit: PositiveInt | None = None
+    on_error: OnError = "stop"
+    cache: CacheName = "auto"
+    exclude: Excluded = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReading(Reading):
+    """`Reading` of files that others have made.
+
+    Args:
+        missing: see `landmarks.data.doubts.Doubts`.
+        exif: see `Faces`.
+    """
+
+    missing: MissingName = None
+    exif: ExifName = "rotate"
