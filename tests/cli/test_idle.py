@@ -134,7 +134,7 @@ def test_conditions_name_settings_that_there_are(command):
             if folder.is_dir()
             else []
         )
-        nodes = [node_of(Files(), group, name) for name in names] or [config[group]]
+        nodes = [node_of(Files(), f"{group}/{name}") for name in names] or [config[group]]
         for node in nodes:
             known |= flatten({group: node}).keys()
             taker = taker_of(kind, group, node)
