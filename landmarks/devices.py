@@ -1,4 +1,4 @@
-"""What goes to a device and comes back from it, and how long it takes."""
+"""Copies to a device and back, and waiting for it."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on a device; a CUDA device is not waited for.
+    """Return the tensor on a device, without waiting for CUDA.
 
-    Elsewhere the copy is complete on return. On MPS, before torch 2.13, one that is not waited for
-    may read what its source holds later (pytorch/pytorch issue 139550).
+    On other devices the copy is complete on return. On MPS before torch 2.13, an asynchronous copy
+    may read later contents of its source (pytorch/pytorch issue 139550).
     """
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was given: for measuring times."""
+    """Wait until the device has finished all work; for measuring times."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -24,9 +24,9 @@ def synchronize(device: torch.device) -> None:
 
 
 def fetch(tensors: list[Tensor]) -> Callable[[], list[Tensor]]:
-    """Begin to copy tensors of one device to the host; the function returned waits for them.
+    """Start copying tensors of one device to the host; return a function that waits for them.
 
-    CUDA goes on meanwhile with what it is given next; other devices are waited for at once.
+    CUDA continues with other work meanwhile; other devices are waited for at once.
     """
     if tensors[0].device.type != "cuda":
         copies = [tensor.cpu() for tensor in tensors]

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP: a training ends its step, saves and leaves; all else tidies up."""
+"""Ctrl-C, SIGTERM, SIGHUP: a training finishes its step and saves; other work cleans up."""
 
 import math
 import signal
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-SAME_SIGNAL_SECONDS = 1.0  # `timeout`, for one, sends to a process and then to its whole group
+SAME_SIGNAL_SECONDS = 1.0  # `timeout` signals a process, then its group: that is one stop
 
 
 class Stop:
@@ -24,7 +24,7 @@ class Stop:
         return 128 + (self.signal or 0)
 
     def checked(self, batches: Iterable) -> Iterator:
-        """Yield the batches until a stop is asked for, but one at least."""
+        """Yield batches until a stop is asked for, at least one."""
         for batch in batches:
             yield batch
             if self.signal is not None:
@@ -32,7 +32,7 @@ class Stop:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to end, which tidies up as after Ctrl-C."""
+    """A signal asked the process to end; it cleans up as after Ctrl-C."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def graceful_stop() -> Iterator[Stop]:
-    """Collect the first signal instead of ending; a second one ends at once."""
+    """Record the first signal instead of ending; a second one ends at once."""
     stop = Stop()
     with _at_first_signal(lambda number: setattr(stop, "signal", number)):
         yield stop
@@ -60,9 +60,9 @@ def tidy_end() -> Iterator[None]:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Keep the signals from processes that are started in this context.
+    """Block the signals in processes that are started in this context.
 
-    They reach a whole group of processes. This one saves, and then ends those that it started.
+    A signal may reach a whole group of processes. This process saves, then ends its children.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -79,7 +79,7 @@ def _at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    # What is ignored stays so: `nohup`, or a script's `&`, has asked for it.
+    # Ignored signals stay ignored: `nohup` or a script's `&` asked for that.
     before = {
         number: handler
         for number in SIGNALS

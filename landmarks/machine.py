@@ -44,7 +44,7 @@ def _free_on_gpu(device: torch.device) -> int:
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
-    """Yield what the limit of this process's memory group, and of each above it, leaves."""
+    """Yield the bytes left by the limit of this process's control group and of each above it."""
     mount = root / "sys/fs/cgroup"
     for line in (root / "proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -64,9 +64,9 @@ def _left_in_groups(root: Path) -> Iterator[int]:
                 used = int((folder / group / usage).read_text())
                 stat = (folder / group / "memory.stat").read_text()
             except (OSError, ValueError):
-                continue  # the path is the host's and not seen from a container; or "max", no limit
+                continue  # the host's path, not visible in a container; or "max": no limit
             counts = dict(entry.split() for entry in stat.splitlines())
-            # Files' pages, such as a mapped canvas, are counted as used and given up when needed.
+            # Pages of files, such as a mapped canvas, count as used but are freed when needed.
             pages = sum(
                 int(counts.get(f"total_{kind}_file", counts.get(f"{kind}_file", 0)))
                 for kind in ("active", "inactive")

@@ -24,7 +24,7 @@ MAX_INTEGER = 2**63 - 1  # whole number that torch takes
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on a value, how to say it, and what a mistyped word may have meant."""
+    """A condition on a value, the condition in words, and known choices for mistyped words."""
 
     holds: Callable[[Any], bool]
     says: str

@@ -1,18 +1,18 @@
-"""Many numbers as text at once: Python's own formatting takes longer than a GPU to predict them."""
+"""Formats many numbers at once: Python's own formatting takes longer than a GPU's predictions."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-MAX_VALUE = 1e7  # from here on hundredths do not fit into 32 bits
+MAX_VALUE = 1e7  # hundredths of larger values do not fit into 32 bits
 
 
 def _tabulate(words: Iterable[str]) -> np.ndarray:
-    """Return words of four characters as numbers that have the same bytes."""
+    """Return words of four characters as uint32 of the same bytes."""
     return np.frombuffer("".join(words).encode("ascii"), np.uint32)
 
 
-# What is to be left out is a space.
+# Spaces are removed at the end.
 COMMA = _tabulate([",   ", ",-  "])  # and the sign
 LOW = _tabulate([f"{i:4d}" for i in range(10_000)] + [f"{i:04d}" for i in range(10_000)])
 HIGH = _tabulate(["    ", *(f"{i:4d}" for i in range(1, 10_000))])
@@ -20,12 +20,12 @@ HUNDREDTHS = _tabulate(f".{i:02d} " for i in range(100))
 
 
 def format_rows(values: np.ndarray, rounded: bool, empty: np.ndarray | None = None) -> list[bytes]:
-    """Return each row of values (n, m) in ASCII, a comma before every one.
+    """Return each row of values (n, m) in ASCII, a comma before each value.
 
     Args:
         values: float32, finite.
         rounded: "%d" of the nearest whole numbers, else "%.2f".
-        empty: (m,) bool, which columns have nothing after the comma; None: none has.
+        empty: (m,) bool, columns whose values are left out after the comma; None: none.
     """
     empty = np.zeros(values.shape[1], bool) if empty is None else empty
     if not (np.abs(values) < MAX_VALUE).all():

@@ -1,4 +1,4 @@
-"""Run folders: which checkpoint a path, or no path at all, means. Imports no torch."""
+"""Run folders: finds checkpoints, marks ends, removes leftovers. Imports no torch."""
 
 import contextlib
 import re
@@ -50,7 +50,7 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
 
 
 def remove_abandoned(run: Path) -> None:
-    """Remove what a killed training left: its lock, or all of it if there is no last.pt yet."""
+    """Remove what a killed training left: its lock, or the folder if there is no last.pt yet."""
     names = {path.name for path in run.iterdir()}
     if is_held(run):
         return
@@ -59,7 +59,7 @@ def remove_abandoned(run: Path) -> None:
     if not all(name in known or name.endswith(".log") for name in names):
         (run / LOCK).unlink(missing_ok=True)
         return
-    # Hydra makes the folder, and the lock comes next: without one it is a start, or was killed.
+    # Hydra makes the folder, then comes the lock. A folder without one is starting or was killed.
     is_start = names <= {".hydra", "train.log"} and (names or DATED.match(run.name))
     is_old = time.time() - run.stat().st_mtime > START_SECONDS
     if LOCK in names or (is_start and is_old):
@@ -67,10 +67,10 @@ def remove_abandoned(run: Path) -> None:
 
 
 def refuse_taken(run: Path, command: str) -> None:
-    """Refuse to put what a command makes into the folder of a training run.
+    """Refuse to write a command's results into the folder of a training run.
 
     Raises:
-        UserError: that says how to go on with that one.
+        UserError: naming the setting that continues that run.
     """
     if command == "train" and is_held(run):
         raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
@@ -83,7 +83,7 @@ def refuse_taken(run: Path, command: str) -> None:
 
 @contextmanager
 def mark_failure(run: Path) -> Iterator[None]:
-    """Leave a note of the error that a training ends in; resume=auto does not try it again.
+    """Note the error that a training ends in, so that resume=auto passes over the run.
 
     A finished run stays so until it has been trained on, see `FINISHED`.
     """
@@ -98,11 +98,10 @@ def mark_failure(run: Path) -> Iterator[None]:
 
 
 class Leftovers:
-    """Knows what stood in a folder before this start, which removes what it made and no more.
+    """Remembers what a folder held before a start, so that only new files are removed.
 
     Args:
-        place: the folder that is named for the run, or one that it will be in; None: a new folder
-            is made.
+        place: the run's folder, or one around it; None: a new folder is made.
     """
 
     def __init__(self, place: Path | None):
@@ -111,7 +110,7 @@ class Leftovers:
         self._names = {path.name for path in self._place.iterdir()} if is_folder else set()
 
     def remove(self, run: Path) -> None:
-        """Remove a refused start's settings, split and log, and its folder if it made that."""
+        """Remove a refused start's settings, split and log, and its folder if it is new."""
         if self._place is not None and run.resolve() != self._place:
             return
         if not run.is_dir() or run.samefile(Path.cwd()):  # some commands make no folder

@@ -1,4 +1,4 @@
-"""One process at a time trains in a run's folder; its lock ends with it, however it ends."""
+"""The lock of a run's folder: one process at a time trains in it."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,9 @@ def hold(run: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is let go: another process may make it anew
+        path.unlink(missing_ok=True)  # before the lock is released: another may create it anew
+            missing_ok=True
+        )  # before the lock is released: another process may create it anew
         file.close()
 
 
@@ -54,7 +56,7 @@ def _lock(path: Path) -> IO:
         if not _take(file):
             file.close()
             raise UserError(
-                f"{path.parent} is being trained by another process: wait for its end, or name "
+                f"{path.parent} is being trained by another process: wait for it to end, or name "
                 f"another folder."
             )
         try:
@@ -66,14 +68,14 @@ def _lock(path: Path) -> IO:
 
 
 def _take(file: IO) -> bool:
-    """Lock an open file; False if another process has. A lock of this kind is not inherited."""
+    """Lock an open file; False if another process holds it. Child processes do not inherit it."""
     if fcntl is None:
         return True
     try:
-        # Not flock: worker processes would inherit that, and outlive a killed parent for seconds.
+        # Not flock: worker processes would inherit it, and they outlive a killed parent by seconds.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError:  # a file system that knows no locks
+    except OSError:  # a file system without locks
         return True
     return True

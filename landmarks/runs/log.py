@@ -1,4 +1,4 @@
-"""What a run leaves for people: metrics.csv, pictures, TensorBoard, a warning of empty maps."""
+"""The files of a run that people read: metrics.csv, pictures, TensorBoard; empty-map warnings."""
 
 import logging
 from pathlib import Path
@@ -41,7 +41,7 @@ class RunLog:
             self.writer = SummaryWriter(run_dir)
 
     def write(self, history: list[dict]) -> None:
-        """Write metrics.csv and curves.png anew; tell TensorBoard the last row."""
+        """Write metrics.csv and curves.png; add the last row to TensorBoard."""
         with replacing(self.run_dir / "metrics.csv") as part:
             pd.DataFrame(history).to_csv(part, index=False)
         with drawing(self.run_dir):
@@ -80,8 +80,8 @@ class RunLog:
     def warn_of_empty_maps(self, row: dict, progress: float) -> None:
         """Say once that the heatmaps of a row of the history have collapsed to zero.
 
-        Nearly all cells of all targets are zero, so that a network may learn to say it everywhere.
-        A training of a few steps is told that it was one, at its end.
+        Nearly all cells of all targets are zero, so a network may learn to predict zero everywhere.
+        A training of few steps is warned at its end only.
 
         Args:
             row: has "step", and "val_confidence" if the model has heatmaps.
@@ -97,8 +97,8 @@ class RunLog:
         if row["step"] < MIN_STEPS:
             if progress >= 1:
                 log.warning(
-                    "The heatmaps are still empty: after %d steps, which are few, %s, not near 1; "
-                    "train for longer.",
+                    "The heatmaps are still empty after %d steps: %s, not near 1. These are few "
+                    "steps; train for longer.",
                     *(row["step"], found),
                 )
             return
