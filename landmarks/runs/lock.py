@@ -29,8 +29,6 @@ def hold(run: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)  # before the lock is released: another may create it anew
-            missing_ok=True
-        )  # before the lock is released: another process may create it anew
         file.close()
 
 
