@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from landmarks.data.cache_use import release
+from landmarks.runs.checkpoint import Checkpoint
+from landmarks.runs.older_formats import LATER
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 SIZES = ((60, 80), (97, 64), (50, 50), (141, 90), (33, 120))  # width, height
@@ -58,6 +60,20 @@ def contest(tmp_path):
         )  # fmt: skip
 
     return write
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of():
+    """Return a checkpoint of the named things; whatever else is in one is as small as can be."""
+
+    def make(config=None, num_points=5, **named):
+        least = {"crop": "letterbox", "input_size": 32, "model": {}, "data": {}}
+        settings = {**LATER, **least, **(config or {})}
+        rest = {"layout": {"name": "none", "num_points": num_points}, "flip": None}
+        rest |= {"unlabelled": [], "metrics": {}, "weights": {}}
+        return Checkpoint(settings, num_points, **{**rest, **named})
+
+    return make
 
 
 def paint(path, index, num_points, rng):

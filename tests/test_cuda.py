@@ -133,7 +133,7 @@ def test_a_run_from_photos_to_points(amp, model, contest, tmp_path, monkeypatch)
     made = contest(train=12, test=5)
     settings = [f"data.root={made.root}", f"model={model}", "model.weights=none", f"amp={amp}"]
     assert cli.main(["train", *settings, *TINY]) == 0
-    history = load_checkpoint(tmp_path / "run/last.pt")["training"]["history"]
+    history = load_checkpoint(tmp_path / "run/last.pt").training["history"]
     assert len(history) == 2 and np.isfinite(history[-1]["val_mse"])
     images = f"input={made.root / 'test/images'}"
     at = ["predict", "checkpoint=run", images, "npz=true", "amp=off"]

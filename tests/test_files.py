@@ -18,7 +18,7 @@ from landmarks.data.split import save_split
 from landmarks.errors import UserError
 from landmarks.files import aside, replacing, reserve, sweep
 from landmarks.health.suspects import Finding, write_suspects
-from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.pictures import save_curves, save_faces
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import write_submission
@@ -35,7 +35,9 @@ def predict(path):
 
 
 WRITERS = {
-    "last.pt": lambda path: save_checkpoint(path, {"config": {}, "weights": torch.zeros(9)}),
+    "last.pt": lambda path: save_checkpoint(
+        path, Checkpoint({}, 1, {}, None, [], {}, {"w": torch.zeros(9)})
+    ),
     "split.npz": lambda path: save_split(path, FACES, np.array([0]), np.array([1])),
     "predictions.csv": predict,
     "predictions.npz": predict,

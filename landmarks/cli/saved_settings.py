@@ -32,7 +32,6 @@ OPEN = {  # of the model
     *("model.freeze", "model.sigma", "model.weight", "model.decoder", "model.chunk", "model.fuse"),
     *("model.proposals", "model.boxes", "model.margin"),
 }
-OLDER = ("augment=none", "flip_test=false")  # what runs did before there were these settings
 NOT_KEPT = ("resume", "run_dir")
 
 
@@ -53,12 +52,11 @@ def read_own(checkpoint: Path) -> Own:
     """
     run = checkpoint.parent
     settings = load_config(checkpoint)
-    unknown = sorted(settings.keys() - _today().keys())
-    if unknown:
-        raise UserError(f"{checkpoint} has settings of another version ({', '.join(unknown)}).")
+    others = sorted(settings.keys() ^ _today())
+    if others:
+        raise UserError(f"{checkpoint} has settings of another version ({', '.join(others)}).")
     if any("${" in str(value) for value in flatten(settings).values()):
         raise UserError(f"{checkpoint} holds settings with '${{': it is not resumed.")
-    settings = {**_today(), **settings}
     return Own(
         run,
         {key: _complete(key, node) for key, node in settings.items()},
@@ -144,9 +142,8 @@ def trust(key: str, node: Any, run: Path) -> None:
 
 
 @lru_cache
-def _today() -> dict:
-    config = OmegaConf.to_container(_compose(list(OLDER)), resolve=False)
-    return {key: value for key, value in config.items() if key not in NOT_KEPT}
+def _today() -> set[str]:
+    return {str(key) for key in _compose([])} - {*NOT_KEPT}
 
 
 def _compose(words: list[str]):

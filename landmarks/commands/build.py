@@ -15,6 +15,7 @@ from landmarks.commands.choices import list_choices, read_choice
 from landmarks.commands.claims import check_settings, check_shapes
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker
+from landmarks.runs.checkpoint import Checkpoint
 from landmarks.settings import check_arguments
 
 
@@ -40,7 +41,7 @@ def describe_model(node: dict) -> str:
     return node["backbone"] if name == "regressor" else f"{name} of {node['backbone']}"
 
 
-def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
+def rebuild_model(checkpoint: Checkpoint, changes: dict | None = None) -> Landmarker:
     """Return the model of a checkpoint, with its weights, ready to predict.
 
     Args:
@@ -50,8 +51,8 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
         UserError: if the checkpoint names code outside this package, does not fit its weights, or
             has no setting that is to be changed.
     """
-    check_settings(content["config"])
-    node, count = content["config"].get("model", {}), content.get("num_points")
+    check_settings(checkpoint.config)
+    node, count = checkpoint.config["model"], checkpoint.num_points
     if type(count) is not int or count < 1:
         raise UserError(f"The checkpoint has num_points={count}, which is no number of points.")
     for key, value in (changes or {}).items():
@@ -65,13 +66,13 @@ def rebuild_model(content: dict, changes: dict | None = None) -> Landmarker:
     arguments = check_arguments(builder, node, "model")
     if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
-    arguments |= {"num_points": count, "size": content["config"]["input_size"]}
+    arguments |= {"num_points": count, "size": checkpoint.config["input_size"]}
     # On "meta" it takes no memory, however much is asked for; RegNets compute their widths there.
     with contextlib.suppress(NotImplementedError), torch.device("meta"):
-        check_shapes(builder(**arguments).state_dict(), content.get("weights", {}))
+        check_shapes(builder(**arguments).state_dict(), checkpoint.weights)
     model = builder(**arguments)
-    check_shapes(model.state_dict(), content.get("weights", {}))
-    model.load_state_dict(content["weights"])
+    check_shapes(model.state_dict(), checkpoint.weights)
+    model.load_state_dict(checkpoint.weights)
     return model.eval()
 
 

@@ -1,5 +1,7 @@
 """What a checkpoint says of its model, which others may have written: checked, then believed."""
 
+import inspect
+
 import torch
 from torch import Tensor
 
@@ -7,27 +9,28 @@ from landmarks.data.boxes import BoxSource
 from landmarks.errors import UserError
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
-from landmarks.runs.checkpoint import is_plain
+from landmarks.runs.checkpoint import Checkpoint, is_plain
 from landmarks.settings import InputSize, NonNegative, check_arguments
 
 LONGEST = 10**12  # more steps, epochs or seconds than anybody trains
 
 
-def check_claims(content: dict) -> None:
+def check_claims(checkpoint: Checkpoint) -> None:
     """Check what a checkpoint whose model could be made says besides, where it is believed.
 
     Raises:
         UserError: naming what is not as a training writes it.
     """
-    count = content["num_points"]
-    if not _is_layout(content.get("layout"), count):
+    count = checkpoint.num_points
+    if not _is_layout(checkpoint.layout, count):
         raise UserError(f"The checkpoint's layout is none of its {count} points; use another.")
-    flip = content.get("flip")
-    if flip is not None and not _is_flip(flip, count):
+    if checkpoint.flip is not None and not _is_flip(checkpoint.flip, count):
         raise UserError(
             f"The checkpoint's flip permutation is none of its {count} points; use another."
         )
-    metrics = content.setdefault("metrics", {})
+    if not _are_points(checkpoint.unlabelled, count):
+        raise UserError(f"The checkpoint's unlabelled points are none of its {count}; use another.")
+    metrics = checkpoint.metrics
     told = [metrics.get("epoch"), metrics.get("val_mse")] if isinstance(metrics, dict) else [None]
     if metrics != {} and not all(isinstance(number, int | float) for number in told):
         raise UserError("The checkpoint's metrics are none that a training writes; use another.")
@@ -39,13 +42,14 @@ def check_settings(config: dict) -> None:
     Raises:
         UserError: naming the setting.
     """
-    names = _used.__kwdefaults__
-    check_arguments(_used, {name: config[name] for name in names if name in config})
-    for name in ("model", "data", "layout"):
-        if not isinstance(config.get(name, {}), dict):
+    used = (*inspect.signature(_used).parameters, "model", "data")
+    missing = [name for name in used if name not in config]
+    if missing:
+        raise UserError(f"The checkpoint names no {missing[0]}; use another.")
+    check_arguments(_used, {name: config[name] for name in used[:-2]})
+    for name in used[-2:]:
+        if not isinstance(config[name], dict):
             raise UserError(f"The checkpoint's {name} is no group of settings; use another.")
-    if "input_size" not in config:
-        raise UserError("The checkpoint names no input_size; use another.")
 
 
 def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
@@ -69,11 +73,11 @@ def check_progress(state: dict) -> None:
     """Check the counts of a training that is to go on.
 
     Raises:
-        ValueError: for one that no training has.
+        KeyError, TypeError, ValueError: for one that no training has.
     """
     counts = dict.fromkeys(("epoch", "batch", "step", "total_steps", "planned_at"), (int,))
     for name, kinds in {**counts, "seconds": (int, float)}.items():
-        value = state.get(name, 0)  # some came later
+        value = state[name]
         if type(value) not in kinds or not 0 <= value < LONGEST:
             raise ValueError(f"{name}={value}")
     history = state["history"]
@@ -95,12 +99,12 @@ def check_memory_of(optimizer: torch.optim.Optimizer) -> None:
 
 def _used(
     *,
-    input_size: InputSize = 0,
-    crop: CropName = "letterbox",
-    box_margin: NonNegative = 0.0,
-    box_from: BoxSource = "data",
-    flip_test: bool = False,
-    pictured_region: str = "auto",
+    input_size: InputSize,
+    crop: CropName,
+    box_margin: NonNegative,
+    box_from: BoxSource,
+    flip_test: bool,
+    pictured_region: str,
 ) -> None: ...
 
 
@@ -116,8 +120,12 @@ def _is_layout(node: object, count: int) -> bool:
 
 def _is_flip(flip: object, count: int) -> bool:
     """Say whether it pairs the points: a list of them, each the other one's other one."""
-    if not isinstance(flip, list) or len(flip) != count:
-        return False
-    if not all(isinstance(point, int) and 0 <= point < count for point in flip):
+    if not _are_points(flip, count) or len(flip) != count:
         return False
     return all(flip[flip[point]] == point for point in range(count))
+
+
+def _are_points(listed: object, count: int) -> bool:
+    return isinstance(listed, list) and all(
+        isinstance(point, int) and 0 <= point < count for point in listed
+    )

@@ -29,9 +29,8 @@ def frame_as_trained(
         UserError: if the faces cannot be framed alike and the user does not say how; see also
             `frame_faces`.
     """
-    crop, source = trained["crop"], trained.get("box_from", "data")
-    margin = trained.get("box_margin", 0.0)
-    turned = trained["data"].get("exif", "rotate")
+    crop, source, margin = (trained[key] for key in ("crop", "box_from", "box_margin"))
+    turned = trained["data"].get("exif", faces.exif)  # synthetic faces need no turning
     if faces.exif != turned:
         log.warning(
             "Images of %s are read with data.exif=%s, and the model was trained with %s.",

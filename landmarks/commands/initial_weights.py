@@ -12,7 +12,7 @@ from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.models.freezing import refuse_untrained
 from landmarks.models.weights import find_weights
-from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.checkpoint import Checkpoint, load_checkpoint
 from landmarks.runs.find import FINISHED, find_checkpoint
 from landmarks.runs.quoting import say_setting
 from landmarks.training.state import Training
@@ -66,23 +66,23 @@ def _refuse_finished(settings: TrainSettings) -> None:
     path = Path(settings.resume)
     if not (path.parent / FINISHED).is_file():
         return
-    content = load_checkpoint(path)
+    checkpoint = load_checkpoint(path)
     with suppress(AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # see restore
-        check_progress(content["training"])
-        done = (content["training"][name] for name in ("epoch", "seconds"))
+        check_progress(checkpoint.training)
+        done = (checkpoint.training[name] for name in ("epoch", "seconds"))
         limits = {"epochs": settings.epochs, "max_time": settings.max_time}
-        refuse_finished(path.parent, *done, **limits, before=content["config"])
+        refuse_finished(path.parent, *done, **limits, before=checkpoint.config)
 
 
-def open_initial(path: Path) -> dict:
+def open_initial(path: Path) -> Checkpoint:
     """Return the checkpoint that a new run takes weights from.
 
     Raises:
         UserError: if it is none, or says what no training does.
     """
-    content = load_checkpoint(path)
-    check_settings(content["config"])
-    return content
+    checkpoint = load_checkpoint(path)
+    check_settings(checkpoint.config)
+    return checkpoint
 
 
 def restore(training: Training, settings: TrainSettings, batches: Batches) -> dict:
@@ -98,21 +98,21 @@ def restore(training: Training, settings: TrainSettings, batches: Batches) -> di
         UserError: if the checkpoint holds no training, or one of other settings.
     """
     path, input_size = Path(settings.resume), settings.input_size
-    content = load_checkpoint(path)
-    if "training" not in content:
+    checkpoint = load_checkpoint(path)
+    if checkpoint.training is None:
         raise UserError(
             f"{path} holds a model and no training to go on with: resume from a last.pt of this "
             f"version, or start a new run from it with {say_setting('init', path)}."
         )
-    config, anew = content["config"], say_setting("init", path.parent)
+    config, anew = checkpoint.config, say_setting("init", path.parent)
     if config["input_size"] != input_size:
         raise UserError(
             f"{path} is of input_size={config['input_size']}, not {input_size}: resume with that, "
             f"or start a new run from it with {anew}."
         )
     try:
-        check_progress(content["training"])
-        training.load_state_dict(content["training"])
+        check_progress(checkpoint.training)
+        training.load_state_dict(checkpoint.training)
         check_memory_of(training.optimizer)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

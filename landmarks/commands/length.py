@@ -122,7 +122,7 @@ def settle_length(
         UserError: if the run is finished and this start has taken all the time that is left.
     """
     run, epochs, max_time = Path(settings.run_dir), settings.epochs, settings.max_time
-    limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
+    limit, limit_before = _seconds(max_time), _seconds(before["max_time"])
     is_finished = (run / FINISHED).is_file()
     if is_finished and not budget.has_time():
         _refuse(run, training.epoch, [_say_time(max_time, training.seconds)])

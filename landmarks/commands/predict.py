@@ -25,7 +25,7 @@ from landmarks.data.photos import find_images
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.checkpoint import Checkpoint, load_checkpoint
 from landmarks.runs.find import find_checkpoint
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import pick_points, write_submission
@@ -86,14 +86,14 @@ def predict(settings: PredictSettings) -> int:
     """Predict; return the exit code."""
     out = Path(settings.run_dir)
     path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
-    content = load_checkpoint(path)
-    model = rebuild_model(content, {"decoder": settings.decoder} if settings.decoder else {})
-    check_claims(content)
-    model.flip = choose_flip(content, settings.flip_test)
-    log.info("Model: %s (%s, %d points)", path, _describe(content), content["num_points"])
+    opened = load_checkpoint(path)
+    model = rebuild_model(opened, {"decoder": settings.decoder} if settings.decoder else {})
+    check_claims(opened)
+    model.flip = choose_flip(opened, settings.flip_test)
+    log.info("Model: %s (%s, %d points)", path, _describe(opened), opened.num_points)
     if settings.heatmaps and not has_heatmaps(model):
         raise UserError(
-            f"heatmaps=true: {path} is a {describe_model(content['config']['model'])}, which "
+            f"heatmaps=true: {path} is a {describe_model(opened.config['model'])}, which "
             f"has no heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
         )
     where = choose_device(settings.device)
@@ -104,22 +104,22 @@ def predict(settings: PredictSettings) -> int:
     advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
     full = explain_no_room(where, f"batches of {settings.batch_size}", advice)
     faces = (
-        _find_input(settings.input, settings.data, content)
+        _find_input(settings.input, settings.data, opened)
         if settings.input
-        else _read_data(settings.data, content)
+        else _read_data(settings.data, opened)
     )
-    if faces.wanted is not None and faces.wanted.max() >= content["num_points"]:
+    if faces.wanted is not None and faces.wanted.max() >= opened.num_points:
         raise UserError(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
-            f"{content['num_points'] - 1}: predict with a model of that layout."
+            f"{opened.num_points - 1}: predict with a model of that layout."
         )
-    if faces.wanted is not None and faces.wanted.max() < content["num_points"] // 2:
+    if faces.wanted is not None and faces.wanted.max() < opened.num_points // 2:
         log.warning(
             "%s asks for no point above %d and the model has %d: was it trained on such data?",
-            *(faces.source, faces.wanted.max(), content["num_points"]),
+            *(faces.source, faces.wanted.max(), opened.num_points),
         )
-    unlabelled = _say_unlabelled(content, faces)
-    config = content["config"]
+    unlabelled = _say_unlabelled(opened.unlabelled, faces)
+    config = opened.config
     leave_out = settings.data["on_error"] == "skip"
     faces, crop = frame_as_trained(faces, config, settings.box_from, settings.box_margin, leave_out)
     batches = Batches(
@@ -129,12 +129,12 @@ def predict(settings: PredictSettings) -> int:
         pin_memory=where.type == "cuda",
         on_error=settings.data["on_error"],
     )
-    ranges = Layout(**content["layout"]).pick_ranges(config.get("pictured_region", "auto"))
+    ranges = Layout(**opened.layout).pick_ranges(config["pictured_region"])
     asked: list[np.ndarray] = []
     strips = partial(show_heatmaps, model, ranges=ranges, precision=precision)
     album = Album(out, faces, strips if settings.heatmaps else None)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
-    names, count = faces.names, content["num_points"]
+    names, count = faces.names, opened.num_points
     file = PredictionFile(out, names, count, settings.round, settings.npz, unlabelled, faces.boxes)
     with file as written, bar, full:
         model = model.to(where, memory_format=torch.channels_last)
@@ -164,37 +164,34 @@ def predict(settings: PredictSettings) -> int:
     return 0
 
 
-def choose_flip(content: dict, flip_test: bool | None) -> torch.Tensor | None:
+def choose_flip(checkpoint: Checkpoint, flip_test: bool | None) -> torch.Tensor | None:
     """Return the flip permutation (K,) to predict mirror images with, or None to leave them out.
 
     Args:
-        content: of a checkpoint; an older one names none, and the layout's is taken.
         flip_test: None: as the checkpoint was validated.
 
     Raises:
         UserError: if they are asked for and nothing is known of the faces' symmetry.
     """
-    wanted = content["config"].get("flip_test", False) if flip_test is None else flip_test
-    known = content["flip"] if "flip" in content else Layout(**content["layout"]).flip_permutation()
-    if flip_test and known is None:
+    wanted = checkpoint.config["flip_test"] if flip_test is None else flip_test
+    if flip_test and checkpoint.flip is None:
         raise UserError(
             "flip_test=true: the checkpoint knows no flip permutation of its points, as its "
             "training faces bore none out or none was looked for; leave it out."
         )
-    return torch.as_tensor(known) if wanted and known is not None else None
+    return torch.tensor(checkpoint.flip) if wanted and checkpoint.flip is not None else None
 
 
-def _describe(content: dict) -> str:
-    trained = content["metrics"]
-    model = describe_model(content["config"]["model"])
+def _describe(checkpoint: Checkpoint) -> str:
+    trained = checkpoint.metrics
+    model = describe_model(checkpoint.config["model"])
     if not trained:
         return model
     return f"{model}, epoch {trained['epoch']}, validation MSE {trained['val_mse']:.3f} px²"
 
 
-def _say_unlabelled(content: dict, faces: Faces) -> list[int]:
+def _say_unlabelled(unlabelled: list[int], faces: Faces) -> list[int]:
     """Return the points that no training face had a label of; say what becomes of them."""
-    unlabelled = content.get("unlabelled", [])  # an older checkpoint does not know
     if not unlabelled:
         return []
     log.warning(
@@ -210,13 +207,13 @@ def _say_unlabelled(content: dict, faces: Faces) -> list[int]:
     return unlabelled
 
 
-def _find_input(place: str, data: dict, content: dict) -> Faces:
+def _find_input(place: str, data: dict, checkpoint: Checkpoint) -> Faces:
     """Return the faces of the images that `input` names, turned as those trained on were."""
-    exif = data.get("exif") or content["config"]["data"].get("exif", "rotate")
+    exif = data.get("exif") or checkpoint.config["data"].get("exif", "rotate")
     return find_images(place, data["limit"], exif)
 
 
-def _read_data(data: dict, content: dict) -> Faces:
+def _read_data(data: dict, checkpoint: Checkpoint) -> Faces:
     """Return the test faces of the named data, or else of the data the model was trained on.
 
     Raises:
@@ -225,7 +222,7 @@ def _read_data(data: dict, content: dict) -> Faces:
     given = {key: value for key, value in data.items() if value is not None}
     if "_target_" in data:
         return build(data, part="test")
-    node = content["config"]["data"]
+    node = checkpoint.config["data"]
     reader = trusted(node, "data")
     kind = reader.__module__.rpartition(".")[2]
     if kind == "synthetic" and "root" in given:  # it has the contest's layout

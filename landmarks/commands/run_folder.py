@@ -1,6 +1,7 @@
 """What a training keeps in its run's folder: checkpoints, curves, pictures, and how it ended."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from landmarks.commands.inputs import Inputs, draw_augmented
 from landmarks.commands.model_pictures import draw_validation, has_heatmaps
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.files import replacing
-from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.find import FAILED, FINISHED
 from landmarks.runs.log import RunLog
 from landmarks.training.state import Training
@@ -44,12 +45,13 @@ class RunFolder:
     def keep(self, is_best: bool, is_epoch: bool) -> None:
         """Save last.pt, and best.pt if it is the best; after an epoch tell people of it, too."""
         training = self.training
-        content = self._describe()
+        checkpoint = self._describe()
         for mark in (FINISHED, FAILED):  # of what it was before this start
             (self.path / mark).unlink(missing_ok=True)
         if is_best:
-            save_checkpoint(self.path / "best.pt", content)
-        save_checkpoint(self.path / "last.pt", {**content, "training": training.state_dict()})
+            save_checkpoint(self.path / "best.pt", checkpoint)
+        whole = replace(checkpoint, training=training.state_dict())
+        save_checkpoint(self.path / "last.pt", whole)
         if is_epoch:
             self.runlog.write(training.history)
             draw_validation(
@@ -64,18 +66,18 @@ class RunFolder:
         with replacing(self.path / FINISHED) as part:
             part.write_text(json.dumps(self._metrics()))
 
-    def _describe(self) -> dict:
-        """Return what a checkpoint says of the model as it is now."""
+    def _describe(self) -> Checkpoint:
+        """Return the model as it is now."""
         inputs = self.inputs
-        return {
-            "config": self.settings.to_config(),
-            "num_points": inputs.faces.num_points,
-            "layout": inputs.layout.to_dict(),
-            "unlabelled": np.flatnonzero(~inputs.labelled).tolist(),
-            "flip": None if inputs.flip is None else inputs.flip.tolist(),
-            "metrics": self._metrics(),
-            "weights": self.training.judged.state_dict(),
-        }
+        return Checkpoint(
+            config=self.settings.to_config(),
+            num_points=inputs.faces.num_points,
+            layout=inputs.layout.to_dict(),
+            flip=None if inputs.flip is None else inputs.flip.tolist(),
+            unlabelled=np.flatnonzero(~inputs.labelled).tolist(),
+            metrics=self._metrics(),
+            weights=self.training.judged.state_dict(),
+        )
 
     def _metrics(self) -> dict:
         return self.training.history[-1] if self.training.history else {}

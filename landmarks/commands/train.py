@@ -46,7 +46,8 @@ def train(settings: TrainSettings) -> int:
     needed = check_memory(training, *inputs.shapes, savings)
 
     before = restore(training, settings, inputs.training) if settings.resume else None
-    threads = use_threads(settings.threads, precision.device, before and before.get("threads"))
+    had = before["threads"] if before else "auto"
+    threads = use_threads(settings.threads, precision.device, had)
     settings = replace(settings, threads=threads)
     budget = open_budget(settings, training, inputs, needed, started)
     if before is not None:

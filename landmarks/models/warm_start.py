@@ -8,12 +8,13 @@ from torch import Tensor
 
 from landmarks.errors import UserError
 from landmarks.models.landmarker import Landmarker
+from landmarks.runs.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 LISTED = 8  # at most so many names in a message
 
 
-def take_weights(model: Landmarker, content: dict, size: int, source: str) -> None:
+def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: str) -> None:
     """Copy what fits from a checkpoint into a model, and log what was taken and what was not.
 
     A tensor fits if it has the name and shape of one of the model's; a module that stands elsewhere
@@ -25,7 +26,7 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
 
     Args:
         model: filled in place; any of ours.
-        content: of a checkpoint, see `landmarks.runs.checkpoint`.
+        checkpoint: where they come from.
         size: side of the model's input, in pixels.
         source: what to call the checkpoint in messages.
 
@@ -34,8 +35,8 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
     """
     own = model.state_dict()
     settings = {f"head.{name}" for name, _ in model.head.named_buffers(recurse=False)}
-    moved = find_moved(content["weights"], own)
-    found = _rename(content["weights"], own, moved)
+    moved = find_moved(checkpoint.weights, own)
+    found = _rename(checkpoint.weights, own, moved)
     fits = {
         name: value
         for name, (_, value) in found.items()
@@ -55,7 +56,7 @@ def take_weights(model: Landmarker, content: dict, size: int, source: str) -> No
         "head.start" in settings & found.keys()
         and found["head.start"][1].shape == own["head.start"].shape
     ):
-        scale = size / content["config"]["input_size"]
+        scale = size / checkpoint.config["input_size"]
         fits["head.start"] = (found["head.start"][1] + 0.5) * scale - 0.5
     model.load_state_dict(fits, strict=False)
     _report(source, own, found, fits.keys(), moved)

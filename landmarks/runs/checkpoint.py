@@ -1,43 +1,82 @@
-"""Checkpoints: one dict of tensors and plain JSON data, written in one piece."""
+"""Checkpoints: tensors and plain JSON data, written in one piece."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
 from landmarks.runs.archive import refuse_inflated
-from landmarks.runs.renames import rename_targets
+from landmarks.runs.older_formats import update, update_settings
 
 FORMAT = 7
+FIRST = ("config", "num_points", "layout", "metrics", "weights")  # what every version wrote
+UNFIT = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    UserError,
+    ValueError,
+)
 DEEPEST, MOST = 16, 100_000  # of plain data
 
 
-def save_checkpoint(path: Path, content: dict) -> None:
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model, all that is needed to use it, and what is needed to train it on.
+
+    Attributes:
+        config: the settings it was trained with, plain JSON data as in configs/train.yaml.
+        num_points: K, the points it finds.
+        layout: of them, the arguments of `landmarks.layout.Layout`.
+        flip: the flip permutation, K ints; None: it was trained without one.
+        unlabelled: which points, ints below K, no training face had a label of.
+        metrics: the row of metrics.csv that the weights are of; empty before the first epoch ends.
+        weights: name -> tensor, on the CPU: the averaged model's, where there was one.
+        training: the state of `landmarks.training.state.Training`; None: it cannot go on.
+    """
+
+    config: dict
+    num_points: int
+    layout: dict
+    flip: list[int] | None
+    unlabelled: list[int]
+    metrics: dict
+    weights: dict[str, Tensor]
+    training: dict | None = None
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that `path` holds the old one or the new one, whatever happens.
 
     Raises:
         UserError: if it cannot be written.
     """
     with replacing(path, sync=True) as part, part.open("wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
+        torch.save({"format": FORMAT, **vars(checkpoint)}, file)
 
 
-def load_checkpoint(path: Path) -> dict:
-    """Return a checkpoint's content, tensors on the CPU; no code in it is run.
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Return a checkpoint as of today, tensors on the CPU; no code in it is run.
+
+    What it says is as it was written: `landmarks.commands.claims` checks it before it is believed.
 
     Raises:
         UserError: if the file is not a checkpoint of this program, or of a later version.
     """
     content = _read(path)
-    if content["format"] < FORMAT:
-        try:
-            _update(content)
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
-            raise UserError(f"{path} is damaged: its tensors are not an older model's.") from error
-    return content
+    missing = [name for name in FIRST if name not in content]
+    if missing:
+        raise UserError(f"{path} is damaged: it holds no {missing[0]}; use another.")
+    try:
+        update(content)
+    except UNFIT as error:
+        raise UserError(f"{path} is damaged: it is not what an older version wrote.") from error
+    return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
 
 
 def load_config(path: Path) -> dict:
@@ -68,7 +107,7 @@ def _read(path: Path, mmap: bool = False) -> dict:
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer landmarks; update this one.")
     _check_sizes(content.get("weights", {}), path)
-    content["config"] = _update_config(content["config"], path)
+    content["config"] = update_settings(content["config"], path)
     return content
 
 
@@ -98,70 +137,6 @@ def _check_sizes(weights: dict, path: Path) -> None:
         raise UserError(f"{path} is damaged: its weights are not tensors.")
     if sum(tensor.nbytes for tensor in tensors) > path.stat().st_size:
         raise UserError(f"{path} is damaged: its tensors are larger than the file.")
-
-
-def _update(content: dict) -> None:
-    """Turn an older model into one of today that predicts the same, in place.
-
-    Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
-    Until format 5 settings named functions by where they stood then, see `runs.renames`.
-
-    Until format 4 a regression's features were read as they are, as they still are where the mean
-    that is to be subtracted is NaN; training goes on from there. Until format 3 a keypoint R-CNN
-    looked for landmarks anywhere, as it does where its start is NaN. Until format 2 a regression
-    saw averages of the features alone, so that what it sees now of their places counts for nothing;
-    until format 1 it counted in halves of the input's side, not sixteenths. An optimizer's memory
-    of such a head says nothing of this one, and is dropped.
-    """
-    weights, version = content.get("weights", {}), content["format"]
-    state = content.get("training", {})
-    rows = [content.get("metrics", {}), *state.get("history", [])]
-    for row in rows:
-        for name in [name for name in row if name.startswith("val_nme_")]:
-            row["val_nme"] = row.pop(name)
-    if version > 4:
-        return
-    for tensors in (weights, state.get("model", {}), state.get("ema", {}).get("weights", {})):
-        _read_as_they_are(tensors, 1 if version > 2 else 3)
-    if version < 4 and "head.predictor.weight" in weights:
-        content.pop("training", None)
-        landmarks = weights["head.predictor.weight"].shape[1]
-        weights["head.start"] = torch.full((landmarks, 2), torch.nan)
-    if version > 2:
-        return
-    for name in [name for name in weights if name.startswith("head.offsets.")]:
-        content.pop("training", None)
-        value, key = weights[name], name.removeprefix("head.offsets.")
-        if version < 2:
-            value = 8 * value
-        if key == "weight":
-            value = functional.pad(value, (0, 2 * value.shape[1]))
-        weights[name] = value
-
-
-def _update_config(config: dict, path: Path) -> dict:
-    """Return older settings as today's: by today's names, without those that are gone."""
-    config = rename_targets(config)
-    model = config.get("model")
-    if isinstance(model, dict):
-        if model.get("basis", "none") != "none":
-            raise UserError(
-                f"{path} was trained with model.basis={model['basis']}, which this version no "
-                f"longer has: use the version that wrote it, or train anew."
-            )
-        config["model"] = {k: v for k, v in model.items() if k not in ("basis", "components")}
-    return config
-
-
-def _read_as_they_are(weights: dict, pooled: int) -> None:
-    """Add means that subtract nothing to older tensors, in place.
-
-    Args:
-        pooled: numbers a regression sees today for each one that these weights count.
-    """
-    if "head.offsets.weight" in weights:
-        channels = pooled * weights["head.offsets.weight"].shape[1]
-        weights["head.center.mean"] = torch.full((channels,), torch.nan)
 
 
 def random_state() -> dict:

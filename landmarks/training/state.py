@@ -202,7 +202,6 @@ class Training:
         if "schedule" in state and hasattr(self.schedule, "load_state_dict"):
             self.schedule.load_state_dict(state["schedule"])
         for name in PLAIN:
-            if name in state or not name.startswith("planned"):  # which older ones lack
-                setattr(self, name, state[name])
+            setattr(self, name, state[name])
         self.loss_sum = move(state["loss_sum"], self.precision.device)
         restore_random_state(state["random"])

@@ -16,7 +16,7 @@ TURNS = 3
 FASTER = 1.5  # times: less is noise, and another number of threads rounds otherwise
 
 
-def use_threads(threads: Threads, device: torch.device, before: int | None = None) -> int:
+def use_threads(threads: Threads, device: torch.device, before: Threads = "auto") -> int:
     """Set the threads that torch computes with on the CPU, say so, and return their number.
 
     Beside other busy processes all threads wait for the one that has no core: two on two cores can
@@ -26,14 +26,14 @@ def use_threads(threads: Threads, device: torch.device, before: int | None = Non
     Args:
         threads: "auto" or their number.
         device: where the model runs.
-        before: what a resumed run had, which rounds as it did only with as many.
+        before: what a resumed run had, which rounds as it did only with as many; "auto": not known.
     """
     cores = count_cores()
     if threads != "auto":
         number, why = threads, "as asked"
     elif device.type != "cpu" or "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
-    elif before is not None and before <= cores:
+    elif before != "auto" and before <= cores:
         number, why = before, "as the run began with; threads=N for others"
     else:
         number, why = fastest(cores, _work), f"{cores} cores"

@@ -19,7 +19,7 @@ from landmarks.runs.quoting import write_word
 
 
 @pytest.fixture
-def begin(tmp_path, monkeypatch):
+def begin(checkpoint_of, tmp_path, monkeypatch):
     """Write a run into runs/, newer than those before, as if it had been begun with some words."""
     monkeypatch.chdir(tmp_path)
 
@@ -32,7 +32,7 @@ def begin(tmp_path, monkeypatch):
         settings = {key: config[key] for key in config if key not in ("resume", "run_dir")}
         (run / ".hydra/config.yaml").write_text(yaml.safe_dump(settings))
         (run / ".hydra/overrides.yaml").write_text(yaml.safe_dump(list(words)))
-        save_checkpoint(run / "last.pt", {"config": settings, "weights": {}})
+        save_checkpoint(run / "last.pt", checkpoint_of(settings))
         for mark, content in marks.items():
             (run / {"finished": FINISHED, "failed": FAILED}[mark]).write_text(content)
         return run

@@ -42,7 +42,7 @@ def settings_of(*words):
 
 
 @pytest.fixture
-def begin(tmp_path):
+def begin(checkpoint_of, tmp_path):
     """Write a run as if it had been begun with some words; with other settings where given."""
 
     def write(*words, settings=None, hydra=True):
@@ -52,7 +52,7 @@ def begin(tmp_path):
         if hydra:
             (run / ".hydra/config.yaml").write_text(yaml.safe_dump(begun))
             (run / ".hydra/overrides.yaml").write_text(yaml.safe_dump(list(words)))
-        save_checkpoint(run / "last.pt", {"config": settings or begun, "weights": {}})
+        save_checkpoint(run / "last.pt", checkpoint_of(settings or begun))
         return read_own(run / "last.pt")
 
     return write

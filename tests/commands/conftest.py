@@ -40,9 +40,7 @@ class Train:
     @staticmethod
     def are_equal(first, second):
         """Say whether two runs have ended with the same bits."""
-        first, second = (
-            load_checkpoint(Path(run) / "last.pt")["weights"] for run in (first, second)
-        )
+        first, second = (load_checkpoint(Path(run) / "last.pt").weights for run in (first, second))
         assert first.keys() == second.keys()
         return all(torch.equal(first[key], second[key]) for key in first)
 

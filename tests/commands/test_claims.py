@@ -3,6 +3,7 @@
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,29 +23,23 @@ def node_of(name):
 
 
 @pytest.fixture(scope="module")
-def content():
-    """What a small model's checkpoint holds."""
+def checkpoint(checkpoint_of):
+    """A small model's."""
     node = {**node_of("resnet18"), "weights": "none"}
     arguments = {key: node[key] for key in node if not key.startswith("_")}
     model = trusted(node, "model")(**arguments, num_points=5, size=32)
-    return {
-        "config": {"model": node, "data": {}, "input_size": 32, "crop": "letterbox"},
-        "num_points": 5,
-        "layout": {"name": "none", "num_points": 5},
-        "flip": [1, 0, 2, 3, 4],
-        "metrics": {"epoch": 1, "val_mse": 2.5},
-        "weights": model.state_dict(),
-    }
+    flip, metrics = [1, 0, 2, 3, 4], {"epoch": 1, "val_mse": 2.5}
+    return checkpoint_of({"model": node}, flip=flip, metrics=metrics, weights=model.state_dict())
 
 
-def believe(content):
-    rebuild_model(content)
-    check_claims(content)
+def believe(checkpoint):
+    rebuild_model(checkpoint)
+    check_claims(checkpoint)
 
 
-def test_what_a_training_writes_is_believed(content):
-    believe(content)
-    believe({**content, "flip": None, "metrics": {}})
+def test_what_a_training_writes_is_believed(checkpoint):
+    believe(checkpoint)
+    believe(replace(checkpoint, flip=None, metrics={}))
 
 
 WRONG = {
@@ -56,15 +51,16 @@ WRONG = {
         {"name": "x", "num_points": 5, "swap": [[0, 1, 2, 4]]},
         {"name": "x", "num_points": 5, "regions": {"a": [-1, 2]}},
     ],
+    "unlabelled": [[5], [-1], ["1"], None, 3],
     "metrics": [{"epoch": 1}, {"epoch": 1, "val_mse": "x"}, [1]],
     "weights": [{}, {"head.start": torch.zeros(5, 2)}],
 }
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in WRONG for value in WRONG[key]])
-def test_a_wrong_claim_is_one_sentence(key, value, content):
+def test_a_wrong_claim_is_one_sentence(key, value, checkpoint):
     with pytest.raises(UserError):
-        believe({**content, key: value})
+        believe(replace(checkpoint, **{key: value}))
 
 
 @pytest.mark.parametrize(
@@ -75,9 +71,9 @@ def test_a_wrong_claim_is_one_sentence(key, value, content):
         *({"model": None}, {"model": []}, {"data": 1}),
     ],
 )
-def test_wrong_settings_are_one_sentence(wrong, content):
+def test_wrong_settings_are_one_sentence(wrong, checkpoint):
     with pytest.raises(UserError):
-        believe({**content, "config": {**content["config"], **wrong}})
+        believe(replace(checkpoint, config={**checkpoint.config, **wrong}))
 
 
 @pytest.mark.parametrize(
@@ -88,10 +84,10 @@ def test_wrong_settings_are_one_sentence(wrong, content):
         *({"_target_": "landmarks.models.builders.unet", "width": 10**9}, {"_partial_": True}),
     ],
 )
-def test_a_wrong_builder_is_one_sentence(wrong, content):
-    model = {**content["config"]["model"], **wrong}
+def test_a_wrong_builder_is_one_sentence(wrong, checkpoint):
+    model = {**checkpoint.config["model"], **wrong}
     with pytest.raises(UserError):
-        believe({**content, "config": {**content["config"], "model": model}})
+        believe(replace(checkpoint, config={**checkpoint.config, "model": model}))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +98,8 @@ def test_a_wrong_builder_is_one_sentence(wrong, content):
     ],
 )
 def test_a_wrong_progress_is_refused(wrong):
-    right = {"epoch": 1, "batch": 2, "step": 5, "total_steps": 9, "seconds": 1.5, "history": []}
+    right = {"epoch": 1, "batch": 2, "step": 5, "total_steps": 9, "planned_at": 0}
+    right |= {"seconds": 1.5, "history": []}
     check_progress(right)
     with pytest.raises(ValueError):
         check_progress({**right, **wrong})
@@ -128,9 +125,9 @@ def deflate(path):
     shutil.move(aside, path)
 
 
-def test_a_compressed_file_is_refused_before_it_is_read(content, tmp_path, monkeypatch):
+def test_a_compressed_file_is_refused_before_it_is_read(checkpoint, tmp_path, monkeypatch):
     path = tmp_path / "bomb.pt"
-    save_checkpoint(path, {**content, "weights": {"w": torch.zeros(1 << 20)}})
+    save_checkpoint(path, replace(checkpoint, weights={"w": torch.zeros(1 << 20)}))
     refuse_inflated(path)
     deflate(path)
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("it was read"))
@@ -141,27 +138,27 @@ def test_a_compressed_file_is_refused_before_it_is_read(content, tmp_path, monke
             read(path)
 
 
-def test_tensors_larger_than_their_file_are_refused(content, tmp_path):
+def test_tensors_larger_than_their_file_are_refused(checkpoint, tmp_path):
     weights = {"w": torch.zeros(1).expand(1 << 24)}
-    save_checkpoint(tmp_path / "large.pt", {**content, "weights": weights})
+    save_checkpoint(tmp_path / "large.pt", replace(checkpoint, weights=weights))
     with pytest.raises(UserError, match="larger than the file"):
         load_checkpoint(tmp_path / "large.pt")
 
 
-def test_settings_that_are_no_plain_data_are_refused(content, tmp_path):
+def test_settings_that_are_no_plain_data_are_refused(checkpoint, tmp_path):
     endless = []
     endless.append(endless)
     for value in ({"a": torch.zeros(1)}, {"a": endless}, {1: 2}, [1], {"a": [0] * 200_000}):
-        save_checkpoint(tmp_path / "odd.pt", {**content, "config": value})
+        save_checkpoint(tmp_path / "odd.pt", replace(checkpoint, config=value))
         with pytest.raises(UserError, match="holds no model"):
             load_checkpoint(tmp_path / "odd.pt")
 
 
-def test_predict_says_it_in_one_sentence(content, tmp_path, monkeypatch, capsys):
+def test_predict_says_it_in_one_sentence(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     for key, value in (("num_points", 10**9), ("flip", [9] * 5), ("layout", {})):
-        save_checkpoint(Path("a.pt"), {**content, key: value})
+        save_checkpoint(Path("a.pt"), replace(checkpoint, **{key: value}))
         assert cli.main(["predict", "checkpoint=a.pt", "input=x.npy"]) == 1
         error = capsys.readouterr().err
         assert len(error.strip().splitlines()) == 1 and "The checkpoint" in error

@@ -8,7 +8,7 @@ import torch
 
 from landmarks.cli import main as cli
 from landmarks.commands.predict import choose_flip
-from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint
 
 FLIP = np.array([1, 0, 2, 4, 3])
 
@@ -40,7 +40,7 @@ def test_a_run_is_validated_and_predicts_with_mirror_images(train, symmetric):
 def test_without_a_known_symmetry_it_is_left_out_or_refused(train, capsys):
     train("run_dir=runs/a", "epochs=1")
     assert "Faces are not mirrored: " in capsys.readouterr().out
-    assert load_checkpoint(Path("runs/a/best.pt"))["flip"] is None
+    assert load_checkpoint(Path("runs/a/best.pt")).flip is None
     assert np.array_equal(predict("as_it_is"), predict("alone", "flip_test=false"))
     assert cli.main(["predict", "checkpoint=runs/a", "flip_test=true", "run_dir=out"]) == 1
     assert "knows no flip permutation" in capsys.readouterr().err
@@ -50,9 +50,10 @@ def test_without_a_known_symmetry_it_is_left_out_or_refused(train, capsys):
 def test_an_older_checkpoint_has_its_layouts(train):
     train("run_dir=runs/a", "epochs=1")
     content = load_checkpoint(Path("runs/a/best.pt"))
-    del content["flip"], content["config"]["flip_test"]
-    content["layout"]["swap"] = [[0, 0, 1, 1]]
-    save_checkpoint(Path("old.pt"), content)
+    del content.config["flip_test"]
+    content.layout["swap"] = [[0, 0, 1, 1]]
+    older = {key: value for key, value in vars(content).items() if key != "flip"}
+    torch.save({"format": 4, **older}, "old.pt")
     content = load_checkpoint(Path("old.pt"))
     assert choose_flip(content, None) is None
     assert torch.equal(choose_flip(content, True), torch.tensor([1, 0, 2, 3, 4]))

@@ -13,7 +13,8 @@ from landmarks.geometry import BoxCrop
 POINTS = np.array([[[10, 20], [30, 40]], [[5, 6], [7, 10]]], np.float32)
 TIGHT = [[10, 20, 30, 40], [5, 6, 7, 10]]
 LOOSE = np.array([[0, 0, 60, 60], [0, 0, 50, 50]], np.float32)
-BOX = {"crop": "box", "box_margin": 0.25, "data": {}}
+BOX = {"crop": "box", "box_margin": 0.25, "box_from": "data", "data": {}}
+STRETCH = {**BOX, "crop": "stretch"}
 
 
 def make_faces(points=POINTS, boxes=LOOSE):
@@ -24,7 +25,6 @@ def make_faces(points=POINTS, boxes=LOOSE):
     ("trained", "given", "boxes", "margin", "said"),
     [
         ({"box_from": "data"}, {}, LOOSE, 0.25, ""),
-        ({}, {}, LOOSE, 0.25, ""),  # an older checkpoint
         ({"box_from": "points"}, {}, TIGHT, 0.25, "framed by their labels, as in training"),
         ({"box_from": "points"}, {"box_from": "data"}, LOOSE, 0.25, "trained with box_from=points"),
         ({"box_from": "points"}, {"box_from": "points"}, TIGHT, 0.25, ""),
@@ -48,7 +48,7 @@ def test_as_trained_or_said(trained, given, boxes, margin, said, caplog):
         ({**BOX, "box_from": "data"}, {}, make_faces(boxes=None), "here has none.*box_from=points"),
         (BOX, {"box_from": "points"}, make_faces(None), "here has none"),
         (
-            {"crop": "letterbox", "data": {}},
+            STRETCH,
             {"box_margin": 0.5},
             make_faces(),
             "box_margin=0.5 changes nothing",
@@ -63,12 +63,12 @@ def test_what_cannot_be_framed_alike_is_refused(trained, given, faces, said):
 
 def test_without_a_crop_boxes_are_not_looked_at():
     faces = make_faces(None)
-    trained = {"crop": "stretch", "box_from": "points", "data": {}}
+    trained = {**STRETCH, "box_from": "points"}
     assert frame_as_trained(faces, trained, None, None, False) == (faces, "stretch")
 
 
 def test_photos_turned_otherwise_than_in_training_are_said(caplog):
-    trained = {"crop": "stretch", "data": {"exif": "ignore"}}
+    trained = {**STRETCH, "data": {"exif": "ignore"}}
     frame_as_trained(make_faces(), trained, None, None, False)
     assert "data.exif=rotate, and the model was trained with ignore" in caplog.text
 
@@ -76,6 +76,6 @@ def test_photos_turned_otherwise_than_in_training_are_said(caplog):
 def test_labels_that_count_from_one_are_said(caplog):
     caplog.set_level("INFO")
     for one_based in (False, True):
-        trained = {"crop": "stretch", "data": {"one_based": one_based}}
+        trained = {**STRETCH, "data": {"one_based": one_based}}
         frame_as_trained(make_faces(), trained, None, None, False)
         assert ("add 1" in caplog.text) == one_based

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
-from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = [
     *("model=resnet18", "input_size=32", "batch_size=4", "epochs=1", "augment=none", "workers=0"),
@@ -31,7 +31,7 @@ def train(contest, tmp_path, monkeypatch):
 
 
 def weights_of(path):
-    return load_checkpoint(Path(path))["weights"]
+    return load_checkpoint(Path(path)).weights
 
 
 @pytest.mark.parametrize(("form", "ema"), [("old", 0.99), ("old/last.pt", 0)])
@@ -54,7 +54,7 @@ def test_a_run_with_other_points_starts_from_it(train, contest, capsys):
     other = contest(train=8, num_points=7, folder="other")
     train("run_dir=new", "init=old", root=other.root)
     assert "head.offsets.weight (10, 1536), here (14, 1536)" in capsys.readouterr().out
-    assert load_checkpoint(Path("new/best.pt"))["num_points"] == 7
+    assert load_checkpoint(Path("new/best.pt")).num_points == 7
 
 
 def test_a_run_that_started_from_another_resumes_without_it(train):
@@ -64,7 +64,7 @@ def test_a_run_that_started_from_another_resumes_without_it(train):
         Path("old", file).unlink()
     assert cli.main(["train", "resume=runs/new", "epochs=2"]) == 0
     content = load_checkpoint(Path("runs/new/last.pt"))
-    assert content["training"]["epoch"] == 2 and content["config"]["init"] == "old"
+    assert content.training["epoch"] == 2 and content.config["init"] == "old"
 
 
 def test_one_command_starts_a_run_from_another_and_goes_on_with_it(train):
@@ -74,7 +74,7 @@ def test_one_command_starts_a_run_from_another_and_goes_on_with_it(train):
     (new / "finished.json").unlink()
     train("init=old", "resume=auto", "epochs=2")
     assert list(Path("runs").iterdir()) == [new]
-    assert load_checkpoint(new / "last.pt")["training"]["epoch"] == 2
+    assert load_checkpoint(new / "last.pt").training["epoch"] == 2
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,13 @@ def test_one_command_starts_a_run_from_another_and_goes_on_with_it(train):
         (["init=foreign.pt", "resume=runs/old"], "give one of the two"),
     ],
 )
-def test_what_cannot_start_a_run_is_one_sentence(overrides, sentence, train, tmp_path, capsys):
+def test_what_cannot_start_a_run_is_one_sentence(
+    overrides, sentence, train, checkpoint_of, tmp_path, capsys
+):
     (tmp_path / "stray.pt").write_bytes(b"x")
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "bare.pt")
-    foreign = {"config": {"input_size": 32}, "weights": {"x.y": torch.zeros(2)}, "format": 1}
-    torch.save(foreign, tmp_path / "foreign.pt")
+    foreign = checkpoint_of(weights={"x.y": torch.zeros(2)})
+    save_checkpoint(tmp_path / "foreign.pt", foreign)
     train(*overrides, code=1)
     error = capsys.readouterr().err
     assert sentence in error and len(error.strip().splitlines()) == 1

@@ -43,11 +43,10 @@ def test_a_resumed_run_looks_for_no_weights(name, weights):
 
 @pytest.mark.parametrize("name", ["keypoint_rcnn", "resnet18", "unet_resnet18"])
 @pytest.mark.parametrize("says", ["coco", None])
-def test_an_opened_checkpoint_looks_for_no_weights(name, says):
+def test_an_opened_checkpoint_looks_for_no_weights(name, says, checkpoint_of):
     """Not even one that does not name them, where the builder's own default would."""
     node = {key: value for key, value in MODELS[name].items() if key != "defaults"}
     node.pop("weights")
-    content = {"num_points": 3, "config": {"input_size": 32}, "weights": {}}
-    content["config"]["model"] = node if says is None else {**node, "weights": says}
+    node = node if says is None else {**node, "weights": says}
     with pytest.raises(Exception, match="do not fit its own model"):
-        rebuild_model(content)
+        rebuild_model(checkpoint_of({"model": node}, num_points=3))

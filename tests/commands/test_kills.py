@@ -112,7 +112,7 @@ def check_end(tmp_path, cache):
     (run,) = (tmp_path / "runs").iterdir()
     whole, parts = (load_checkpoint(folder / "last.pt") for folder in (tmp_path / "whole", run))
     for key in ("weights", "training"):
-        assert str_of(whole[key]) == str_of(parts[key])
+        assert str_of(getattr(whole, key)) == str_of(getattr(parts, key))
     left, expected = (sorted(os.listdir(folder)) for folder in (run, tmp_path / "whole"))  # noqa: PTH208
     assert left == expected
     assert not list(cache.rglob(".*"))

@@ -22,7 +22,7 @@ FILES = ("last.pt", "best.pt", "finished.json", "metrics.csv", "augmented.png")
 
 
 def training_of(run):
-    return load_checkpoint(Path(run) / "last.pt")["training"]
+    return load_checkpoint(Path(run) / "last.pt").training
 
 
 @pytest.fixture

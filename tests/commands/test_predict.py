@@ -63,10 +63,10 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
     """Zero offsets: every prediction is the mean shape, moved to each photo's own pixels."""
     content = load_checkpoint(Path("runs/a/best.pt"))
     start = torch.tensor([[0.0, 0.0], [31.0, 31.0], [15.5, 15.5], [-0.5, 15.5], [10, 20]])
-    content["weights"]["head.start"] = start
+    content.weights["head.start"] = start
     layers = ("offsets.weight", "offsets.bias", "corrections.weight", "corrections.bias")
     for name in (f"head.{layer}" for layer in layers):
-        content["weights"][name] = torch.zeros_like(content["weights"][name])
+        content.weights[name] = torch.zeros_like(content.weights[name])
     save_checkpoint(Path("mean.pt"), content)
     with np.load(predict("npz=true", "checkpoint=mean.pt") / "predictions.npz") as stored:
         points = stored["points"]
@@ -96,7 +96,7 @@ def test_other_data_are_of_the_training_datas_format(made, kind, capsys):
         images = [{"id": i, "file_name": name} for i, name in enumerate(made.test_names)]
         (made.root / "test.json").write_text(json.dumps({"images": images}))
     if kind != "thousand":
-        content["config"]["data"] = node
+        content.config["data"] = node
     save_checkpoint(Path("other.pt"), content)
     code = 1 if kind == "table" else 0
     out = predict("checkpoint=other.pt", f"data.root={made.root}", out=kind, code=code)
@@ -110,7 +110,7 @@ def test_other_data_are_of_the_training_datas_format(made, kind, capsys):
 
 def test_a_limit_on_training_does_not_shorten_the_submission(made, capsys):
     content = load_checkpoint(Path("runs/a/best.pt"))
-    content["config"]["data"]["limit"] = 2
+    content.config["data"]["limit"] = 2
     save_checkpoint(Path("limited.pt"), content)
     assert len(rows_of(predict("checkpoint=limited.pt") / "submission.csv")) == 6
     assert "not whole" not in capsys.readouterr().out
@@ -150,7 +150,7 @@ def test_wrong_input_is_one_sentence(made, overrides, sentence, capsys):
     torch.save({"a": torch.zeros(1)}, "bare.pt")
     content = load_checkpoint(Path("runs/a/best.pt"))
     for name, target in (("evil", "os.system"), ("sly", "landmarks.models.weights.torch.load")):
-        content["config"]["model"] = {"_target_": target, "backbone": "x"}
+        content.config["model"] = {"_target_": target, "backbone": "x"}
         save_checkpoint(Path(f"{name}.pt"), content)
     out = predict(*overrides, code=1)
     error = capsys.readouterr().err

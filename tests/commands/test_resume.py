@@ -20,7 +20,7 @@ def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, stop_at
     train("run_dir=whole", *extra)
     with stop_at_step(stop_at):
         train("run_dir=runs/parts", *extra, code=143)
-    saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
+    saved = load_checkpoint(Path("runs/parts/last.pt")).training
     assert (saved["epoch"], saved["batch"]) != (0, 0) and saved["step"] == stop_at + 1
     assert not Path("runs/parts/finished.json").exists()
     assert "landmarks train resume=" in capsys.readouterr().out
@@ -28,7 +28,7 @@ def test_stopped_and_resumed_equals_uninterrupted(train, extra, stop_at, stop_at
     assert train.are_equal("whole", "runs/parts")
     assert train.metrics("whole") == train.metrics("runs/parts")
     first, second = (
-        load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
+        load_checkpoint(Path(run) / "last.pt").training for run in ("whole", "runs/parts")
     )
     assert str(first["optimizer"]) == str(second["optimizer"])
     assert Path("runs/parts/finished.json").exists()
@@ -48,7 +48,7 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
     assert cli.main(["train", "resume=auto"]) == 0
     assert train.are_equal("whole", "runs/parts")
     first, second = (
-        load_checkpoint(Path(run) / "last.pt")["training"] for run in ("whole", "runs/parts")
+        load_checkpoint(Path(run) / "last.pt").training for run in ("whole", "runs/parts")
     )
     assert str(first["optimizer"]) == str(second["optimizer"])
 
@@ -108,7 +108,7 @@ def test_resume_with_another_model_is_refused(train, capsys):
     train("run_dir=runs/a", "epochs=1")
     assert cli.main(["train", "resume=runs/a", "model=resnet34", "epochs=2"]) == 1
     assert "keeps model.backbone=resnet18, not resnet34" in capsys.readouterr().err
-    assert load_checkpoint(Path("runs/a/last.pt"))["training"]["epoch"] == 1
+    assert load_checkpoint(Path("runs/a/last.pt")).training["epoch"] == 1
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_resume_that_ends_before_its_first_step_changes_nothing(train, error, 
     after = files_of("runs/a")
     assert after == {**before, Path("runs/a/augmented.png"): after[Path("runs/a/augmented.png")]}
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
-    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["augment"]["rotate"] == 10
+    assert load_checkpoint(Path("runs/a/last.pt")).config["augment"]["rotate"] == 10
 
 
 def test_settings_beside_resume_are_taken_listed_and_kept(train, capsys):
@@ -186,11 +186,11 @@ def test_settings_beside_resume_are_taken_listed_and_kept(train, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "epochs: 1 -> 2" in out and "augment.rotate: 30 -> 0.0" in out
     content = load_checkpoint(Path("runs/a/last.pt"))
-    assert content["config"]["augment"]["rotate"] == 0
-    assert content["training"]["optimizer"]["param_groups"][0]["momentum"] == 0.5
+    assert content.config["augment"]["rotate"] == 0
+    assert content.training["optimizer"]["param_groups"][0]["momentum"] == 0.5
     assert cli.main(["train", "resume=runs/a", "epochs=3"]) == 0
     assert "Settings other than the run's own: epochs: 2 -> 3." in capsys.readouterr().out
-    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["loss"]["_target_"].endswith(".wing")
+    assert load_checkpoint(Path("runs/a/last.pt")).config["loss"]["_target_"].endswith(".wing")
 
 
 def test_faces_left_out_after_the_split_are_refused(train, capsys):
@@ -213,7 +213,7 @@ def test_a_recipe_of_one_s_own_resumes_by_itself_and_as_it_was(train, capsys):
     assert cli.main(["train", *words]) == 0
     recipe.unlink()
     assert cli.main(["train", "resume=runs/a", "epochs=3"]) == 0
-    assert load_checkpoint(Path("runs/a/last.pt"))["config"]["ema"] == 0.5
+    assert load_checkpoint(Path("runs/a/last.pt")).config["ema"] == 0.5
     assert "ema:" not in capsys.readouterr().out
 
 

@@ -73,7 +73,7 @@ def test_in_validation_the_epoch_is_saved_and_validated_on_resume(train, monkeyp
 
     monkeypatch.setattr(validation, "predict", stop_at_first)
     train("run_dir=runs/parts", "epochs=1", "batch_size=2", code=143)
-    saved = load_checkpoint(Path("runs/parts/last.pt"))["training"]
+    saved = load_checkpoint(Path("runs/parts/last.pt")).training
     assert (saved["epoch"], saved["batch"], saved["history"]) == (0, 6, [])
     assert not Path("runs/parts/best.pt").exists()
     assert cli.main(["train", "resume=runs/parts"]) == 0

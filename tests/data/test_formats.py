@@ -147,14 +147,14 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
     module, settings = write("coco", tmp_path, parts)
     read_faces = module.read_faces
     content = json.loads((tmp_path / "train.json").read_text())
-    content["annotations"][0]["iscrowd"] = 1
-    content["annotations"][1]["keypoints"][2::3] = [0] * 98
+    content.annotations[0]["iscrowd"] = 1
+    content.annotations[1]["keypoints"][2::3] = [0] * 98
     (tmp_path / "train.json").write_text(json.dumps(content))
     faces = read_faces(**settings)
     assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
     assert "Left out 1 of the 8 annotations" in caplog.text
     for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
-        content["annotations"] = annotations
+        content.annotations = annotations
         (tmp_path / "test.json").write_text(json.dumps(content))
         faces = read_faces(**settings, part="test")
         assert faces.points is None and len(faces) == (8 if annotations is None else 1)
@@ -214,8 +214,8 @@ def test_trains_and_predicts_end_to_end(
     assert cli.main(["train", *data, *settings, *TINY]) == 0
     content = load_checkpoint(Path("runs/a/best.pt"))
     named = {"wflw": "wflw98"}.get(name, "none")  # strewn points, which are no face's
-    assert content["layout"]["name"] == named and content["num_points"] == 98
-    assert np.isfinite(content["metrics"]["val_mse"])
+    assert content.layout["name"] == named and content.num_points == 98
+    assert np.isfinite(content.metrics["val_mse"])
     test = ["predict", "device=cpu", "amp=off", "workers=0", "run_dir=out"]
     if name != "ibug":
         assert cli.main(test) == 0
@@ -223,7 +223,7 @@ def test_trains_and_predicts_end_to_end(
         assert [line.split(",")[0] for line in lines[1:]] == parts["test"].names
     if name == "coco":
         return
-    assert content["config"]["box_margin"] == {"wflw": 0.5, "ibug": 0.25}[name]
+    assert content.config["box_margin"] == {"wflw": 0.5, "ibug": 0.25}[name]
     if name == "ibug":  # validated on boxes of labels: so are labelled test faces
         capsys.readouterr()
         assert cli.main(test) == 0

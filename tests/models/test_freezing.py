@@ -218,7 +218,9 @@ def test_group_norms_keep_weights_and_have_equal_groups(channels, groups):
 
 
 @pytest.mark.parametrize("norm", ["frozen", "group"])
-def test_norms_start_from_pretrained_weights_and_come_back_from_a_checkpoint(norm, tmp_path):
+def test_norms_start_from_pretrained_weights_and_come_back_from_a_checkpoint(
+    norm, checkpoint_of, tmp_path
+):
     torch.manual_seed(1)
     settings = {"backbone": "resnet18", "norm": norm}
     source = regressor(backbone="resnet18", weights="none", num_points=K, size=32)
@@ -231,8 +233,7 @@ def test_norms_start_from_pretrained_weights_and_come_back_from_a_checkpoint(nor
     for name, parameter in source.backbone.named_parameters():
         assert torch.equal(model.backbone.get_parameter(name), parameter), name
     node = {"_target_": "landmarks.models.builders.regressor", **settings, "weights": path}
-    content = {"config": {"model": node, "input_size": 32}, "num_points": K}
-    again = rebuild_model({**content, "weights": model.state_dict()})
+    again = rebuild_model(checkpoint_of({"model": node}, K, weights=model.state_dict()))
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
         assert torch.equal(again(images)[0], model.eval()(images)[0])

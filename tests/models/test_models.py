@@ -102,14 +102,10 @@ def test_masked_points_have_no_influence(name):
 
 
 @every_model
-def test_checkpoint_rebuilds_the_model_alone(name, tmp_path):
+def test_checkpoint_rebuilds_the_model_alone(name, checkpoint_of, tmp_path):
     model = make(name).eval()
-    content = {
-        "config": {"model": node_of(name), "input_size": SIZE},
-        "num_points": K,
-        "weights": model.state_dict(),
-    }
-    save_checkpoint(tmp_path / "best.pt", content)
+    config = {"model": node_of(name), "input_size": SIZE}
+    save_checkpoint(tmp_path / "best.pt", checkpoint_of(config, K, weights=model.state_dict()))
     again = rebuild_model(load_checkpoint(tmp_path / "best.pt"))
     images, _ = faces()
     with torch.no_grad():

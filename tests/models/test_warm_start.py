@@ -10,6 +10,7 @@ from landmarks.errors import UserError
 from landmarks.models.builders import regressor, unet
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import find_moved, take_weights
+from landmarks.runs.checkpoint import Checkpoint
 
 
 class Blocks(nn.Module):
@@ -58,7 +59,7 @@ def made_up(backbone, num_points=5, sigma=1.5):
 
 def content_of(model, size=32):
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    return {"config": {"input_size": size}, "weights": weights}
+    return Checkpoint({"input_size": size}, 5, {}, None, [], {}, weights)
 
 
 def changed(model, *arguments):
@@ -111,7 +112,7 @@ def test_another_number_of_points_leaves_the_head_and_its_start_as_built(caplog)
 def test_a_start_is_not_taken_without_the_offsets_from_it(caplog):
     old, new = resnet(), resnet(seed=1)
     content = content_of(old)
-    content["weights"]["head.offsets.weight"] = torch.zeros(10, 2048)
+    content.weights["head.offsets.weight"] = torch.zeros(10, 2048)
     with caplog.at_level(logging.INFO):
         assert "head.start" not in changed(new, content, 32, "old.pt")
     assert "Left as built: 2 tensors: head.offsets.weight, head.start." in caplog.text

@@ -25,10 +25,11 @@ def test_targets_are_renamed_wherever_they_stand():
 def test_a_checkpoint_of_before_names_today_s_functions(tmp_path):
     weights = {"head.offsets.weight": torch.zeros(4, 6), "head.center.mean": torch.ones(6)}
     config = {"model": {"_target_": "landmarks.models.landmarker.regressor"}}
-    torch.save({"format": 5, "config": config, "weights": weights}, tmp_path / "best.pt")
-    content = load_checkpoint(tmp_path / "best.pt")
-    assert content["config"]["model"]["_target_"] == "landmarks.models.builders.regressor"
-    assert content["weights"]["head.center.mean"].equal(torch.ones(6))  # nothing else changes
+    rest = {"num_points": 2, "layout": {"name": "none", "num_points": 2}, "metrics": {}}
+    torch.save({"format": 5, "config": config, "weights": weights, **rest}, tmp_path / "best.pt")
+    checkpoint = load_checkpoint(tmp_path / "best.pt")
+    assert checkpoint.config["model"]["_target_"] == "landmarks.models.builders.regressor"
+    assert checkpoint.weights["head.center.mean"].equal(torch.ones(6))  # nothing else changes
 
 
 def test_a_recipe_of_before_still_runs(tmp_path, monkeypatch, capsys):

@@ -83,20 +83,14 @@ def test_faces_without_labels_change_nothing_about_others(model):
     assert losses[0] == losses[1] > 0
 
 
-def test_predicts_and_is_rebuilt_from_a_checkpoint_alone(model):
+def test_predicts_and_is_rebuilt_from_a_checkpoint_alone(model, checkpoint_of):
     images, _ = faces(3)
-    content = {
-        "config": {
-            "model": {
-                "_target_": "landmarks.models.keypoint_rcnn.detector.keypoint_rcnn",
-                **{"weights": "coco", "proposals": 16, "boxes": 1},
-            },
-            "input_size": SIZE,
-        },
-        "num_points": K,
-        "weights": model.state_dict(),
+    node = {
+        "_target_": "landmarks.models.keypoint_rcnn.detector.keypoint_rcnn",
+        **{"weights": "coco", "proposals": 16, "boxes": 1},
     }
-    again = rebuild_model(content)
+    config = {"model": node, "input_size": SIZE}
+    again = rebuild_model(checkpoint_of(config, K, weights=model.state_dict()))
     with torch.inference_mode():
         points, confidence = model(images)
         assert torch.equal(again(images)[0], points)

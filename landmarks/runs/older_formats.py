@@ -1,0 +1,122 @@
+"""Checkpoints that older versions wrote, brought up to date: all that was otherwise stands here."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from landmarks.errors import UserError
+from landmarks.layout import Layout
+from landmarks.runs.renames import rename_targets
+
+# Settings that came after the first version, and what runs did before there were any. Those of a
+# group (model.refine) do as before by the default in the signature that receives them.
+LATER = {
+    "augment": {"_target_": "landmarks.augment.augmentation.Augment"},
+    "box_margin": 0.0,
+    "box_from": "data",
+    "flip_test": False,
+    "pictured_region": "auto",
+    "threads": "auto",
+    "init": None,
+}
+SYNTHETIC = "landmarks.data.formats.synthetic.read_faces"  # whose images say nothing in EXIF
+
+
+def update_settings(settings: dict, path: Path) -> dict:
+    """Return a run's settings by today's names, with those that have come since as they were.
+
+    Args:
+        path: of its checkpoint, for messages.
+
+    Raises:
+        UserError: if a model of today cannot do what they say.
+    """
+    updated = {**LATER, **rename_targets(settings)}
+    data, model = updated.get("data"), updated.get("model")
+    if isinstance(data, dict) and data.get("_target_") != SYNTHETIC:
+        updated["data"] = {"exif": "rotate", **data}
+    if isinstance(model, dict):
+        if model.get("basis", "none") != "none":
+            raise UserError(
+                f"{path} was trained with model.basis={model['basis']}, which this version no "
+                f"longer has: use the version that wrote it, or train anew."
+            )
+        updated["model"] = {k: v for k, v in model.items() if k not in ("basis", "components")}
+    return updated
+
+
+def update(content: dict) -> None:
+    """Turn a checkpoint into one of today that predicts the same, in place.
+
+    Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
+
+    Until format 5 settings named functions by where they stood then, see `runs.renames`; some wrote
+    no flip permutation, where the layout's was believed, and not which points had no labels.
+
+    Until format 4 a regression's features were read as they are, as they still are where the mean
+    that is to be subtracted is NaN; training goes on from there. Until format 3 a keypoint R-CNN
+    looked for landmarks anywhere, as it does where its start is NaN. Until format 2 a regression
+    saw averages of the features alone, so that what it sees now of their places counts for nothing;
+    until format 1 it counted in halves of the input's side, not sixteenths. An optimizer's memory
+    of such a head says nothing of this one, and is dropped.
+
+    Args:
+        content: has everything that every version wrote, its settings as of today.
+
+    Raises:
+        ValueError and others: if it does not hold together.
+    """
+    content.setdefault("unlabelled", [])
+    content.setdefault("training", None)
+    if "flip" not in content:
+        content["flip"] = _flip_of(content["layout"], content["weights"])
+    _update_tensors(content)
+    for row in [content["metrics"], *(content["training"] or {}).get("history", [])]:
+        for name in [name for name in row if name.startswith("val_nme_")]:
+            row["val_nme"] = row.pop(name)
+    if content["training"] is not None:  # it was planned once, when it began
+        content["training"] = {"planned_at": 0, "planned_from": 0.0, **content["training"]}
+
+
+def _flip_of(layout: dict, weights: dict[str, Tensor]) -> list[int] | None:
+    named = Layout(**layout)
+    if named.num_points > sum(tensor.numel() for tensor in weights.values()):
+        raise ValueError(f"no model finds {named.num_points} points with so few weights")
+    known = named.flip_permutation()
+    return None if known is None else known.tolist()
+
+
+def _update_tensors(content: dict) -> None:
+    weights, version = content["weights"], content["format"]
+    state = content["training"] or {}
+    if version > 4:
+        return
+    for tensors in (weights, state.get("model", {}), state.get("ema", {}).get("weights", {})):
+        _read_as_they_are(tensors, 1 if version > 2 else 3)
+    if version < 4 and "head.predictor.weight" in weights:
+        content["training"] = None
+        landmarks = weights["head.predictor.weight"].shape[1]
+        weights["head.start"] = torch.full((landmarks, 2), torch.nan)
+    if version > 2:
+        return
+    for name in [name for name in weights if name.startswith("head.offsets.")]:
+        content["training"] = None
+        value, key = weights[name], name.removeprefix("head.offsets.")
+        if version < 2:
+            value = 8 * value
+        if key == "weight":
+            value = functional.pad(value, (0, 2 * value.shape[1]))
+        weights[name] = value
+
+
+def _read_as_they_are(weights: dict, pooled: int) -> None:
+    """Add means that subtract nothing to older tensors, in place.
+
+    Args:
+        pooled: numbers a regression sees today for each one that these weights count.
+    """
+    if "head.offsets.weight" in weights:
+        channels = pooled * weights["head.offsets.weight"].shape[1]
+        weights["head.center.mean"] = torch.full((channels,), torch.nan)
