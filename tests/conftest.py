@@ -67,7 +67,7 @@ def checkpoint_of():
     """Return a checkpoint of the named things; whatever else is in one is as small as can be."""
 
     def make(config=None, num_points=5, **named):
-        least = {"crop": "letterbox", "input_size": 32, "model": {}, "data": {}}
+        least = {"crop": "letterbox", "input_size": 32, "model": {}, "data": {"exif": "rotate"}}
         settings = {**LATER, **least, **(config or {})}
         rest = {"layout": {"name": "none", "num_points": num_points}, "flip": None}
         rest |= {"unlabelled": [], "metrics": {}, "weights": {}}
