@@ -30,7 +30,7 @@ def write_older(run):
         older = {key: content[key] for key in ("num_points", "layout", "metrics", "weights")}
         older |= {"training": state} if state else {}
         for row in [older["metrics"], *state.get("history", [])]:
-            row["val_nme_box"] = row.pop("val_nme")
+            row["val_nme_box"] = row.pop("val_nme", row.get("val_nme_box"))  # one may be the other
         torch.save({"format": 5, "config": before(config), **older}, file)
         assert content["config"]["model"]["_target_"] != before(config)["model"]["_target_"]
 
