@@ -6,8 +6,11 @@ import pytest
 
 from landmarks.errors import UserError
 from landmarks.settings import (
+    ABOVE_ZERO,
     Count,
     Duration,
+    GroupOf,
+    Needs,
     NonNegative,
     Positive,
     PositiveInt,
@@ -17,6 +20,7 @@ from landmarks.settings import (
     check_arguments,
     describe_parameters,
     flat,
+    marks_of,
     parse_duration,
     settings_of,
 )
@@ -221,3 +225,47 @@ def test_settings_shared_in_a_dataclass_are_given_checked_and_described_one_by_o
     assert describe_parameters(takes_shared)["lr"] == "a number above 0"
     with pytest.raises(TypeError):
         takes_shared("m")  # without lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framed:
+    crop: Literal["whole", "box"]
+    margin: Annotated[Positive | None, Needs("crop", "box"), Needs("/command", ("a", "b"))] = None
+    layout: Annotated[dict, GroupOf(Told)]
+
+
+def test_marks_are_found_and_change_nothing_of_what_a_setting_takes():
+    assert [needs.keys for needs in marks_of(Framed, Needs)["margin"]] == ["crop", "/command"]
+    assert marks_of(Framed, Needs)["crop"] == []
+    assert marks_of(Framed, GroupOf)["layout"] == [GroupOf(Told)]
+    assert describe_parameters(Framed)["margin"] == "a number above 0 or null"
+    assert check_arguments(Framed, {"margin": None, "layout": {}}) == {"margin": None, "layout": {}}
+    with pytest.raises(UserError, match="margin takes a number above 0 or null"):
+        check_arguments(Framed, {"margin": 0})
+
+
+@pytest.mark.parametrize(
+    ("needs", "settings", "holds"),
+    [
+        (Needs("crop", "box"), {"crop": "box"}, True),
+        (Needs("crop", "box"), {"crop": "whole"}, False),
+        (Needs("crop", "box"), {"data.crop": "box"}, False),
+        (Needs("/init", None), {}, True),
+        (Needs("/init", None), {"init": "a"}, False),
+        (Needs("/init", ("a", "b")), {"init": "b"}, True),
+        (Needs("/noise", ABOVE_ZERO), {"noise": 0.1}, True),
+        (Needs("/noise", ABOVE_ZERO), {"noise": 0}, False),
+        (Needs("/noise", ABOVE_ZERO), {}, False),
+        (Needs(("/noise", "/blur"), ABOVE_ZERO), {"noise": 0, "blur": 1}, True),
+    ],
+)
+def test_what_a_setting_needs(needs, settings, holds):
+    assert needs.holds(settings) is holds
+
+
+def test_a_setting_of_a_group_needs_one_of_that_group():
+    needs = Needs("by", "groups")
+    assert needs.holds({"split.by": "groups", "by": "blocks"}, "split")
+    assert needs.say("split") == "split.by=groups"
+    assert Needs(("a", "/b"), ABOVE_ZERO).say("g") == "g.a or b above 0"
+    assert Needs("a", 1, "a model with one").say("g") == "a model with one"

@@ -30,8 +30,8 @@ def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
         for group, needs in conditions(kind, settings, key):
             if not needs.holds(flat, group):
                 raise UserError(
-                    f"{override.input_line} changes nothing without {needs.say(group)}: add that, "
-                    f"or leave it out."
+                    f"{override.input_line} changes nothing: it needs {needs.say(group)}. "
+                    f"Otherwise leave it out."
                 )
 
 

@@ -69,6 +69,11 @@ def check_config(kind: type, config: DictConfig) -> dict:
         taker = taker_of(kind, key, node)
         if taker is not None:
             checked[key] = {**node, **check_arguments(taker, node, key)}
+        elif isinstance(node, dict):
+            raise UserError(
+                f"{key}=: this choice is not for this command, as its file names no _target_. Add "
+                f"--help {key} to see those that are."
+            )
     return checked
 
 

@@ -50,7 +50,7 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
             found = function(*arguments)
             log.warning(
                 "The loss cannot be compiled here, so training is slower (%s). "
-                "model.fuse=true shows the compiler's error.",
+                "+model.fuse=true shows the compiler's error.",
                 type(error).__name__,
             )
             return found

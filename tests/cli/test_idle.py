@@ -110,7 +110,7 @@ def test_a_word_that_would_change_nothing_is_refused(line):
     word = line.split()[-1]
     with pytest.raises(UserError) as refused:
         check(line, words=[word])
-    assert str(refused.value).startswith(f"{word} changes nothing without ")
+    assert str(refused.value).startswith(f"{word} changes nothing: it needs ")
     assert refused.value.code == 2
     check(line, words=[])  # a file of settings or a sweep may hold it
 

@@ -165,7 +165,7 @@ def test_heatmaps_of_a_model_that_has_none_are_refused(made, capsys):
 
 
 def test_heatmaps_of_the_pictured_faces(made):
-    unet = ("model=unet_resnet18", "model.weights=none", "model.fuse=false", "run_dir=runs/unet")
+    unet = ("model=unet_resnet18", "model.weights=none", "+model.fuse=false", "run_dir=runs/unet")
     assert cli.main(["train", f"data.root={made.root}", *TINY, *unet]) == 0
     out = predict("heatmaps=true", "checkpoint=runs/unet")
     picture = cv2.imread(str(out / "heatmaps.png"))

@@ -30,7 +30,7 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
 
 
 def test_heatmaps_are_pictured_and_their_confidence_kept(train):
-    unet = ("model=unet_resnet18", "model.weights=none", "model.fuse=false", "epochs=1")
+    unet = ("model=unet_resnet18", "model.weights=none", "+model.fuse=false", "epochs=1")
     train(*unet, "tensorboard=true", "run_dir=a")
     picture = cv2.imread("a/heatmaps.png")
     assert picture.shape == (4 * 320, 2 * 320, 3)  # faces; target and prediction of all points
@@ -42,7 +42,7 @@ def test_heatmaps_are_pictured_and_their_confidence_kept(train):
 
 
 def test_an_unknown_region_is_refused(train, tmp_path, capsys):
-    train("pictured_region=jaw", code=1)
+    train("model=unet_resnet18", "model.weights=none", "pictured_region=jaw", code=1)
     assert "pictured_region=jaw is no region of layout none" in capsys.readouterr().err
     assert not list((tmp_path / "runs").iterdir())
 
