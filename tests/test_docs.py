@@ -1,0 +1,57 @@
+"""The pages: their site builds, their links lead somewhere, and the commands they show exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+COMMAND = re.compile(r"^landmarks (?:train|predict|check|cache)\b[^#(\n]*", re.MULTILINE)
+README_LINES = 130
+
+
+def test_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_stands_in_the_site():
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [p.name for p in (ROOT / "docs").glob("*.md") if f"- {p.name}" not in listed] == []
+
+
+def test_readme_is_short():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= README_LINES
+
+
+def shown_commands():
+    """Return (page, words) of every `landmarks` command in a page's blocks of code."""
+    found = []
+    for page in PAGES:
+        blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        for command in COMMAND.findall("\n".join(blocks)):
+            found.append(pytest.param(command, id=f"{page.name}-{len(found)}"))
+    return found
+
+
+@pytest.mark.parametrize("command", shown_commands())
+def test_shown_commands_compose(command):
+    _, name, *words = shlex.split(command)
+    settings = [word for word in words if "=" in word and not re.search(r"=[\w.]+,", word)]
+    with initialize_config_module("landmarks.configs", version_base="1.3"):
+        compose(name, overrides=settings)
