@@ -1,6 +1,9 @@
 """Models by name: a backbone, a head, and the settings that configs/model gives them."""
 
+from dataclasses import dataclass
 from typing import Literal
+
+from torch import nn
 
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
@@ -10,19 +13,47 @@ from landmarks.models.heatmap_head import DecoderName, HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.unet import ClassicUnet, Unet
 from landmarks.models.weights import Partial, WeightsName
-from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds
+from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds, flat
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that refine a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 
 
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A torchvision network, and what of it is trained.
+
+    Args:
+        backbone, weights, partial: see `build_backbone`.
+        freeze: see `Landmarker`.
+        norm: see `landmarks.models.freezing.change_norms`.
+    """
+
+    backbone: BackboneName
+    weights: WeightsName = "imagenet"
+    partial: Partial = False
+    freeze: Freeze = "none"
+    norm: Norm = "batch"
+
+    def build(self) -> nn.Module:
+        """Return the network as a backbone."""
+        return build_backbone(self.backbone, self.weights, self.partial)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps:
+    """How heatmaps are trained and decoded; see `HeatmapHead`."""
+
+    decoder: DecoderName = "dark"
+    weight: NonNegative = 10.0
+    chunk: Literal["auto"] | PositiveInt = "auto"
+    fuse: Literal["auto"] | bool = "auto"
+
+
+@flat
 def regressor(
     *,
-    backbone: BackboneName,
-    weights: WeightsName = "imagenet",
-    partial: Partial = False,
-    freeze: Freeze = "none",
-    norm: Norm = "batch",
+    network: Network,
     init_output: Literal["mean", "center"] = "mean",
     refine: Rounds = 0,
     num_points: int,
@@ -33,9 +64,7 @@ def regressor(
     """Return a model that regresses coordinates from a torchvision network.
 
     Args:
-        backbone, weights, partial: see `build_backbone`.
-        freeze: see `Landmarker`.
-        norm: see `landmarks.models.freezing.change_norms`.
+        network: see `Network`.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
         refine: rounds of refinement by finer features, see `Refinement`; 0: none.
@@ -45,24 +74,21 @@ def regressor(
     Raises:
         UserError: see `build_backbone` and `change_norms`; for Adaptive Wing.
     """
-    body = build_backbone(backbone, weights, partial)
+    body = network.build()
     refinement = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
         refinement = Refinement(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
-    change_norms(body, norm)
+    change_norms(body, network.norm)
     start = mean_points if init_output == "mean" else None
     head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, refinement)
-    return Landmarker(body, head, freeze)
+    return Landmarker(body, head, network.freeze)
 
 
+@flat
 def unet(
     *,
-    backbone: BackboneName,
-    weights: WeightsName = "imagenet",
-    partial: Partial = False,
-    freeze: Freeze = "none",
-    norm: Norm = "batch",
+    network: Network,
     width: PositiveInt = 96,
     stride: Stride = 4,
     num_points: int,
@@ -70,31 +96,27 @@ def unet(
     elementwise: Elementwise | None = None,
     mean_points=None,
     sigma: Positive | Range = 1.0,
-    decoder: DecoderName = "dark",
-    weight: NonNegative = 10.0,
-    chunk: Literal["auto"] | PositiveInt = "auto",
-    fuse: Literal["auto"] | bool = "auto",
+    maps: Maps,
 ) -> Landmarker:
     """Return a model that predicts a heatmap a landmark, from a torchvision encoder's U-Net.
 
     Args:
-        backbone, weights, partial: of the encoder, see `build_backbone`.
-        freeze: of the encoder, see `Landmarker`.
-        norm: see `landmarks.models.freezing.change_norms`.
+        network: the encoder, see `Network`.
         width: channels the maps are made from.
         stride: input pixels a cell of the heatmaps.
         mean_points: not used; maps start near zero.
-        num_points, size, elementwise, sigma, decoder, weight, chunk, fuse: see `HeatmapHead`.
+        num_points, size, elementwise, sigma, maps: see `HeatmapHead`.
 
     Raises:
         UserError: see `build_backbone` and `change_norms`.
     """
-    body = Unet(build_backbone(backbone, weights, partial), stride, width)
-    change_norms(body, norm)
-    head = HeatmapHead(*(width, num_points, size, elementwise, sigma, decoder, weight, chunk, fuse))
-    return Landmarker(body, head, freeze)
+    body = Unet(network.build(), stride, width)
+    change_norms(body, network.norm)
+    head = HeatmapHead(width, num_points, size, elementwise, sigma, **vars(maps))
+    return Landmarker(body, head, network.freeze)
 
 
+@flat
 def classic_unet(
     *,
     stride: Stride = 1,
@@ -104,15 +126,11 @@ def classic_unet(
     elementwise: Elementwise | None = None,
     mean_points=None,
     sigma: Positive | Range = 4.0,
-    decoder: DecoderName = "dark",
-    weight: NonNegative = 10.0,
-    chunk: Literal["auto"] | PositiveInt = "auto",
-    fuse: Literal["auto"] | bool = "auto",
+    maps: Maps,
 ) -> Landmarker:
     """Return the U-Net of 2015, from scratch; arguments as in `unet`."""
     body = ClassicUnet(stride)
     change_norms(body, norm)
-    head = HeatmapHead(
-        *(body.channels[-1], num_points, size, elementwise, sigma, decoder, weight, chunk, fuse)
-    )
+    channels = body.channels[-1]
+    head = HeatmapHead(channels, num_points, size, elementwise, sigma, **vars(maps))
     return Landmarker(body, head)

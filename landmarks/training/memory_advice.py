@@ -66,7 +66,13 @@ def check_memory(
             ) from error
         # A model may do what fake tensors cannot follow, each in its own way, and train well: what
         # is only a service must not be what stops it.
-        log.debug("What training needs could not be estimated.", exc_info=True)
+        said = " ".join(str(error).split())[:200]
+        log.warning(
+            "What memory training needs could not be estimated (%s: %s), so that it is not known "
+            "whether it fits.",
+            type(error).__name__,
+            said,
+        )
         return None
     free = free_memory(training.precision.device)
     log.info(

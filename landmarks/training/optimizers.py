@@ -1,24 +1,35 @@
 """Optimisers over a model's parameters: torch's own, with decay where it belongs."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from torch import nn
 
 from landmarks.errors import UserError
-from landmarks.settings import ABOVE_ZERO, Factor, Needs, NonNegative, Positive, Rule, Share
+from landmarks.settings import ABOVE_ZERO, Factor, Needs, NonNegative, Positive, Rule, Share, flat
 
 _TRAINED = Rule(lambda freeze: freeze != "backbone", "other than backbone")
 BackboneFactor = Annotated[Factor, Needs("/model.freeze", _TRAINED)]
 
 
-def parameter_groups(
-    model: nn.Module,
-    lr: float,
-    weight_decay: float,
-    backbone_lr_scale: float = 1.0,
-    layer_decay: float = 1.0,
-) -> list[dict]:
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """The learning rate of each part of a model.
+
+    Args:
+        lr: the rate of all that is not of the backbone.
+        backbone_lr_scale: times lr: the rate of the backbone's last stage.
+        layer_decay: times the next stage's rate: that of each earlier one. Source: Clark et al.,
+            ELECTRA, ICLR 2020, there layer by layer.
+    """
+
+    lr: Positive
+    backbone_lr_scale: BackboneFactor = 1.0
+    layer_decay: BackboneFactor = 1.0
+
+
+def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> list[dict]:
     """Split the trained parameters by rate and decay, groups of the highest rate first.
 
     Weights decay, norms and biases (fewer than two axes) do not.
@@ -26,15 +37,12 @@ def parameter_groups(
     Args:
         model: its `parameters_by_stage()` are the backbone's, first stage first; they are asked for
             where rates differ.
-        lr: the rate of all that is not of the backbone.
-        backbone_lr_scale: times lr: the rate of the backbone's last stage.
-        layer_decay: times the next stage's rate: that of each earlier one. Source: Clark et al.,
-            ELECTRA, ICLR 2020, there layer by layer.
 
     Raises:
         UserError: if rates are to differ between stages and there is one alone.
     """
-    alike = backbone_lr_scale == layer_decay == 1
+    layer_decay = rates.layer_decay
+    alike = rates.backbone_lr_scale == layer_decay == 1
     stages = [] if alike else model.parameters_by_stage()
     if layer_decay != 1 and len(stages) < 2:
         raise UserError(
@@ -42,7 +50,7 @@ def parameter_groups(
             f"one has a single stage: use optimizer.backbone_lr_scale."
         )
     factors = {
-        id(parameter): backbone_lr_scale * layer_decay**behind
+        id(parameter): rates.backbone_lr_scale * layer_decay**behind
         for behind, stage in enumerate(reversed(stages))
         for parameter in stage
     }
@@ -52,63 +60,60 @@ def parameter_groups(
             key = factors.get(id(parameter), 1.0), parameter.ndim >= 2
             groups.setdefault(key, []).append(parameter)
     return [
-        {"params": groups[key], "lr": lr * key[0], "weight_decay": weight_decay if key[1] else 0.0}
+        {
+            "params": groups[key],
+            "lr": rates.lr * key[0],
+            "weight_decay": weight_decay if key[1] else 0.0,
+        }
         for key in sorted(groups, reverse=True)
     ]
 
 
+@flat
 def adamw(
     model: nn.Module,
     *,
-    lr: Positive,
+    rates: Rates,
     weight_decay: NonNegative = 0.01,
-    backbone_lr_scale: BackboneFactor = 1.0,
-    layer_decay: BackboneFactor = 1.0,
     beta1: Share = 0.9,
     beta2: Share = 0.999,
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019): decay apart from the gradient.
-
-    Args:
-        lr, weight_decay, backbone_lr_scale, layer_decay: see `parameter_groups`; here and below.
-    """
-    groups = parameter_groups(model, lr, weight_decay, backbone_lr_scale, layer_decay)
-    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), fused=_can_fuse(model))
+    """AdamW (Loshchilov and Hutter 2019): decay apart from the gradient."""
+    groups = parameter_groups(model, rates, weight_decay)
+    return torch.optim.AdamW(groups, lr=rates.lr, betas=(beta1, beta2), fused=_can_fuse(model))
 
 
+@flat
 def adam(
     model: nn.Module,
     *,
-    lr: Positive,
+    rates: Rates,
     weight_decay: NonNegative = 0.0,
-    backbone_lr_scale: BackboneFactor = 1.0,
-    layer_decay: BackboneFactor = 1.0,
     beta1: Share = 0.9,
     beta2: Share = 0.999,
     amsgrad: bool = False,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015)."""
-    groups = parameter_groups(model, lr, weight_decay, backbone_lr_scale, layer_decay)
+    groups = parameter_groups(model, rates, weight_decay)
     return torch.optim.Adam(
-        groups, lr=lr, betas=(beta1, beta2), amsgrad=amsgrad, fused=_can_fuse(model)
+        groups, lr=rates.lr, betas=(beta1, beta2), amsgrad=amsgrad, fused=_can_fuse(model)
     )
 
 
+@flat
 def sgd(
     model: nn.Module,
     *,
-    lr: Positive,
+    rates: Rates,
     weight_decay: NonNegative = 1e-4,
-    backbone_lr_scale: BackboneFactor = 1.0,
-    layer_decay: BackboneFactor = 1.0,
     momentum: Share = 0.9,
     nesterov: Annotated[bool, Needs("momentum", ABOVE_ZERO)] = False,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    groups = parameter_groups(model, lr, weight_decay, backbone_lr_scale, layer_decay)
+    groups = parameter_groups(model, rates, weight_decay)
     nesterov = nesterov and momentum > 0
     return torch.optim.SGD(
-        groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_can_fuse(model)
+        groups, lr=rates.lr, momentum=momentum, nesterov=nesterov, fused=_can_fuse(model)
     )
 
 
