@@ -135,7 +135,8 @@ def _newest(words: list[str], folders: tuple[str, ...]) -> Path | None:
         log.warning(
             "resume=auto: %s, which has these settings, is finished; beginning a new run. "
             "%s with a higher epochs= or max_time= trains it on.",
-            *(finished, say_setting("resume", finished)),
+            finished,
+            say_setting("resume", finished),
         )
     else:
         log.warning("resume=auto: no unfinished run in runs/ has these settings; beginning one.")

@@ -105,5 +105,8 @@ def _warn_of_groups(faces: Faces, crop: CropName) -> None:
         log.warning(
             "%d of %d images of %s show several faces, but crop=%s shows the model the whole "
             "image: it cannot tell which face is meant. Train with crop=box.",
-            *((shown > 1).sum(), len(shown), faces.source, crop),
+            (shown > 1).sum(),
+            len(shown),
+            faces.source,
+            crop,
         )

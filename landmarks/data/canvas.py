@@ -99,7 +99,9 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
                 log.warning(
                     "No canvas cache: %s would be needed in %s and %s is free. Images are decoded "
                     "anew each epoch.",
-                    *(say_bytes(needed), place, say_bytes(free)),
+                    say_bytes(needed),
+                    place,
+                    say_bytes(free),
                 )
                 return None
             elsewhere = "set data.cache=disk" if cache == "ram" else "set data.cache_dir=FOLDER"
@@ -111,7 +113,10 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
         if len(rows):
             log.info(
                 "Canvas cache: %s in %s, %d of %d faces to be read.",
-                *(say_bytes(len(rows) * side * side * 3), place, stale.sum(), len(rows)),
+                say_bytes(len(rows) * side * side * 3),
+                place,
+                stale.sum(),
+                len(rows),
             )
         fill(canvas, CroppedFaces(faces, crop, size, margin), rows[stale], stamps[stale])
     except OSError as error:

@@ -40,7 +40,10 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
         there = {name.decode() for name in faces.names.tolist()}
         log.warning(
             "%d of the %d names in %s are not among the faces of %s.%s",
-            *(len(unknown), len(names), file, faces.source),
+            len(unknown),
+            len(names),
+            file,
+            faces.source,
             say_near([name.decode() for name in unknown.tolist()], there),
         )
     if len(faces) and excluded.all():

@@ -62,7 +62,8 @@ def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
         log.warning(
             "Never labelled in %s: %s. A model cannot learn where that is, and predict leaves the "
             "coordinates empty.",
-            *(where, say_points(missing)),
+            where,
+            say_points(missing),
         )
 
 

@@ -57,13 +57,22 @@ MARKS = (
     (r"version\s*:.*\n?", r"n_points\s*:", PTS),
     (r"#?filename,file_size,", r"region_shape_attributes", Kind("VIA's CSV")),
     (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines")),
-    (r"[^\n]*_x\b[^\n]*\bImage\s*\n", r"(\d+ ){99}",
-     Kind("Kaggle's Facial Keypoints Detection, whose images are grey values in the table")),
+    (
+        r"[^\n]*_x\b[^\n]*\bImage\s*\n",
+        r"(\d+ ){99}",
+        Kind("Kaggle's Facial Keypoints Detection, whose images are grey values in the table"),
+    ),
     (r"RowId\b|ImageId\b", r"", Kind("a table of Kaggle's Facial Keypoints without labels")),
-    (r"\s*\d+\s*\n\s*\w+_x +\w+_y", r"",
-     Kind("CelebA's list", advice="it is not read here, but as CSV with the header image_id,"
-          "lefteye_x,lefteye_y,... it is, by data=table")),
-)  # fmt: skip
+    (
+        r"\s*\d+\s*\n\s*\w+_x +\w+_y",
+        r"",
+        Kind(
+            "CelebA's list",
+            advice="it is not read here, but as CSV with the header image_id,"
+            "lefteye_x,lefteye_y,... it is, by data=table",
+        ),
+    ),
+)
 
 
 def describe_other(path: Path, reader: str) -> str:

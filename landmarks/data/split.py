@@ -73,7 +73,11 @@ def split_faces(
         log.warning(
             "%d of %d faces are validated on, where split.share=%g asks for %d: no %s of a nearer "
             "size can be kept together.",
-            *(found, len(rows), share, count, what),
+            found,
+            len(rows),
+            share,
+            count,
+            what,
         )
     return rows[~validated], rows[validated]
 

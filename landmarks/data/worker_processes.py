@@ -53,7 +53,9 @@ def count_readers(wanted: int, batch: int) -> int:
         if count < wanted:
             log.warning(
                 "%d reading processes instead of %d: more do not fit; raise %s.",
-                *(count, wanted, what),
+                count,
+                wanted,
+                what,
             )
             wanted = count
     return wanted

@@ -42,8 +42,14 @@ def fit_model(points: np.ndarray, rows: np.ndarray) -> ShapeModel | None:
     neighbours = np.argsort(distances, axis=1, kind="stable")[:, 1 : count + 1]
     size = 2 * len(chosen)
     model = ShapeModel(
-        *(chosen, mean, np.zeros(size, np.float32), np.zeros((size, 0), np.float32)),
-        *(np.zeros(0, np.float32), 1.0, np.ones(len(chosen), np.float32), neighbours),
+        chosen,
+        mean,
+        np.zeros(size, np.float32),
+        np.zeros((size, 0), np.float32),
+        np.zeros(0, np.float32),
+        1.0,
+        np.ones(len(chosen), np.float32),
+        neighbours,
     )
     known, kept = ~np.isnan(shapes), np.ones(len(shapes), bool)
     for _ in range(ROUNDS):

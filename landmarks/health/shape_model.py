@@ -88,9 +88,16 @@ class ShapeModel:
             alone = pull**2 / (rest**2 * known.sum(1))
             mirrored = mirrored / distances
         return Fit(
-            *(scale, shift, self.out(offsets), pull, self.chosen[worst]),
+            scale,
+            shift,
+            self.out(offsets),
+            pull,
+            self.chosen[worst],
             pull * (self.usual / self.stiffness())[worst],
-            *(rest, alone, rms(rough, known), mirrored),
+            rest,
+            alone,
+            rms(rough, known),
+            mirrored,
         )
 
     def place(self, shapes: np.ndarray) -> tuple[np.ndarray, ...]:

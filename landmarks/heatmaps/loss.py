@@ -125,8 +125,9 @@ def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, fun
     shrink = 1 / (8 * batch)
     x, y = profile(centres[..., 0], width, sigma), profile(centres[..., 1], height, sigma)
     more = padded - landmarks
-    parts = [functional.pad(part, (0, more))
-             for part in (x, y, dilate(x), dilate(y), shrink * counts)]  # fmt: skip
+    parts = [
+        functional.pad(part, (0, more)) for part in (x, y, dilate(x), dilate(y), shrink * counts)
+    ]
     rows = functional.pad(weight, (0, 0, 0, more)).to(dtype)
     offsets = functional.pad(bias, (0, more)).float()
     loss = features.new_zeros((), dtype=torch.float32)

@@ -86,7 +86,7 @@ class HeatmapHead(nn.Module):
         flat = features[-1].permute(0, 2, 3, 1).reshape(batch, height * width, channels)
         weight, bias = self.weight.to(flat.dtype), self.bias.to(flat.dtype)
         images, chunk, _ = choose_tile(
-            *(batch, height * width, len(weight), self.chunk, flat.device.type)
+            batch, height * width, len(weight), self.chunk, flat.device.type
         )
         for first in range(0, batch, images):
             part = slice(first, first + images)

@@ -50,8 +50,11 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: s
         )
     first = {n for n in parameters if n.startswith("head.") and ".corrections." not in n}
     if not first <= fits.keys():  # what an older head subtracts is nothing, and would stay so
-        fits = {name: value for name, value in fits.items()
-                if name != "head.center.mean" or value.isfinite().all()}  # fmt: skip
+        fits = {
+            name: value
+            for name, value in fits.items()
+            if name != "head.center.mean" or value.isfinite().all()
+        }
     elif (
         "head.start" in settings & found.keys()
         and found["head.start"][1].shape == own["head.start"].shape
@@ -129,7 +132,11 @@ def _report(source: str, own: dict, found: dict, taken: Iterable[str], moved: di
     fresh = own.keys() - taken
     log.info(
         "Taken from %s: %d of %d tensors: %s%s.",
-        *(source, len(taken), len(own), _list(_group(taken, fresh)), places),
+        source,
+        len(taken),
+        len(own),
+        _list(_group(taken, fresh)),
+        places,
     )
     unused = {name: found[name] for name in found if name not in taken}
     reshaped = [

@@ -99,7 +99,8 @@ class RunLog:
                 log.warning(
                     "The heatmaps are still empty after %d steps: %s, not near 1. These are few "
                     "steps; train for longer.",
-                    *(row["step"], found),
+                    row["step"],
+                    found,
                 )
             return
         self.warned = True
@@ -107,6 +108,8 @@ class RunLog:
             "The heatmaps have collapsed to zero: after %.0f %% of training, %d steps, %s, not "
             "near 1; %s with a higher model.sigma or model.weight, a lower optimizer.lr, or "
             "another loss.",
-            *(100 * progress, row["step"], found),
+            100 * progress,
+            row["step"],
+            found,
             "if it stays so, start anew" if progress < 1 else "train for longer, or anew",
         )

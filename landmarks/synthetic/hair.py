@@ -8,9 +8,14 @@ from landmarks.synthetic import contours as c
 from landmarks.synthetic.brushes import ellipse, fill, glaze, stroke
 
 _COLOURS = (
-    (24, 20, 20), (45, 32, 25), (80, 55, 36), (120, 85, 52), (185, 150, 95),
-    (130, 60, 35), (165, 162, 160),
-)  # fmt: skip
+    (24, 20, 20),
+    (45, 32, 25),
+    (80, 55, 36),
+    (120, 85, 52),
+    (185, 150, 95),
+    (130, 60, 35),
+    (165, 162, 160),
+)
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,27 @@ def draw_hair(rng: np.random.Generator) -> Hair:
 
 
 def paint_neck(
-    rng: np.random.Generator, image: np.ndarray, skin: np.ndarray, head_base: np.ndarray,
-    throat: np.ndarray, scale: float,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    image: np.ndarray,
+    skin: np.ndarray,
+    head_base: np.ndarray,
+    throat: np.ndarray,
+    scale: float,
+) -> None:
     """A neck from under the jaw, head_base (2,), to the throat (2,), in place."""
     across = np.array([scale * rng.uniform(0.48, 0.6), 0.0])
     foot = np.array([0, 0.5 * scale])
     flare = np.array([0.25 * scale, 0.0])
     outline = np.stack(
-        [head_base - across, throat - across, throat - across - flare + foot,
-         throat + across + flare + foot, throat + across, head_base + across]
-    )  # fmt: skip
+        [
+            head_base - across,
+            throat - across,
+            throat - across - flare + foot,
+            throat + across + flare + foot,
+            throat + across,
+            head_base + across,
+        ]
+    )
     fill(image, outline, skin * 0.8)
     for side in (-1, 1):
         edge = np.stack([head_base + side * across, throat + side * across])
@@ -88,9 +103,14 @@ def _skull(hair: Hair, middle: np.ndarray, turn: float, scale: float, swell: flo
 
 
 def paint_hair(
-    rng: np.random.Generator, image: np.ndarray, hair: Hair, skin: np.ndarray,
-    middle: np.ndarray, turn: float, scale: float,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    image: np.ndarray,
+    hair: Hair,
+    skin: np.ndarray,
+    middle: np.ndarray,
+    turn: float,
+    scale: float,
+) -> None:
     """Hair around the skull's middle (2,), in place, to be painted before the face."""
     if hair.style == "bald":
         fill(image, _skull(hair, middle, turn, scale, 0.0), skin * 0.88)
@@ -120,9 +140,13 @@ def _paint_curtains(
 
 
 def _paint_strands(
-    rng: np.random.Generator, image: np.ndarray, crown: np.ndarray, ends: np.ndarray,
-    colour: np.ndarray, scale: float,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    image: np.ndarray,
+    crown: np.ndarray,
+    ends: np.ndarray,
+    colour: np.ndarray,
+    scale: float,
+) -> None:
     t = np.linspace(0.1, 0.98, 8)[None, :, None]
     way = ends[:, None] - crown
     bow = rng.normal(0, 0.04 * scale, (len(ends), 1, 2)) * np.sin(np.pi * t)

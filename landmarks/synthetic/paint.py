@@ -98,9 +98,15 @@ def _inner_outline(points: np.ndarray) -> np.ndarray:
 
 
 def _paint_face(
-    rng: np.random.Generator, image: np.ndarray, sitter: Head, points: np.ndarray,
-    skin: np.ndarray, cut: hair.Hair, scale: float, origin: np.ndarray,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    image: np.ndarray,
+    sitter: Head,
+    points: np.ndarray,
+    skin: np.ndarray,
+    cut: hair.Hair,
+    scale: float,
+    origin: np.ndarray,
+) -> None:
     outline = face_outline(points)
     inner = _inner_outline(points)
     at = region(image, np.concatenate([outline, inner]), 1)
@@ -129,9 +135,13 @@ def _paint_face(
 
 
 def _paint_complexion(
-    rng: np.random.Generator, face: np.ndarray, here: np.ndarray, skin: np.ndarray,
-    cut: hair.Hair, scale: float,
-) -> None:  # fmt: skip
+    rng: np.random.Generator,
+    face: np.ndarray,
+    here: np.ndarray,
+    skin: np.ndarray,
+    cut: hair.Hair,
+    scale: float,
+) -> None:
     """Cheeks, folds, stubble or a beard, in place."""
     blush, lined = rng.uniform(0, 0.3), rng.uniform(0, 0.5)
     sides = ((c.NOSE_LEFT, 841, 44), (c.NOSE_RIGHT, 872, 108))

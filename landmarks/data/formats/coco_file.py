@@ -120,7 +120,9 @@ def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
         log.warning(
             "Left out %d of the %d annotations of %s: of another category, or without a labelled "
             "keypoint.",
-            *(left, len(annotations), file.path),
+            left,
+            len(annotations),
+            file.path,
         )
     return sorted(kept, key=lambda i: file.image(i)[0])
 

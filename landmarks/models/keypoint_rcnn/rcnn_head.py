@@ -154,7 +154,8 @@ class RcnnHead(nn.Module):
             log.warning(
                 "No face was found in %d of %d images: their points were looked for in the whole "
                 "image.",
-                *(missed, self.seen),
+                missed,
+                self.seen,
             )
         self.seen = 0
         self.missed.zero_()
