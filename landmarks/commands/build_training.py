@@ -12,7 +12,7 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import take_weights
 from landmarks.training.ema import Ema
-from landmarks.training.memory_advice import explain_no_room
+from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision
 from landmarks.training.state import Training
 
@@ -42,7 +42,9 @@ def build_training(
         UserError: if there is no memory for the model, or another run's weights do not fit it.
     """
     model, device = build_model(settings, initial, inputs), precision.device
-    with explain_no_room(device, "the model", "stop what else is in it, or use a smaller model"):
+    with explain_out_of_memory(
+        device, "the model", "stop what else is in it, or use a smaller model"
+    ):
         model = model.to(device, memory_format=torch.channels_last)
         if initial.checkpoint:  # before the averaged model is copied from it
             weights = open_initial(initial.checkpoint)

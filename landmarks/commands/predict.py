@@ -39,7 +39,7 @@ from landmarks.settings import (
     Workers,
     check_arguments,
 )
-from landmarks.training.memory_advice import explain_no_room
+from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.training.threads import use_threads
 from landmarks.training.validation import predict_ahead
@@ -102,7 +102,7 @@ def predict(settings: PredictSettings) -> int:
     smaller = [f"batch_size={settings.batch_size // 2}"] * (settings.batch_size > 1)
     smaller += ["device=cpu"] * (where.type != "cpu")
     advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
-    full = explain_no_room(where, f"batches of {settings.batch_size}", advice)
+    full = explain_out_of_memory(where, f"batches of {settings.batch_size}", advice)
     faces = (
         _find_input(settings.input, settings.data, opened)
         if settings.input

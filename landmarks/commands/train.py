@@ -23,7 +23,7 @@ from landmarks.runs.log import RunLog
 from landmarks.runs.quoting import say_setting
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
-from landmarks.training.memory_advice import check_memory, explain_shortage, name_savings
+from landmarks.training.memory_advice import check_memory, explain_training_memory, name_savings
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
@@ -60,11 +60,11 @@ def train(settings: TrainSettings) -> int:
     judge = partial(
         validate, batches=inputs.validation, precision=precision, eyes=inputs.layout.eyes
     )
-    shortage = explain_shortage(training, needed, inputs.training.batch_size, savings)
+    explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
     with (
         graceful_stop() as stop,
         mark_failure(folder.path),
-        shortage,
+        explained,
         closing(Display(settings.batch_size)) as display,
     ):
         complete = fit(

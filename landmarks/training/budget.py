@@ -10,14 +10,14 @@ from landmarks.devices import synchronize
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 
-PLANNED = 0.96  # of what is left of max_time is planned to be used: machines slow down
-ENDING = 5.0  # seconds for the last checkpoint and pictures
-WARM_UP = 3  # first steps of a session, which also allocate and tune, are not measured
-MEASURED = 2.0  # seconds of steps that are measured before the first estimate
+PLANNED_SHARE = 0.96  # of the time left that is planned with, as machines slow down
+ENDING_SECONDS = 5.0  # for the last checkpoint and pictures
+WARM_UP = 3  # first steps of a session that are not measured: they also allocate and tune
+MEASURED_SECONDS = 2.0  # of steps that are measured before the first estimate
 
 
 class Budget:
-    """Steps to train for: all epochs, or what `max_time` has room for.
+    """Steps to train for: all epochs, or as many as fit into `max_time`.
 
     Args:
         epochs: at most so many; None: as many as fit.
@@ -60,7 +60,7 @@ class Budget:
     @property
     def ending(self) -> float:
         """Seconds kept for what follows the last validation."""
-        return min(ENDING, 0.1 * self.max_time) if self.max_time else 0.0
+        return min(ENDING_SECONDS, 0.1 * self.max_time) if self.max_time else 0.0
 
     def guess(self, step: int) -> int:
         """Return the steps to plan with before any is measured in this session.
@@ -71,7 +71,8 @@ class Budget:
         if self.max_time is None:
             return self.most
         if step:
-            steps = int(step * PLANNED * (self.max_time - self.ending) / max(self.spent, 1e-9))
+            planned = PLANNED_SHARE * (self.max_time - self.ending)
+            steps = int(step * planned / max(self.spent, 1e-9))
         else:
             steps = 1000 * self.steps_per_epoch
         return max(step, steps if self.most is None else min(steps, self.most))
@@ -93,7 +94,7 @@ class Budget:
         """Return the step at which training should end, `step` steps (`batch` of an epoch) in."""
         if self.max_time is None:
             return self.most
-        left = PLANNED * (self.max_time - self.spent - self.ending)
+        left = PLANNED_SHARE * (self.max_time - self.spent - self.ending)
         left += batch * self._per_step(step)  # of the epoch under way; counted back in below
         end = step - batch
         for most in (max(0, self.frozen_steps - end) // self.steps_per_epoch, math.inf):
@@ -106,8 +107,8 @@ class Budget:
         return max(step, end if self.most is None else min(end, self.most))
 
     def has_time(self) -> bool:
-        """Say whether any of what is planned to be used of `max_time` is left."""
-        return self.max_time is None or self.spent < PLANNED * (self.max_time - self.ending)
+        """Say whether any of the planned share of `max_time` is left."""
+        return self.max_time is None or self.spent < PLANNED_SHARE * (self.max_time - self.ending)
 
     def is_over(self) -> bool:
         """Say whether training must end now for the validation to fit in `max_time`."""
@@ -116,7 +117,7 @@ class Budget:
         return self.spent > self.max_time - 1.1 * self.per_validation - self.ending
 
     def seconds_for(self, steps: int, after: int = 0) -> float:
-        """Return how long so many steps after `after` will take, validations included."""
+        """Return the seconds that so many steps after `after` will take, validations included."""
         frozen = min(steps, max(0, self.frozen_steps - after))
         trained = frozen * self._per_step(0) + (steps - frozen) * self._per_step(self.frozen_steps)
         return trained + -(-steps // self.steps_per_epoch) * self.per_validation
@@ -151,7 +152,7 @@ class StepClock:
             synchronize(self.device)
             self.started = time.perf_counter()
         spent = time.perf_counter() - self.started
-        if self.steps < WARM_UP + 2 or spent < MEASURED:
+        if self.steps < WARM_UP + 2 or spent < MEASURED_SECONDS:
             return None
         synchronize(self.device)
         self.needed = False

@@ -1,4 +1,4 @@
-"""Too little memory: refused before training starts, explained where it runs out in training."""
+"""Out of memory: refused before training starts, explained where it happens in training."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,9 +13,9 @@ from landmarks.training.memory_estimate import Estimate, estimate_step
 from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
-LEAST = 2  # faces a batch: batch normalisation has no statistics of one
+MIN_BATCH = 2  # faces a batch: batch normalisation has no statistics of one
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's words for a batch too small
-SHORT = (  # of memory: how libraries say so, in lower case
+OUT_OF_MEMORY = (  # words of libraries, in lower case
     "out of memory",  # CUDA where another process has filled the card, MPS, HIP, XPU
     "can't allocate memory",  # torch on the CPU
     "cannot allocate memory",  # Linux
@@ -27,15 +27,16 @@ SHORT = (  # of memory: how libraries say so, in lower case
     "invalid buffer size",  # MPS
     "bad_alloc",
 )
-PERHAPS_SHORT = (  # what CUDA's libraries also say where they find no room for their workspaces
+# What CUDA's libraries also say where their workspaces do not fit.
+PERHAPS_OUT_OF_MEMORY = (
     "cublas_status_not_initialized",
     "cudnn_status_not_initialized",
     "cudnn_status_internal_error",
     "cudnn_status_execution_failed",
     "unable to find an engine",
 )
-LITTLE = 1 << 29  # bytes
-FILLED = 0.8  # of the memory; the rest of what is suggested is left to fragments and workspaces
+LITTLE_MEMORY = 1 << 29  # bytes
+MAX_SHARE = 0.8  # of the memory that a suggested batch may need; fragments, workspaces: the rest
 
 
 def check_memory(
@@ -44,7 +45,7 @@ def check_memory(
     points: tuple[int, ...],
     savings: list[str],
 ) -> Estimate | None:
-    """Log what training needs and return it; None where that cannot be found.
+    """Log what training needs and return it; None if that cannot be counted.
 
     Args:
         training: not started; left as it is.
@@ -60,16 +61,15 @@ def check_memory(
     except Exception as error:
         if ONE_VALUE in str(error):
             raise UserError(
-                f"Batch normalisation has one value a channel to learn from, at batch_size="
+                f"Batch normalisation has only one value a channel at batch_size="
                 f"{images[0]} and {images[-1]} px: use a larger batch_size, a larger input_size "
                 f"or model.norm=group."
             ) from error
-        # A model may do what fake tensors cannot follow, each in its own way, and train well: what
-        # is only a service must not be what stops it.
+        # A model may do what fake tensors cannot follow, and train well: counting is optional, so
+        # its failure must not stop training.
         said = " ".join(str(error).split())[:200]
         log.warning(
-            "What memory training needs could not be estimated (%s: %s), so that it is not known "
-            "whether it fits.",
+            "The memory that training needs could not be counted (%s: %s): it may not fit.",
             type(error).__name__,
             said,
         )
@@ -93,10 +93,10 @@ def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) ->
     total, size = needed.total(), needed.batch_size
     model = needed.total(0)
     smaller = size // 2
-    while smaller >= LEAST and needed.total(smaller) > FILLED * free:
+    while smaller >= MIN_BATCH and needed.total(smaller) > MAX_SHARE * free:
         smaller //= 2
     advice = "no smaller batch_size is enough"
-    if smaller >= LEAST:
+    if smaller >= MIN_BATCH:
         advice = (
             f"batch_size={smaller} accumulate={accumulate * round(size / smaller)} needs about "
             f"{say_bytes(needed.total(smaller))}"
@@ -108,7 +108,7 @@ def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) ->
     )
 
 
-def explain_shortage(
+def explain_training_memory(
     training: Training, needed: Estimate | None, batch_size: int, savings: list[str]
 ) -> AbstractContextManager:
     """Turn an allocation that fails in training, in this context, into advice.
@@ -119,7 +119,7 @@ def explain_shortage(
         batch_size, savings: faces a batch, and settings that take less.
 
     Raises:
-        UserError: where memory has run out.
+        UserError: if out of memory.
     """
 
     def sentence() -> str:
@@ -129,22 +129,22 @@ def explain_shortage(
             whole = torch.cuda.get_device_properties(device).total_memory
             use += f", of {say_bytes(whole)}"
         advice = ["use " + ", ".join(savings)]
-        if smaller >= LEAST:
+        if smaller >= MIN_BATCH:
             sizes = f"batch_size={smaller} accumulate={2 * training.accumulate}"
             if needed is not None:
                 least = [say_bytes(needed.total(size)) for size in (smaller, batch_size)]
                 sizes += f", which needs about {least[0]} instead of {least[1]}"
             advice.insert(0, sizes)
-        saved = f"; resume=auto keeps the {training.epoch} epochs done" if training.epoch else ""
+        saved = f"; resume=auto goes on after epoch {training.epoch}" if training.epoch else ""
         return (
-            f"Memory ran out in epoch {training.epoch + 1}, with {use}: "
+            f"Out of memory in epoch {training.epoch + 1}, with {use}: "
             f"{', or '.join(advice)}{saved}."
         )
 
     return _in_a_sentence(sentence, training.precision.device)
 
 
-def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractContextManager:
+def explain_out_of_memory(device: torch.device, what: str, advice: str) -> AbstractContextManager:
     """Turn an allocation that fails outside of training, in this context, into one sentence.
 
     Args:
@@ -153,13 +153,13 @@ def explain_no_room(device: torch.device, what: str, advice: str) -> AbstractCon
         advice: what to do.
 
     Raises:
-        UserError: where memory has run out.
+        UserError: if out of memory.
     """
 
     def sentence() -> str:
         free = free_memory(device)
         left = "" if free is None else f" ({say_bytes(free)} are free)"
-        return f"Memory ran out with {what} on {device}{left}: {advice}."
+        return f"Out of memory with {what} on {device}{left}: {advice}."
 
     return _in_a_sentence(sentence, device)
 
@@ -169,13 +169,13 @@ def _in_a_sentence(sentence: Callable[[], str], device: torch.device) -> Iterato
     try:
         yield
     except Exception as error:
-        if not is_shortage(error, device):
+        if not is_out_of_memory(error, device):
             raise
         raise UserError(sentence()) from error
 
 
-def is_shortage(error: Exception, device: torch.device) -> bool:
-    """Say whether memory has run out, in whoever's words.
+def is_out_of_memory(error: Exception, device: torch.device) -> bool:
+    """Say whether an error means out of memory, in the words of any library.
 
     Args:
         error: that was raised.
@@ -184,12 +184,12 @@ def is_shortage(error: Exception, device: torch.device) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     said = "" if isinstance(error, UserError) else str(error).lower()
-    if any(words in said for words in SHORT):
+    if any(words in said for words in OUT_OF_MEMORY):
         return True
-    if not any(words in said for words in PERHAPS_SHORT):
+    if not any(words in said for words in PERHAPS_OUT_OF_MEMORY):
         return False
     free = free_memory(device)
-    return free is not None and free < LITTLE
+    return free is not None and free < LITTLE_MEMORY
 
 
 def name_savings(precision_name: str, model: dict, input_size: int) -> list[str]:

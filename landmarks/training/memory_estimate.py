@@ -1,4 +1,4 @@
-"""What a training step needs in memory and arithmetic, found before the first one without either.
+"""Counts memory and arithmetic of a training step by a dry run on fake tensors.
 
 The step is run on fake tensors, which have shapes and no content, and every storage is counted from
 its allocation to its release: forward, backward and what an autograd function of a head's own makes
@@ -79,17 +79,17 @@ def estimate_step(
     random, device = random_state(), training.precision.device
     dtype = torch.uint8 if training.augment is None else torch.float32
     torch_log = logging.getLogger(FakeTensorMode.__module__)
-    torch_log.disabled = True  # it prints a trace of what is raised here, and is the caller's
+    torch_log.disabled = True  # it prints a trace of errors, which the caller handles
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     own = [*training.model.parameters(), *training.model.buffers()]
-    # A copy with fake tensors: nothing that a model keeps, batch statistics or tables, can change.
+    # A copy with fake tensors: the model's own buffers, such as batch statistics, cannot change.
     model = copy.deepcopy(training.model, {id(tensor): fake.from_tensor(tensor) for tensor in own})
     model.train()
     ledger = Ledger([*model.parameters(), *model.buffers()])
     counter = FlopCounterMode(display=False)
     trained = [p for p in model.parameters() if p.requires_grad]
     try:
-        # A compiled part of a model is counted as it is written.
+        # Compiled parts of a model are counted as if they were eager.
         with torch.compiler.set_stance("force_eager"), fake, counter, ledger:
             if training.accumulate > 1:  # gradients outlive a batch
                 for parameter in trained:
@@ -162,7 +162,7 @@ def count_bytes(tensor: Tensor) -> int:
 
 
 def _state_share(optimizer: torch.optim.Optimizer) -> float:
-    """Return the elements an optimiser keeps for each of a parameter, found by a step of one."""
+    """Return the elements of an optimiser's state for each of a parameter, found by one step."""
     parameter = nn.Parameter(torch.zeros(64))
     parameter.grad = torch.zeros(64)
     one = copy.copy(optimizer)

@@ -41,7 +41,7 @@ class Display:
             )
 
     def timed(self, batches: Iterable) -> Iterator:
-        """Yield the batches, adding up the time each took to come."""
+        """Yield the batches and add up the time spent waiting for them."""
         source = iter(batches)
         while True:
             asked = time.perf_counter()
@@ -93,7 +93,7 @@ class Display:
             log.info("%s", sentence)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

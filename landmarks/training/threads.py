@@ -1,4 +1,4 @@
-"""How many threads are fastest on the cores that there are, beside what else runs now."""
+"""Finds how many threads are fastest beside the other processes that run now."""
 
 import logging
 import os
@@ -11,9 +11,9 @@ from landmarks.machine import count_cores
 from landmarks.settings import Threads
 
 log = logging.getLogger(__name__)
-TRIAL = 0.1  # seconds that each number of threads is tried for, in turns
+TRIAL_SECONDS = 0.1  # for which each number of threads is tried, in turns
 TURNS = 3
-FASTER = 1.5  # times: less is noise, and another number of threads rounds otherwise
+MIN_SPEEDUP = 1.5  # less is noise, and another number of threads changes rounding
 
 
 def use_threads(threads: Threads, device: torch.device, before: Threads = "auto") -> int:
@@ -45,7 +45,7 @@ def use_threads(threads: Threads, device: torch.device, before: Threads = "auto"
 
 
 def fastest(cores: int, work: Callable[[int, float], float]) -> int:
-    """Return how many threads do the most: all cores, unless a half, a quarter, ... is much faster.
+    """Return the fastest number of threads: all cores unless a half, a quarter ... is much faster.
 
     Args:
         cores: there are.
@@ -55,13 +55,13 @@ def fastest(cores: int, work: Callable[[int, float], float]) -> int:
     done = dict.fromkeys(tried, 0.0)
     for _ in range(TURNS if cores > 1 else 0):
         for threads in tried:
-            done[threads] += work(threads, TRIAL)
+            done[threads] += work(threads, TRIAL_SECONDS)
     chosen = max(tried, key=lambda threads: done[threads])
-    return chosen if done[chosen] > FASTER * done[cores] else cores
+    return chosen if done[chosen] > MIN_SPEEDUP * done[cores] else cores
 
 
 def _work(threads: int, seconds: float) -> float:
-    """Return convolutions a second, of a size that gains by threads where cores are free."""
+    """Return convolutions a second, of a size that free cores make faster."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     images, weights = torch.ones(4, 32, 56, 56), torch.ones(32, 32, 3, 3)

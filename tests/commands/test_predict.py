@@ -211,7 +211,7 @@ def test_memory_that_runs_out_leaves_nothing_half_written(made, size, advice, mo
     monkeypatch.setattr("landmarks.commands.predict.predict_ahead", fail)
     out = predict(f"batch_size={size}", code=1)
     error = capsys.readouterr().err
-    assert f"Memory ran out with batches of {size} on cpu (" in error and advice in error
+    assert f"memory with batches of {size} on cpu (" in error and advice in error
     assert not out.exists()
 
 
