@@ -113,3 +113,29 @@ def faces68():
 def layout971():
     """A description of the 971 points that is independent of configs/layout."""
     return json.loads((real_data("topology") / "layout971.json").read_text())
+
+
+@pytest.fixture
+def dot():
+    """Draw one bright dot on black, (height, width, 3) uint8; x and y are its centre."""
+
+    def draw(width, height, x, y, sigma):
+        across = np.exp(-((np.arange(width) - x) ** 2) / (2 * sigma**2))
+        down = np.exp(-((np.arange(height) - y) ** 2) / (2 * sigma**2))
+        return np.repeat(
+            np.rint(240 * np.outer(down, across)).astype(np.uint8)[..., None], 3, axis=2
+        )
+
+    return draw
+
+
+@pytest.fixture
+def centroid():
+    """Find the centre of what is bright in an image (height, width)."""
+
+    def find(image):
+        weights = image.astype(np.float64)
+        rows, columns = np.indices(image.shape)
+        return (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
+
+    return find

@@ -97,25 +97,15 @@ def test_what_is_left_to_scale_is_above_a_half(width):
     assert 0.5 < 64 * rows / width <= 17 / 16 + 0.05  # the short side's whole pixels
 
 
-def dot(width, height, x, y, sigma):
-    across = np.exp(-((np.arange(width) - x) ** 2) / (2 * sigma**2))
-    down = np.exp(-((np.arange(height) - y) ** 2) / (2 * sigma**2))
-    return np.repeat(np.rint(240 * np.outer(down, across)).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def centroid(image):
-    weights = image.astype(np.float64)
-    rows, columns = np.indices(image.shape)
-    return (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
-
-
 @pytest.mark.parametrize("from_file", [False, True])
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize(
     ("width", "height"),
     [(64, 64), (40, 52), (90, 75), (131, 101), (127, 190), (333, 257), (641, 480)],
 )
-def test_a_painted_dot_lands_where_the_matrix_says(crop, width, height, from_file, tmp_path):
+def test_a_painted_dot_lands_where_the_matrix_says(
+    dot, centroid, crop, width, height, from_file, tmp_path
+):
     """Also through a JPEG, which is decoded at a fraction of its size where it shrinks."""
     size = 64
     matrix = crop_matrix(crop, width, height, size)

@@ -11,8 +11,8 @@ import numpy as np
 
 from landmarks.health.robust import rms, robust_spread, robust_z
 from landmarks.health.shape_model import ShapeModel
-from landmarks.health.similarity import align, find_mean, to_complex
-from landmarks.shapes.aligning import principal_components
+from landmarks.health.similarity import align, find_mean
+from landmarks.shapes.aligning import principal_components, to_complex
 
 SAMPLE = 2000  # faces the model is fitted to
 MODES = 30  # and no more than three quarters of the directions in which k points can move

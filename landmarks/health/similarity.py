@@ -9,11 +9,6 @@ TINY = 1e-12  # share of its distance from the origin, squared: no extent but ro
 MIN_SHARE = 1 / 3  # share of its points that a face is placed by, at least
 
 
-def to_complex(points: np.ndarray) -> np.ndarray:
-    """Return (n, k) complex128, NaN where either coordinate of points (n, k, 2) is missing."""
-    return points[..., 0].astype(np.float64) + 1j * points[..., 1]
-
-
 def align(shapes: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return scale, shift (n,) complex and rms distance (n,), in face sizes, of the best fits.
 

@@ -58,6 +58,11 @@ class Model:
         return self.mean + _complex(amount * self.spread[mode] * self.modes[:, mode])
 
 
+def to_complex(points: np.ndarray) -> np.ndarray:
+    """Return (n, k) complex128, NaN where either coordinate of points (n, k, 2) is missing."""
+    return points[..., 0].astype(np.float64) + 1j * points[..., 1]
+
+
 def fit_onto(faces: np.ndarray, target: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
     """Return (n, K) faces, each moved, turned and scaled to lie nearest to the target (K,).
 
@@ -83,7 +88,7 @@ def align_shapes(points: np.ndarray) -> Shapes:
     Args:
         points: (n, K, 2) pixels, NaN where missing; each face has two points or more.
     """
-    raw = points[..., 0].astype(np.float64) + 1j * points[..., 1]
+    raw = to_complex(points)
     seen = ~np.isnan(raw)
     count = seen.sum(1, keepdims=True)
     middle = np.where(seen, raw, 0).sum(1, keepdims=True) / count

@@ -120,3 +120,15 @@ def write():
 def written(request, write, parts, tmp_path):
     module, settings = write(request.param, tmp_path, parts)
     return SimpleNamespace(name=request.param, parts=parts, module=module, settings=settings)
+
+
+@pytest.fixture
+def write_file(tmp_path):
+    """Write a file of text or bytes, and return its path."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write

@@ -25,21 +25,9 @@ def test_the_matrix_by_hand():
     assert transform(matrix, corners).tolist() == [[-0.5, -0.5], [29.5, 29.5], [14.5, 14.5]]
 
 
-def dot(width, height, x, y, sigma):
-    across = np.exp(-((np.arange(width) - x) ** 2) / (2 * sigma**2))
-    down = np.exp(-((np.arange(height) - y) ** 2) / (2 * sigma**2))
-    return np.repeat(np.rint(240 * np.outer(down, across)).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def centroid(image):
-    weights = image.astype(np.float64)
-    rows, columns = np.indices(image.shape)
-    return (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
-
-
 @pytest.mark.parametrize("ending", [None, "png", "jpg"])
 @pytest.mark.parametrize("width", [30, 47.3, 64, 100.7, 190.2, 333, 700])
-def test_a_painted_dot_lands_where_the_matrix_says(width, ending, tmp_path):
+def test_a_painted_dot_lands_where_the_matrix_says(dot, centroid, width, ending, tmp_path):
     """Also through a JPEG, which is decoded at a fraction of its size where it shrinks."""
     box = np.array([130.3, 81.7, 130.3 + width, 81.7 + width / 2], np.float32)
     matrix = box_matrix(box, 0.25, SIZE)

@@ -6,7 +6,8 @@ import pytest
 from landmarks.health.limits import MAX_OUT, MAX_PULL, rest_limit
 from landmarks.health.robust import robust_z
 from landmarks.health.shape_fit import fit_model
-from landmarks.health.similarity import align, to_complex
+from landmarks.health.similarity import align
+from landmarks.shapes.aligning import to_complex
 
 
 def test_robust_z_is_not_moved_by_outliers():

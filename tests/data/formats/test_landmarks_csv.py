@@ -17,15 +17,8 @@ PLAIN = HEADER + "".join(ROWS)
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Write a label file."""
-
-    def write(text):
-        path = tmp_path / "landmarks.csv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
+def written(write_file):
+    return lambda text: write_file("landmarks.csv", text)
 
 
 def by_pandas(path):

@@ -9,15 +9,8 @@ PLAIN = HEADER + "b.jpg\t[742, 385, 0]\na.jpg\t[3, 970, 12]\n"
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Write a test_points.csv."""
-
-    def write(text):
-        path = tmp_path / "test_points.csv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
+def written(write_file):
+    return lambda text: write_file("test_points.csv", text)
 
 
 @pytest.mark.parametrize(
