@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from landmarks.errors import UserError
+
 K = 98  # WFLW's; the others take any
 FORMATS = ["ibug", "wflw", "coco", "table-csv", "table-tsv", "table-parquet"]
 WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
@@ -132,3 +134,17 @@ def write_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def refuse():
+    """Return the one sentence, about the file, with which reading it is refused."""
+
+    def sentence(read, path):
+        with pytest.raises(UserError) as refused:
+            read(path)
+        message = str(refused.value)
+        assert str(path) in message and message.isprintable()
+        return message
+
+    return sentence

@@ -57,12 +57,8 @@ BINARY = {
 
 @pytest.mark.parametrize("read", [read_text, lambda path: next(read_rows(path))])
 @pytest.mark.parametrize(("content", "said"), BINARY.values(), ids=BINARY)
-def test_what_is_no_text_is_named(written, read, content, said):
-    path = written(content)
-    with pytest.raises(UserError) as refused:
-        read(path)
-    message = str(refused.value)
-    assert str(path) in message and said in message and message.isprintable()
+def test_what_is_no_text_is_named(written, refuse, read, content, said):
+    assert said in refuse(read, written(content))
 
 
 def test_archives_and_workbooks_are_told_apart(written, tmp_path):
