@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from landmarks.cli.main import load_command
+from landmarks.cli.overrides import check_settings
+from landmarks.settings import settings_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -50,8 +55,20 @@ def shown_commands():
 
 
 @pytest.mark.parametrize("command", shown_commands())
-def test_shown_commands_compose(command):
+def test_shown_commands_set_what_there_is(command):
     _, name, *words = shlex.split(command)
-    settings = [word for word in words if "=" in word and not re.search(r"=[\w.]+,", word)]
+    words = [word for word in words if "=" in word and not re.search(r"=[\w.]+,", word)]
+    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
     with initialize_config_module("landmarks.configs", version_base="1.3"):
-        compose(name, overrides=settings)
+        config = compose(name, overrides=words)
+    check_settings(settings_of(load_command(name)), config, words, name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_are_there(page):
+    named = re.findall(
+        r"`((?:landmarks|configs|tests|scripts|docs)/[\w/.-]+\w/?)[`:]", page.read_text("utf-8")
+    )
+    missing = [name for name in named if "NAME" not in name and not (ROOT / name).exists()]
+    assert missing == []
