@@ -71,7 +71,7 @@ class Layout:
         unknown = [name for name in self.places if name not in self.regions]
         if unknown or (self.places and not self.eyes):
             missing = f"a region {unknown[0]}" if unknown else "eyes"
-            raise UserError(f"layout {self.name}: its places need {missing}, which it has not.")
+            raise UserError(f"layout {self.name}: its places need {missing}; add them.")
 
     @property
     def nme_name(self) -> str:

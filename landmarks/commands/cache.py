@@ -43,9 +43,9 @@ def cache(settings: CacheSettings) -> int:
             "Removed %d of them, %s.", len(removed), say_bytes(sum(entry.size for entry in removed))
         )
         if len(removed) < len(found):
-            log.warning("Left %d: a run is using them.", len(found) - len(removed))
+            log.warning("Kept %d that a run is using.", len(found) - len(removed))
     elif found:
-        log.info("To remove these: add clear=true. Runs make again what they need.")
+        log.info("To remove them, add clear=true. Runs rebuild the caches that they need.")
     return 0
 
 

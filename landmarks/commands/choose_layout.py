@@ -37,7 +37,7 @@ def settle_layout(
     if node["name"] == "auto":
         return _unname(named, doubt)
     log.warning(
-        "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing here; "
+        "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing; "
         "use layout=auto, or one of your own.",
         *(named.name, faces.source, doubt),
     )

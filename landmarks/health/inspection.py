@@ -80,8 +80,8 @@ def inspect(
     same, telling = same_labels(faces.points, rows)
     if telling > faces.num_points:
         notes.append(
-            f"Equal labels were not looked for: among {len(rows)} faces, those of "
-            f"{faces.num_points} points are equal by chance."
+            f"Equal labels were not looked for: with only {faces.num_points} points, some of "
+            f"{len(rows)} faces have equal labels by chance."
         )
     test_looks = None
     if test is not None:
@@ -101,7 +101,7 @@ def _model(faces: Faces, rows: np.ndarray, notes: list[str]) -> ShapeModel | Non
         return None
     model = fit_model(faces.points, usable)
     if model is None:
-        notes.append(f"No shape is common to these points: {skipped}.")
+        notes.append(f"The faces have no common shape: {skipped}.")
         return None
     sample = usable[np.linspace(0, len(usable) - 1, min(len(usable), 256)).astype(int)]
     typical = median(model.distance(np.asarray(faces.points[sample])))

@@ -130,7 +130,7 @@ def _describe_epoch(training: Training, errors: dict) -> dict:
 def _refuse_not_finite(errors: dict, epoch: int) -> None:
     if errors["faults"]:
         raise UserError(
-            f"What is predicted after epoch {epoch} is not finite, of validation faces "
+            f"Predictions after epoch {epoch} are not finite for validation faces "
             f"{errors['faults']}: lower optimizer.lr, set clip=1 or amp=off."
         )
     if not math.isfinite(errors["mse"]):

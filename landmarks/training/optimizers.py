@@ -46,8 +46,8 @@ def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> lis
     stages = [] if alike else model.parameters_by_stage()
     if layer_decay != 1 and len(stages) < 2:
         raise UserError(
-            f"optimizer.layer_decay={layer_decay} sets the stages of a backbone apart, and this "
-            f"one has a single stage: use optimizer.backbone_lr_scale."
+            f"optimizer.layer_decay={layer_decay} needs a backbone with several stages, and this "
+            f"one has one: use optimizer.backbone_lr_scale."
         )
     factors = {
         id(parameter): rates.backbone_lr_scale * layer_decay**behind
