@@ -23,7 +23,7 @@ MAX_ALONE = 0.5  # share that one point has in what does not fit: more is no jit
 MIN_ROUGHNESS = 2.0  # times the median: less is a rare grimace
 OUTLIER_PULL = 10.0
 MAX_TURN_Z, MAX_TURN = 5.5, 70.0  # degrees: jittered contest faces had more
-MIN_SHIFT, MIN_SHIFT_GAIN = 0.08, 0.1  # face sizes; see `health.shifts`
+MIN_SHIFT, MIN_SHIFT_GAIN = 0.065, 0.1  # face sizes; see `landmarks.health.shifts`
 MIN_PERHAPS_SHIFT = 0.12
 SMALLEST_SIDE, LARGEST_ASPECT, SIZE_Z = 24, 3.0, 6.0
 
