@@ -50,6 +50,11 @@ def gradients(loss, *tensors):
     return torch.autograd.grad(loss, tensors)
 
 
+def assert_same_gradients(found, wanted, *inputs):
+    for ours, theirs in zip(gradients(found, *inputs), gradients(wanted, *inputs), strict=True):
+        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
 @pytest.mark.parametrize("elementwise", LOSSES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("chunk", [None, 1, 5, 13, 100])
 def test_equals_plain_autograd(elementwise, chunk):
@@ -62,11 +67,7 @@ def test_equals_plain_autograd(elementwise, chunk):
         features, weight, bias, centres, SIGMA, pointwise(elementwise, 10.0), chunk
     )
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=0)
-    for ours, theirs in zip(
-        gradients(found, features, weight, bias), gradients(wanted, features, weight, bias),
-        strict=True,
-    ):  # fmt: skip
-        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+    assert_same_gradients(found, wanted, features, weight, bias)
 
 
 def test_features_in_any_memory_format_get_their_gradient():
@@ -122,11 +123,7 @@ def test_compiled_equals_eager():
     eager = heatmap_loss(features, weight, bias, centres, SIGMA, function, 5)
     fused = heatmap_loss(features, weight, bias, centres, SIGMA, torch.compile(function), 5)
     torch.testing.assert_close(fused, eager, rtol=1e-6, atol=0)
-    for ours, theirs in zip(
-        gradients(fused, features, weight, bias), gradients(eager, features, weight, bias),
-        strict=True,
-    ):  # fmt: skip
-        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+    assert_same_gradients(fused, eager, features, weight, bias)
 
 
 def test_keeps_no_tensor_of_all_maps():
