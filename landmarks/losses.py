@@ -1,36 +1,75 @@
 """Losses, elementwise, and the one reduction.
 
-Every loss takes predictions and targets of one shape and returns the loss of each element; nothing
-here knows points from heatmaps. Names are the papers' symbols.
+Every loss takes predictions and targets of one shape and returns the loss of each element. It
+declares beside itself what it compares. Names are the papers' symbols.
 """
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from landmarks.errors import UserError
 from landmarks.settings import Positive
 
 Elementwise = Callable[[Tensor, Tensor], Tensor]  # prediction, target -> loss of each element
+Domain = Literal["pixels", "maps"]
+DOMAINS: dict[Domain, str] = {
+    "pixels": "coordinates in input pixels",
+    "maps": "cells of heatmaps, 0 to 1",
+}
 
 
+def compares(*domains: Domain) -> Callable[[Elementwise], Elementwise]:
+    """Declare what a loss compares: coordinates in input pixels, or cells of maps in 0..1."""
+
+    def declare(loss: Elementwise) -> Elementwise:
+        loss.domains = domains
+        return loss
+
+    return declare
+
+
+def check_domain(elementwise: Elementwise, domain: Domain) -> None:
+    """Check that a loss is made for what a head compares.
+
+    Args:
+        elementwise: a loss of this module's kind, or a `functools.partial` of one.
+
+    Raises:
+        UserError: if it is not.
+    """
+    loss = getattr(elementwise, "func", elementwise)
+    if domain not in loss.domains:
+        made_for = " or ".join(DOMAINS[known] for known in loss.domains)
+        raise UserError(
+            f"loss={loss.__name__} is made for {made_for}, and this model compares "
+            f"{DOMAINS[domain]}: choose another, such as loss=l1."
+        )
+
+
+@compares("pixels", "maps")
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Squared error, elementwise."""
     return functional.mse_loss(prediction, target, reduction="none")
 
 
+@compares("pixels", "maps")
 def l1(prediction: Tensor, target: Tensor) -> Tensor:
     """Absolute error, elementwise."""
     return functional.l1_loss(prediction, target, reduction="none")
 
 
+@compares("pixels", "maps")
 def smooth_l1(prediction: Tensor, target: Tensor, *, beta: Positive = 1.0) -> Tensor:
     """Quadratic within `beta` (input pixels), linear beyond, elementwise."""
     return functional.smooth_l1_loss(prediction, target, reduction="none", beta=beta)
 
 
+@compares("pixels", "maps")
 def wing(
     prediction: Tensor, target: Tensor, *, w: Positive = 10.0, epsilon: Positive = 2.0
 ) -> Tensor:
@@ -45,6 +84,7 @@ def wing(
     return torch.where(x < w, w * torch.log1p(x / epsilon), x - c)
 
 
+@compares("maps")
 def adaptive_wing(
     prediction: Tensor,
     target: Tensor,

@@ -61,7 +61,7 @@ def test_every_choice_binds(group, choice):
         hidden = set(signature.parameters) - set(bound.arguments)
         assert hidden <= {
             *("part", "model", "prediction", "target", "progress", "faces", "seed"),
-            *("num_points", "size", "elementwise", "mean_points", "permutation"),
+            *("run_dir", "num_points", "size", "elementwise", "mean_points", "permutation"),
             *("chunk", "fuse"),
         }, hidden
 
@@ -76,6 +76,7 @@ def test_groups_are_the_ones_documented():
         "scheduler",
         "experiment",
         "layout",
+        "logger",
     }
     assert set(GROUPS) == expected
 

@@ -25,7 +25,7 @@ OF_A_START = {  # how long and on what a run trains says nothing of which run it
         "threads",
         "workers",
         "compile",
-        "tensorboard",
+        "logger",
         "pictured_region",
     ),
     *("data.cache", "data.cache_dir"),
@@ -148,13 +148,17 @@ def _unfit(checkpoint: Path, words: list[str], folders: tuple[str, ...]) -> str 
     try:
         own = read_own(checkpoint)
         changed = differences(own, put_on_top(own, words, folders))
-        changed = {key: changed[key] for key in changed if key not in OF_A_START}
+        changed = {key: pair for key, pair in changed.items() if not _is_of_a_start(key)}
     except UserError as error:
         return f"does not fit ({str(error).rstrip('.')})"
     if not changed:
         return None
     listed = [f"{key}={before}, not {after}" for key, (before, after) in list(changed.items())[:3]]
     return f"has other settings ({'; '.join(listed)}{'; ...' if len(changed) > 3 else ''})"
+
+
+def _is_of_a_start(key: str) -> bool:
+    return key in OF_A_START or key.partition(".")[0] in OF_A_START
 
 
 def _unready(run: Path) -> str | None:

@@ -26,7 +26,7 @@ from landmarks.data.split import load_split, save_split
 from landmarks.errors import UserError
 from landmarks.layout import Layout
 from landmarks.machine import say_bytes
-from landmarks.runs.pictures import draw_face, drawing, save_faces
+from landmarks.runs.pictures import arrange, draw_face, drawing, save_picture
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ class Inputs(NamedTuple):
     """Everything that is read to train, validate and draw.
 
     `mean` is (K, 2), input pixels; `flip` the flip permutation (K,), if one was wanted and found;
-    `labelled` (K,) bool: is there a label of the point to learn from?
+    `labelled` (K,) bool: is there a label of the point to learn from? `ranges` are the points whose
+    heatmaps are pictured, by name.
     """
 
     faces: Faces
@@ -52,6 +53,7 @@ class Inputs(NamedTuple):
     labelled: np.ndarray
     flip: np.ndarray | None
     augment: Augment | None
+    ranges: dict[str, range]
     reading: str
 
     @property
@@ -122,6 +124,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         labelled,
         flip,
         augment,
+        named.pick_ranges(settings.pictured_region),
         f"{workers} reading processes" if canvas is None else "images from the cache",
     )
 
@@ -183,4 +186,4 @@ def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augm
         draw_face(face[:, :, ::-1].copy(), truth, None)
         for face, truth in zip(pixels, points.numpy(), strict=True)
     ]
-    save_faces(path, tiles)
+    save_picture(path, arrange(tiles))

@@ -1,7 +1,7 @@
 """What a model makes of some faces, in pictures: points over photos, heatmaps over inputs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,13 @@ from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.devices import move
 from landmarks.models.landmarker import Landmarker
-from landmarks.runs.log import RunLog
-from landmarks.runs.pictures import draw_face, draw_heatmaps, drawing, save_faces
+from landmarks.runs.pictures import (
+    arrange,
+    draw_face,
+    draw_heatmaps,
+    drawing,
+    save_picture,
+)
 from landmarks.training.precision import Precision
 from landmarks.training.validation import predict
 
@@ -26,32 +31,16 @@ PICTURED = 16  # predicted faces in a picture
 
 def has_heatmaps(model: Landmarker) -> bool:
     """Say whether `show_heatmaps` can show something of this model."""
-    return hasattr(model.head, "maxima")
+    return model.head.has_maps
 
 
-def draw_validation(
-    model: Landmarker,
-    inputs: Inputs,
-    ranges: dict[str, range],
-    precision: Precision,
-    runlog: RunLog,
-) -> None:
-    """Draw the pictured validation faces: their points, and heatmaps where the model has them.
+def picture_validation(
+    model: Landmarker, inputs: Inputs, precision: Precision
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield ("faces", picture), and ("heatmaps", picture) where the model has some.
 
-    Args:
-        ranges: see `show_heatmaps`.
+    They are of the pictured validation faces; a picture is (H, W, 3) uint8 BGR.
     """
-    with drawing(runlog.run_dir):
-        _draw_validation(model, inputs, ranges, precision, runlog)
-
-
-def _draw_validation(
-    model: Landmarker,
-    inputs: Inputs,
-    ranges: dict[str, range],
-    precision: Precision,
-    runlog: RunLog,
-) -> None:
     for batch, predicted, _ in predict(model, inputs.pictured, precision):
         images = [
             read_image(inputs.faces.path(row), exif=inputs.faces.exif)
@@ -63,11 +52,13 @@ def _draw_validation(
         truth = inputs.faces.points[batch.rows[there].numpy()]
         found = predicted.cpu().numpy()[there]
         found[:, ~inputs.labelled] = np.nan  # nobody knows where they are
-        runlog.draw([images[i] for i in there], truth, found)
+        faces = zip([images[i] for i in there], truth, found, strict=True)
+        yield "faces", arrange([draw_face(*face) for face in faces])
         if has_heatmaps(model):
             some = there[:HEATMAPS]
             images, points = batch.images[some], batch.points[some]
-            runlog.draw_heatmaps(show_heatmaps(model, images, ranges, precision, points))
+            strips = show_heatmaps(model, images, inputs.ranges, precision, points)
+            yield "heatmaps", arrange(strips, columns=1)
 
 
 @torch.inference_mode()
@@ -137,5 +128,5 @@ class Album:
         for name, tiles in self.pictures.items():
             with drawing(self.folder):
                 if tiles:
-                    save_faces(self.folder / name, tiles)
+                    save_picture(self.folder / name, arrange(tiles))
                     log.info("%d of them in a picture: %s", len(tiles), self.folder / name)

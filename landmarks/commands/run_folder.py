@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.commands.inputs import Inputs, draw_augmented
-from landmarks.commands.model_pictures import draw_validation, has_heatmaps
+from landmarks.commands.model_pictures import has_heatmaps, picture_validation
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.files import replacing
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
+from landmarks.runs.empty_maps import EmptyMapsWarning
 from landmarks.runs.find import FAILED, FINISHED
-from landmarks.runs.log import RunLog
+from landmarks.runs.log import Logger, RunFiles
+from landmarks.runs.pictures import drawing
 from landmarks.training.state import Training
 
 
@@ -23,19 +25,21 @@ class RunFolder:
         settings: of the run.
         training: kept, as it is whenever `keep` is called.
         inputs: what it reads.
-        runlog: for people.
+        logger: tells people of it, beside the files that every run leaves.
     """
 
-    def __init__(self, settings: TrainSettings, training: Training, inputs: Inputs, runlog: RunLog):
+    def __init__(self, settings: TrainSettings, training: Training, inputs: Inputs, logger: Logger):
         self.path, self.settings = Path(settings.run_dir), settings
-        self.training, self.inputs, self.runlog = training, inputs, runlog
-        self.ranges = inputs.layout.pick_ranges(settings.pictured_region)
+        self.training, self.inputs = training, inputs
+        self.loggers = [RunFiles(self.path), logger]
+        if has_heatmaps(training.model):
+            self.loggers.append(EmptyMapsWarning(self.path))
 
     def begin(self) -> None:
         """Draw faces as the model gets them; write what the last session may have not written."""
         inputs, training = self.inputs, self.training
         if training.history:
-            self.runlog.write(training.history)
+            self._log_epoch()
         if inputs.augment is not None:
             rows = np.random.default_rng(self.settings.seed).permutation(inputs.training.rows)
             draw_augmented(
@@ -53,18 +57,26 @@ class RunFolder:
         whole = replace(checkpoint, training=training.state_dict())
         save_checkpoint(self.path / "last.pt", whole)
         if is_epoch:
-            self.runlog.write(training.history)
-            draw_validation(
-                training.judged, self.inputs, self.ranges, training.precision, self.runlog
-            )
-            if has_heatmaps(training.judged):
-                self.runlog.warn_of_empty_maps(training.history[-1], training.progress)
+            self._log_epoch()
+            self._log_pictures()
 
     def finish(self) -> None:
         """Mark the run as one that has taken its last step."""
         (self.path / FAILED).unlink(missing_ok=True)
         with replacing(self.path / FINISHED) as part:
             part.write_text(json.dumps(self._metrics()))
+
+    def _log_epoch(self) -> None:
+        for logger in self.loggers:
+            logger.log_epoch(self.training.history, self.training.progress)
+
+    def _log_pictures(self) -> None:
+        training = self.training
+        with drawing(self.path):
+            pictures = picture_validation(training.judged, self.inputs, training.precision)
+            for name, picture in pictures:
+                for logger in self.loggers:
+                    logger.log_picture(name, picture, training.step)
 
     def _describe(self) -> Checkpoint:
         """Return the model as it is now."""

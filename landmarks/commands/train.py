@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from landmarks.commands.build import build
 from landmarks.commands.build_training import build_training, say_training
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import open_inputs
@@ -19,7 +20,6 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.cache_folder import cache_root
 from landmarks.interrupt import graceful_stop
 from landmarks.runs.find import mark_failure
-from landmarks.runs.log import RunLog
 from landmarks.runs.quoting import say_setting
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 def train(settings: TrainSettings) -> int:
     """Train a model; return the exit code."""
     started = time.monotonic()
-    runlog = RunLog(Path(settings.run_dir), settings.tensorboard)
+    logger = build(settings.logger, Path(settings.run_dir))
     initial = settle_initial_weights(settings)
     precision = _prepare(settings)
 
@@ -52,7 +52,7 @@ def train(settings: TrainSettings) -> int:
     budget = open_budget(settings, training, inputs, needed, started)
     if before is not None:
         settle_length(settings, training, budget, before)
-    folder = RunFolder(settings, training, inputs, runlog)
+    folder = RunFolder(settings, training, inputs, logger)
     folder.begin()
     say_training(settings, training, inputs)
 

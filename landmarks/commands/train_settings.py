@@ -44,6 +44,7 @@ class TrainSettings:
     loss: Annotated[dict, WITH_A_LOSS]
     optimizer: dict
     scheduler: dict
+    logger: dict
     split: dict
     augment: dict
     input_size: InputSize
@@ -63,7 +64,6 @@ class TrainSettings:
     compile: bool
     workers: Workers
     threads: Threads
-    tensorboard: bool
     pictured_region: Annotated[str, WITH_HEATMAPS]
     init: str | None
     resume: str | None

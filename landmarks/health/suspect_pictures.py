@@ -8,7 +8,7 @@ import cv2
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.health.suspects import Finding, worst_first
-from landmarks.runs.pictures import draw_face, save_faces
+from landmarks.runs.pictures import arrange, draw_face, save_picture
 
 MAX_PICTURED = 16
 TITLE = 26  # pixels of black above a face
@@ -42,5 +42,5 @@ def save_suspects(path: Path, parts: dict[str, Faces], findings: list[Finding]) 
         cv2.putText(tile, title, place, font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         tiles.append(tile)
     if tiles:
-        save_faces(path, tiles)
+        save_picture(path, arrange(tiles))
     return len(tiles)

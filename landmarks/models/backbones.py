@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from landmarks.models.contracts import Backbone
 from landmarks.models.stages import find_stages
 from landmarks.models.weights import load_weights
 from landmarks.settings import Rule
@@ -34,8 +35,8 @@ BackboneName = Annotated[
 MOMENTUM = 0.1
 
 
-class Backbone(nn.Module):
-    """Images (B, 3, H, W), normalised -> a list of feature maps, fine to coarse.
+class TorchvisionBackbone(Backbone):
+    """The feature maps of a torchvision classification network, fine to coarse.
 
     Args:
         name: one of `NAMES`; its weights are random.
@@ -105,6 +106,6 @@ def build_backbone(name: BackboneName, weights: str | Path, partial: bool = Fals
         UserError: for weights that cannot be had.
         ValueError: for a name that torchvision does not know.
     """
-    backbone = Backbone(name)
+    backbone = TorchvisionBackbone(name)
     load_weights(backbone, name, weights, partial)
     return backbone

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landmarks.errors import UserError
+from landmarks.models.contracts import Backbone
 from landmarks.settings import PositiveInt
 
 Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs
@@ -50,12 +51,7 @@ def group_norm(norm: nn.BatchNorm2d) -> nn.GroupNorm:
     return made
 
 
-def find_encoder(backbone: nn.Module) -> nn.Module:
-    """Return the part that pretrained weights fill: of a U-Net its encoder, else all of it."""
-    return getattr(backbone, "encoder", backbone)
-
-
-def change_norms(backbone: nn.Module, norm: Norm) -> None:
+def change_norms(backbone: Backbone, norm: Norm) -> None:
     """Replace the batch norms of a backbone; loaded weights are kept.
 
     Args:
@@ -71,7 +67,7 @@ def change_norms(backbone: nn.Module, norm: Norm) -> None:
     if norm == "group":
         count = _replace(backbone, group_norm)
     else:
-        count = _replace(find_encoder(backbone), FixedNorm)
+        count = _replace(backbone.pretrained(), FixedNorm)
     if count == 0:
         raise UserError(
             f"model.norm={norm} replaces batch norms, and this backbone has none (ConvNeXt and "

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks.errors import UserError
-from landmarks.losses import Elementwise, adaptive_wing, masked_mean
+from landmarks.losses import Elementwise, masked_mean
 from landmarks.models.centering import Center
+from landmarks.models.contracts import Head
 
 # An output of 1 is a sixteenth of the input's side. A step of Adam moves an output by the sum of
 # hundreds of features times the learning rate: in halves of the side that was 20 pixels of 96,
@@ -76,7 +76,7 @@ class Refinement(nn.Module):
         return points.detach() + self.stride * (offsets + self.bias)
 
 
-class RegressionHead(nn.Module):
+class RegressionHead(Head):
     """Pool the last feature map and predict every point's offset from a start shape.
 
     The offset is predicted in sixteenths of the input's side. The loss is taken in input pixels:
@@ -92,8 +92,10 @@ class RegressionHead(nn.Module):
         refinement: by the first feature map; None: there is none.
 
     Raises:
-        UserError: for Adaptive Wing, which knows no pixels.
+        UserError: for a loss that is not made for pixels.
     """
+
+    domain = "pixels"
 
     def __init__(
         self,
@@ -104,12 +106,7 @@ class RegressionHead(nn.Module):
         start=None,
         refinement: Refinement | None = None,
     ):
-        super().__init__()
-        if getattr(elementwise, "func", elementwise) is adaptive_wing:
-            raise UserError(
-                "loss=adaptive_wing is made for heatmaps, whose cells are 0 to 1: for a regression "
-                "choose another, such as loss=wing."
-            )
+        super().__init__(elementwise)
         self.elementwise = elementwise
         self.corrections = refinement  # as checkpoints name its weights
         self.scale = size / UNITS

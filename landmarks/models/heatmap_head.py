@@ -17,12 +17,13 @@ from landmarks.heatmaps.loss import (
     to_pixels,
 )
 from landmarks.losses import Elementwise
+from landmarks.models.contracts import Head
 
 DecoderName = Literal["argmax", "weighted", "local", "dark"]
 INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ between landmarks
 
 
-class HeatmapHead(nn.Module):
+class HeatmapHead(Head):
     """A 1x1 convolution to K maps, their loss against Gaussians, and their decoding.
 
     No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps.loss`. A point outside the map or
@@ -43,6 +44,8 @@ class HeatmapHead(nn.Module):
         fuse: compile the loss; see `landmarks.heatmaps.compile`.
     """
 
+    domain, has_maps = "maps", True
+
     def __init__(
         self,
         channels: int,
@@ -55,7 +58,7 @@ class HeatmapHead(nn.Module):
         chunk: int | Literal["auto"] = "auto",
         fuse: bool | Literal["auto"] = "auto",
     ):
-        super().__init__()
+        super().__init__(elementwise)
         self.size, self.chunk = size, None if chunk == "auto" else chunk
         self.schedule = sigma if isinstance(sigma, list) else [sigma, sigma]
         self.decoder = DECODERS[decoder]
@@ -99,15 +102,9 @@ class HeatmapHead(nn.Module):
     def maxima(
         self, features: list[Tensor], ranges: list[range], points: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the largest of predicted maps, and of their targets, for pictures.
+        """Return the largest of predicted maps and of their targets, 0 where all are negative.
 
-        Args:
-            ranges: R ranges of landmarks, of step 1; each has its own maximum.
-            points: (B, K, 2) in input pixels, NaN unlabelled; None: no targets are wanted.
-
-        Returns:
-            predicted and targets (or None), each (B, R, H, W) float32, 0 where all are negative. A
-            point that is unlabelled or outside the map has no target.
+        See `Head.maxima`. A point that is unlabelled or outside the map has no target.
         """
         batch, _, height, width = features[-1].shape
         shape = batch, len(ranges), height, width

@@ -5,17 +5,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from landmarks.models.freezing import Freeze, find_encoder
+from landmarks.models.contracts import Backbone, Head
+from landmarks.models.freezing import Freeze
 
 
 class Landmarker(nn.Module):
     """Images -> points, or images and points -> loss.
 
     Args:
-        backbone: normalised images (B, 3, S, S) -> list of feature maps; publishes the `mean` and
-            `std` (R, G, B in 0..1) that it expects.
-        head: has `loss(features, points)` and `decode(features)`; one with heatmaps has `maxima`
-            besides, to picture them.
+        backbone: normalised images -> feature maps.
+        head: feature maps -> points, or feature maps and points -> loss.
         freeze: "none", "backbone", or for how many first epochs the backbone (of a U-Net its
             encoder) is frozen: it has no gradient and runs as in prediction, so that neither its
             weights nor its batch statistics move.
@@ -26,7 +25,7 @@ class Landmarker(nn.Module):
             are looked at once.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, freeze: Freeze = "none"):
+    def __init__(self, backbone: Backbone, head: Head, freeze: Freeze = "none"):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.frozen_epochs = {"none": 0, "backbone": math.inf}.get(freeze, freeze)
@@ -62,7 +61,7 @@ class Landmarker(nn.Module):
         A dry run with it counts memory before the first step, see
         `landmarks.training.memory_estimate`.
         """
-        return getattr(self.head, "rehearse", self.head.loss)(self.extract(images), points)
+        return self.head.rehearse(self.extract(images), points)
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's feature maps of images as in `forward`."""
@@ -70,8 +69,7 @@ class Landmarker(nn.Module):
 
     def advance(self, progress: float, epoch: int) -> None:
         """Set what depends on the share of training that is done, 0 to 1, and the epochs done."""
-        if hasattr(self.head, "advance"):
-            self.head.advance(progress)
+        self.head.advance(progress)
         if self.is_frozen != (epoch < self.frozen_epochs):
             self._freeze(not self.is_frozen)
 
@@ -80,24 +78,20 @@ class Landmarker(nn.Module):
         if not self.is_frozen:
             return super().train(mode)
         # Switching back and forth would compile a compiled model anew in every epoch.
-        still = set(find_encoder(self.backbone).eval().modules())
+        still = set(self.backbone.pretrained().eval().modules())
         for module in set(self.modules()) - still:
             module.training = mode
         return self
 
     def parameters_by_stage(self) -> list[list[nn.Parameter]]:
         """Return the backbone's (of a U-Net the encoder's) parameters, first stage first."""
-        encoder = find_encoder(self.backbone)
-        if hasattr(encoder, "parameters_by_stage"):
-            return encoder.parameters_by_stage()
-        return [list(encoder.parameters())]
+        return self.backbone.parameters_by_stage()
 
     def _freeze(self, frozen: bool) -> None:
         self.is_frozen = frozen
-        find_encoder(self.backbone).requires_grad_(not frozen)
+        self.backbone.pretrained().requires_grad_(not frozen)
         self.train(self.training)
 
     def report(self) -> None:
         """Log what the head has to say of the predictions since the last report, if anything."""
-        if hasattr(self.head, "report"):
-            self.head.report()
+        self.head.report()

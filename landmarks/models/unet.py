@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks.models.backbones import Backbone
+from landmarks.models.contracts import Backbone
 
 
 def convolve(inside: int, outside: int) -> list[nn.Module]:
@@ -21,7 +21,7 @@ def enlarge(features: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(features, like.shape[2:], mode="bilinear", align_corners=False)
 
 
-class ClassicUnet(nn.Module):
+class ClassicUnet(Backbone):
     """Images (B, 3, H, W), normalised -> [features], at `stride` pixels a cell.
 
     Five levels of 64 to 1024 channels have two convolutions each. On the way up, features are
@@ -69,7 +69,7 @@ class ClassicUnet(nn.Module):
         return [features]
 
 
-class Unet(nn.Module):
+class Unet(Backbone):
     """Images (B, 3, H, W), normalised -> [features], at `stride` pixels a cell.
 
     A 1x1 convolution brings each of the backbone's feature maps to `width` channels. They are
@@ -111,3 +111,11 @@ class Unet(nn.Module):
         if features.shape[2] < side[0]:
             features = functional.interpolate(features, side, mode="bilinear", align_corners=False)
         return [self.out(features), *maps[self.kept]]
+
+    def pretrained(self) -> Backbone:
+        """Return the encoder."""
+        return self.encoder
+
+    def parameters_by_stage(self) -> list[list[nn.Parameter]]:
+        """Return the encoder's parameters, see `Backbone.parameters_by_stage`."""
+        return self.encoder.parameters_by_stage()

@@ -85,13 +85,17 @@ def draw_heatmaps(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
     return np.hstack(tiles)
 
 
-def save_faces(path: Path, tiles: list[np.ndarray], columns: int = 4) -> None:
-    """Write tiles of one size as a grid, PNG or JPEG by the path's ending."""
+def arrange(tiles: list[np.ndarray], columns: int = 4) -> np.ndarray:
+    """Return tiles of one size as a grid, row by row."""
     blank = np.zeros_like(tiles[0])
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     width = min(columns, len(tiles))
-    grid = np.vstack([np.hstack(row + [blank] * (width - len(row))) for row in rows])
-    done, coded = cv2.imencode(path.suffix, grid)
+    return np.vstack([np.hstack(row + [blank] * (width - len(row))) for row in rows])
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a picture (H, W, 3) uint8 BGR, PNG or JPEG by the path's ending."""
+    done, coded = cv2.imencode(path.suffix, picture)
     if not done:
         raise ValueError(f"OpenCV cannot write {path}.")
     with replacing(path) as part:

@@ -5,7 +5,12 @@ from typing import Any
 _READERS = ("coco", "ibug", "synthetic", "table", "thousand", "wflw")
 _BUILDERS = ("classic_unet", "regressor", "unet")
 _OPTIMIZERS = ("adam", "adamw", "sgd")
-_SCHEDULES = ("Plateau", "constant", "cosine", "one_cycle")
+_SCHEDULES = {
+    "Plateau": "Plateau",
+    "constant": "Constant",
+    "cosine": "Cosine",
+    "one_cycle": "OneCycle",
+}
 MOVED = {  # a `_target_` of before -> today's
     "landmarks.augment.Augment": "landmarks.augment.augmentation.Augment",
     "landmarks.models.keypoint_rcnn.keypoint_rcnn": (
@@ -16,19 +21,34 @@ MOVED = {  # a `_target_` of before -> today's
     },
     **{f"landmarks.models.landmarker.{x}": f"landmarks.models.builders.{x}" for x in _BUILDERS},
     **{f"landmarks.optimizers.{x}": f"landmarks.training.optimizers.{x}" for x in _OPTIMIZERS},
-    **{f"landmarks.schedules.{x}": f"landmarks.training.schedules.{x}" for x in _SCHEDULES},
+    **{
+        f"landmarks.{room}schedules.{old}": f"landmarks.training.schedules.{new}"
+        for room in ("", "training.")
+        for old, new in _SCHEDULES.items()
+        if room == "" or old != new
+    },
 }
+
+
+def rename_settings(settings: dict) -> dict:
+    """Return a run's settings by today's names: `tensorboard` is a choice of logger."""
+    renamed = rename_targets(settings)
+    if "tensorboard" in renamed:
+        chosen = "tensorboard.TensorBoard" if renamed.pop("tensorboard") else "log.Logger"
+        renamed["logger"] = {"_target_": f"landmarks.runs.{chosen}"}
+    return renamed
 
 
 def rename_targets(settings: Any) -> Any:
     """Return settings, or a part of them, with every `_target_` by today's name."""
     if isinstance(settings, dict):
-        return {
-            key: MOVED.get(value, value)
-            if key == "_target_" and isinstance(value, str)
-            else rename_targets(value)
-            for key, value in settings.items()
-        }
+        renamed = {key: rename_targets(value) for key, value in settings.items()}
+        target = settings.get("_target_")
+        if isinstance(target, str):
+            renamed["_target_"] = MOVED.get(target, target)
+            if target in MOVED and ".schedules." in target:  # was called, and is built now
+                renamed.pop("_partial_", None)
+        return renamed
     if isinstance(settings, list):
         return [rename_targets(value) for value in settings]
     return settings

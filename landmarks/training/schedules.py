@@ -5,19 +5,42 @@ a training whose length follows `max_time` has the same shape as one of so many 
 """
 
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 from landmarks.settings import ABOVE_ZERO, Count, Needs, PositiveInt, Share
 
 
-def constant(progress: float) -> float:
+class Schedule:
+    """The factor on the learning rates while a model trains; hooks that it does not need are empty.
+
+    Its settings are the arguments that it is built with.
+    """
+
+    def __call__(self, progress: float) -> float:
+        """Return the factor, above or at 0, where the share `progress` of training is done."""
+        raise NotImplementedError
+
+    def observe(self, error: float) -> None:
+        """Take note of an epoch's validation error, square pixels."""
+
+    def state_dict(self) -> dict:
+        """Return what has been seen, as plain JSON data."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from `state_dict`; an empty one, of another schedule, says nothing."""
+
+
+class Constant(Schedule):
     """The learning rate as it is."""
-    return 1.0
+
+    def __call__(self, progress: float) -> float:
+        return 1.0
 
 
-def cosine(
-    progress: float, *, warmup: Share = 0.03, hold: Share = 0.0, final: Share = 0.0
-) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
     """Rise linearly during the share `warmup` of training, then half a cosine down to `final`.
 
     Until the share `hold` of training the rate stays as it is before it falls.
@@ -25,33 +48,41 @@ def cosine(
     Source: Loshchilov and Hutter, SGDR, ICLR 2017; Hägele et al., Scaling Laws and Compute-Optimal
     Training Beyond Fixed Training Durations, NeurIPS 2024, of the hold.
     """
-    if progress < warmup:
-        return max(progress, 1e-3 * warmup) / warmup
-    held = max(warmup, hold)
-    turned = max(0.0, progress - held) / (1 - held)
-    return final + (1 - final) * (1 + math.cos(math.pi * min(turned, 1.0))) / 2
+
+    warmup: Share = 0.03
+    hold: Share = 0.0
+    final: Share = 0.0
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.warmup:
+            return max(progress, 1e-3 * self.warmup) / self.warmup
+        held = max(self.warmup, self.hold)
+        turned = max(0.0, progress - held) / (1 - held)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * min(turned, 1.0))) / 2
 
 
-def one_cycle(
-    progress: float,
-    *,
-    peak: Share = 0.3,
-    start: Annotated[Share, Needs("peak", ABOVE_ZERO)] = 0.04,
-    final: Share = 0.0001,
-) -> float:
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Schedule):
     """Half a cosine up from `start` until the share `peak` of training, half one down to `final`.
 
     The learning rate's cycle alone; momentum stays.
 
     Source: Smith and Topin, Super-Convergence, 2018 (arXiv 1708.07120).
     """
-    if progress < peak:
-        return start + (1 - start) * (1 - math.cos(math.pi * progress / peak)) / 2
-    turned = min((progress - peak) / (1 - peak), 1.0)
-    return final + (1 - final) * (1 + math.cos(math.pi * turned)) / 2
+
+    peak: Share = 0.3
+    start: Annotated[Share, Needs("peak", ABOVE_ZERO)] = 0.04
+    final: Share = 0.0001
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.peak:
+            risen = (1 - math.cos(math.pi * progress / self.peak)) / 2
+            return self.start + (1 - self.start) * risen
+        turned = min((progress - self.peak) / (1 - self.peak), 1.0)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * turned)) / 2
 
 
-class Plateau:
+class Plateau(Schedule):
     """Multiply the rate by `factor` when the validation error has not fallen for `patience` epochs.
 
     Args:
@@ -81,4 +112,5 @@ class Plateau:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict`."""
-        vars(self).update({name: state[name] for name in self.state_dict()})
+        if state:
+            vars(self).update({name: state[name] for name in self.state_dict()})

@@ -11,6 +11,7 @@ from landmarks.devices import move
 from landmarks.runs.checkpoint import random_state, restore_random_state
 from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Schedule
 
 PLAIN = (
     *("epoch", "batch", "step", "total_steps", "planned_at", "planned_from"),
@@ -25,7 +26,7 @@ class Training:
     Args:
         model: trained.
         optimizer: over its parameters.
-        schedule: share of training done -> factor on the learning rate; may `observe` errors.
+        schedule: share of training done -> factor on the learning rates.
         precision: autocast and loss scaling.
         ema: the averaged model, which is the one judged and kept; None: the model itself is.
         forward: what is called to train, the model or its compiled form; None: the model.
@@ -49,7 +50,7 @@ class Training:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: Callable[[float], float]
+    schedule: Schedule
     precision: Precision
     ema: Ema | None = None
     forward: Callable | None = None
@@ -144,8 +145,7 @@ class Training:
     def end_epoch(self, row: dict) -> bool:
         """Take note of an epoch's row of the history; return whether it is the best so far."""
         error = row["val_mse"]
-        if hasattr(self.schedule, "observe"):
-            self.schedule.observe(error)
+        self.schedule.observe(error)
         is_best = error < self.best
         self.best = min(self.best, error)
         self.history.append(row)
@@ -171,9 +171,8 @@ class Training:
             "scaler": self.precision.scaler.state_dict(),
             "loss_sum": self.loss_sum.cpu(),
             "random": random_state(),
+            "schedule": self.schedule.state_dict(),
         }
-        if hasattr(self.schedule, "state_dict"):
-            state["schedule"] = self.schedule.state_dict()
         if self.ema is not None:
             state["ema"] = {"weights": self.ema.model.state_dict(), "steps": self.ema.steps}
         return state
@@ -199,8 +198,7 @@ class Training:
             group.update(wanted)
         if state["scaler"]:
             self.precision.scaler.load_state_dict(state["scaler"])
-        if "schedule" in state and hasattr(self.schedule, "load_state_dict"):
-            self.schedule.load_state_dict(state["schedule"])
+        self.schedule.load_state_dict(state.get("schedule", {}))
         for name in PLAIN:
             setattr(self, name, state[name])
         self.loss_sum = move(state["loss_sum"], self.precision.device)

@@ -26,8 +26,7 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
             points, confidence = model(move(batch.images, device))
         to_image = move(batch.to_image, device)
         yield batch, transform(to_image, points.float()), confidence
-    if hasattr(model, "report"):
-        model.report()
+    model.report()
 
 
 def predict_ahead(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:

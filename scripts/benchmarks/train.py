@@ -26,7 +26,7 @@ from landmarks.training.engine import fit
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
-from landmarks.training.schedules import cosine
+from landmarks.training.schedules import Cosine
 from landmarks.training.state import Training
 from landmarks.training.validation import validate
 
@@ -77,7 +77,7 @@ class EngineLoop:
 
     def __init__(self, batches: list[Batch], precision: Precision, turns: int):
         model = to_device(random_model(), precision.device)
-        self.training = Training(model, adamw(model, lr=1e-3), cosine, precision, Ema(model, EMA))
+        self.training = Training(model, adamw(model, lr=1e-3), Cosine(), precision, Ema(model, EMA))
         self.batches, self.validation = TimedBatches(batches), TimedValidation(batches[0])
         self.budget = Budget(turns, None, len(batches), 0.0, time.monotonic())
         self.judge = partial(validate, batches=self.validation, precision=precision, eyes=None)

@@ -83,7 +83,7 @@ USED = [  # all of these change something, or ask for nothing
     "predict data=coco data.test_annotations=test.json data.on_error=skip",
     "predict input=photos data.limit=3 data.exif=ignore",
     "train +model.fuse=false model=unet_resnet18",
-    "train ~tensorboard +tensorboard=true",
+    "train ~compile +compile=true",
 ]
 
 

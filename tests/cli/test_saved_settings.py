@@ -22,11 +22,12 @@ CHOICES = {  # together they have every setting there is
     "model": ["resnet18", "unet", "unet_resnet18", "keypoint_rcnn"],
     "optimizer": ["adam", "adamw", "sgd"],
     "scheduler": ["cosine", "one_cycle", "plateau"],
+    "logger": ["tensorboard"],
 }
 TAKEN = {  # whatever is neither here nor in a group of these is kept, and refused
-    *("data", "layout", "augment", "loss", "optimizer", "scheduler"),
+    *("data", "layout", "augment", "loss", "optimizer", "scheduler", "logger"),
     *("epochs", "max_time", "batch_size", "accumulate", "clip", "ema", "flip_test", "device"),
-    *("amp", "compile", "threads", "workers", "tensorboard", "pictured_region"),
+    *("amp", "compile", "threads", "workers", "pictured_region"),
     *("model.freeze", "model.sigma", "model.decoder", "model.weight", "model.chunk", "model.fuse"),
     *("model.proposals", "model.boxes", "model.margin"),
 }

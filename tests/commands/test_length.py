@@ -15,7 +15,7 @@ from landmarks.training import engine
 from landmarks.training.memory_estimate import estimate_step
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
-from landmarks.training.schedules import constant
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 
 FILES = ("last.pt", "best.pt", "finished.json", "metrics.csv", "augmented.png")
@@ -150,7 +150,7 @@ def test_a_step_costs_more_once_the_backbone_is_not_frozen(freeze, epoch):
         backbone="resnet18", weights="none", freeze=freeze, num_points=3, size=32, elementwise=l1
     )
     training = Training(
-        model, adamw(model, lr=1e-3), constant, Precision("off", torch.device("cpu")), epoch=epoch
+        model, adamw(model, lr=1e-3), Constant(), Precision("off", torch.device("cpu")), epoch=epoch
     )
     shapes = (2, 3, 32, 32), (2, 3, 2)
     thaw = compare_thawed(training, estimate_step(training, *shapes), *shapes)

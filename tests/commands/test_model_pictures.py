@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from landmarks.cli import main as cli
 from landmarks.commands.model_pictures import has_heatmaps, show_heatmaps
+from landmarks.models.contracts import Backbone
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
@@ -20,7 +20,7 @@ PRECISION = Precision("off", torch.device("cpu"))
 RANGES = {"all": range(2), "second": range(1, 2)}
 
 
-class Pooled(nn.Module):
+class Pooled(Backbone):
     """Features that are the image itself, at `STRIDE` pixels a cell."""
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
-from landmarks.models.backbones import Backbone
+from landmarks.models.backbones import TorchvisionBackbone
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.state import Training
 
@@ -39,7 +39,7 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
     train, stop_at, stop_at_step
 ):
     """Three batches an epoch, two a step; the backbone is frozen in the first of two epochs."""
-    torch.save(Backbone("resnet18").state_dict(), "weights.pth")
+    torch.save(TorchvisionBackbone("resnet18").state_dict(), "weights.pth")
     extra = ["model.weights=weights.pth", "model.freeze=1", "model.norm=group", "accumulate=2"]
     extra += ["optimizer.backbone_lr_scale=0.1", "optimizer.layer_decay=0.5"]
     train("run_dir=whole", *extra)

@@ -37,7 +37,7 @@ def terminate_in(monkeypatch):
         "landmarks.data.good_images._decode_all",
         "landmarks.data.canvas.fill",
         "landmarks.commands.train.check_memory",
-        "landmarks.commands.inputs.save_faces",
+        "landmarks.commands.inputs.save_picture",
         "landmarks.commands.train.graceful_stop",
     ],
 )

@@ -31,7 +31,7 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
 
 def test_heatmaps_are_pictured_and_their_confidence_kept(train):
     unet = ("model=unet_resnet18", "model.weights=none", "+model.fuse=false", "epochs=1")
-    train(*unet, "tensorboard=true", "run_dir=a")
+    train(*unet, "logger=tensorboard", "run_dir=a")
     picture = cv2.imread("a/heatmaps.png")
     assert picture.shape == (4 * 320, 2 * 320, 3)  # faces; target and prediction of all points
     with Path("a/metrics.csv").open() as file:
@@ -172,7 +172,7 @@ def test_compile_and_tensorboard_and_fp16_say_what_they_need(train, capsys):
 
 def test_tensorboard_gets_the_metrics(train):
     pytest.importorskip("tensorboard")
-    train("run_dir=a", "epochs=1", "tensorboard=true")
+    train("run_dir=a", "epochs=1", "logger=tensorboard")
     events = list(Path("a").glob("events.out.tfevents*"))
     assert len(events) == 1 and b"val_mse" in events[0].read_bytes()
 

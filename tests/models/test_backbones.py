@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from landmarks.errors import UserError
-from landmarks.models.backbones import NAMES, Backbone, build_backbone
+from landmarks.models.backbones import NAMES, TorchvisionBackbone, build_backbone
 from landmarks.models.builders import regressor
 from landmarks.models.landmarker import Landmarker
 from landmarks.settings import check_arguments
@@ -34,7 +34,7 @@ FAMILIES = {
 @pytest.fixture(scope="module", params=FAMILIES)
 def backbone(request):
     torch.manual_seed(0)
-    return request.param, Backbone(request.param)
+    return request.param, TorchvisionBackbone(request.param)
 
 
 def test_publishes_what_it_returns_and_reaches_every_parameter(backbone):
@@ -74,7 +74,7 @@ def test_averaged_last_map_is_what_the_classifier_sees(backbone):
 
 
 def test_convnext_normalises_its_last_map():
-    last = Backbone("convnext_tiny")(torch.rand(1, 3, 64, 64))[-1]
+    last = TorchvisionBackbone("convnext_tiny")(torch.rand(1, 3, 64, 64))[-1]
     torch.testing.assert_close(last.mean(1), torch.zeros(1, 2, 2), atol=1e-4, rtol=0)
     torch.testing.assert_close(last.std(1), torch.ones(1, 2, 2), atol=1e-2, rtol=0)
 
@@ -118,5 +118,5 @@ def test_wrong_names_are_refused_before_anything_is_read(name, sentence):
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0"])
 def test_batch_norms_follow_within_a_few_steps(name):
-    norms = [m for m in Backbone(name).modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in TorchvisionBackbone(name).modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and {norm.momentum for norm in norms} == {0.1}

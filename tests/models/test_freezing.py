@@ -11,6 +11,7 @@ from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
 from landmarks.losses import l1, mse
 from landmarks.models.builders import classic_unet, regressor
+from landmarks.models.contracts import Backbone
 from landmarks.models.freezing import FixedNorm, change_norms, group_norm, refuse_untrained
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
@@ -19,13 +20,13 @@ from landmarks.models.unet import Unet, convolve
 from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
-from landmarks.training.schedules import constant
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 
 SIZE, K = 16, 3
 
 
-class Tiny(nn.Module):
+class Tiny(Backbone):
     """Two stages with batch norms, and dropout."""
 
     channels, strides = [4, 8], [2, 4]
@@ -68,7 +69,7 @@ def in_training(model, forward=None):
     optimizer = adamw(model, lr=0.01, weight_decay=0.1)
     ema = Ema(model, 0.9)
     return Training(
-        model, optimizer, constant, Precision("off", torch.device("cpu")), ema, forward, 0
+        model, optimizer, Constant(), Precision("off", torch.device("cpu")), ema, forward, 0
     )
 
 

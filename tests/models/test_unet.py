@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from landmarks.losses import adaptive_wing
-from landmarks.models.backbones import Backbone
+from landmarks.models.backbones import TorchvisionBackbone
 from landmarks.models.builders import classic_unet, unet
 from landmarks.models.unet import ClassicUnet, Unet
 
@@ -22,8 +22,8 @@ def test_classic_unet_has_the_known_size():
 @pytest.mark.parametrize("side", [64, 80])
 @pytest.mark.parametrize("make", [
     ClassicUnet,
-    lambda stride: Unet(Backbone("resnet18"), stride, 24),
-    lambda stride: Unet(Backbone("convnext_tiny"), stride, 24),
+    lambda stride: Unet(TorchvisionBackbone("resnet18"), stride, 24),
+    lambda stride: Unet(TorchvisionBackbone("convnext_tiny"), stride, 24),
 ])  # fmt: skip
 def test_publishes_what_it_returns(make, stride, side):
     if make is not ClassicUnet and stride != 4 and side == 80:
@@ -36,7 +36,7 @@ def test_publishes_what_it_returns(make, stride, side):
 
 
 def test_finer_features_than_needed_are_not_joined():
-    body = Unet(Backbone("resnet18"), 4, 24)
+    body = Unet(TorchvisionBackbone("resnet18"), 4, 24)
     assert [body.encoder.strides[i] for i in body.used] == [4, 8, 16, 32]
 
 

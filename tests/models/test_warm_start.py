@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from landmarks.errors import UserError
+from landmarks.models import contracts
 from landmarks.models.builders import regressor, unet
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import find_moved, take_weights
 from landmarks.runs.checkpoint import Checkpoint
 
 
-class Blocks(nn.Module):
+class Blocks(contracts.Backbone):
     """A made-up backbone: three blocks of the same inner names, as torchvision's are."""
 
     mean, std = (0.5,) * 3, (0.25,) * 3
@@ -25,7 +26,7 @@ class Blocks(nn.Module):
             self.add_module(name, nn.ModuleDict(block))
 
 
-class Wrapped(nn.Module):
+class Wrapped(contracts.Backbone):
     """A made-up U-Net: an encoder, and a decoder whose inner names are the encoder's."""
 
     mean, std = (0.5,) * 3, (0.25,) * 3
@@ -36,7 +37,7 @@ class Wrapped(nn.Module):
         self.decoder = Blocks(width, names=("up0", "up1"))
 
 
-class Head(nn.Module):
+class Head(contracts.Head):
     """One row a landmark, and a buffer that is a setting of the run."""
 
     def __init__(self, num_points, sigma):

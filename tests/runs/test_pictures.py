@@ -12,10 +12,11 @@ from landmarks.runs.pictures import (
     PREDICTED,
     TILE,
     TRUTH,
+    arrange,
     draw_face,
     drawing,
     save_curves,
-    save_faces,
+    save_picture,
 )
 
 
@@ -73,7 +74,7 @@ def tiles(count, size=8):
     [(1, 4, (8, 8)), (4, 4, (8, 32)), (5, 4, (16, 32)), (6, 2, (24, 16))],
 )
 def test_tiles_make_a_grid(tmp_path, count, columns, shape):
-    save_faces(tmp_path / "faces.png", tiles(count), columns)
+    save_picture(tmp_path / "faces.png", arrange(tiles(count), columns))
     grid = cv2.imread(str(tmp_path / "faces.png"))
     assert grid.shape == (*shape, 3)
     for i in range(shape[0] // 8 * (shape[1] // 8)):
@@ -85,7 +86,7 @@ def test_tiles_make_a_grid(tmp_path, count, columns, shape):
 
 @pytest.mark.parametrize("name", ["faces.jpg", "faces.png"])
 def test_the_name_s_ending_says_the_format(tmp_path, name):
-    save_faces(tmp_path / name, tiles(2))
+    save_picture(tmp_path / name, arrange(tiles(2)))
     start = (tmp_path / name).read_bytes()[:4]
     assert start == (b"\x89PNG" if name.endswith("png") else b"\xff\xd8\xff\xe0")
 

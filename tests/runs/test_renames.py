@@ -11,7 +11,8 @@ from landmarks.runs.renames import MOVED, rename_targets
 
 @pytest.mark.parametrize("old", MOVED)
 def test_what_has_moved_is_there(old):
-    assert get_object(MOVED[old]).__name__ == old.rpartition(".")[2]
+    found, name = get_object(MOVED[old]).__name__, old.rpartition(".")[2]
+    assert found.lower() == name.replace("_", "").lower() or found == name
     assert MOVED[old] not in MOVED
 
 
@@ -20,6 +21,15 @@ def test_targets_are_renamed_wherever_they_stand():
     new = {"model": {"_target_": "landmarks.models.builders.unet", "width": 8}, "seeds": [1, 2]}
     assert rename_targets(old) == new
     assert rename_targets({"_target_": "mine.model"}) == {"_target_": "mine.model"}
+
+
+@pytest.mark.parametrize("room", ["", "training."])
+def test_schedules_that_were_called_are_built(room):
+    old = {"_target_": f"landmarks.{room}schedules.one_cycle", "_partial_": True, "peak": 0.2}
+    new = {"_target_": "landmarks.training.schedules.OneCycle", "peak": 0.2}
+    assert rename_targets(old) == new
+    mine = {"_target_": "mine.schedules.one_cycle", "_partial_": True}
+    assert rename_targets(mine) == mine
 
 
 def test_a_checkpoint_of_before_names_today_s_functions(tmp_path):

@@ -14,6 +14,7 @@ from landmarks.training.budget import Budget
 from landmarks.training.engine import _say_estimate, fit
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 from landmarks.training.validation import validate
 
@@ -28,6 +29,9 @@ class Product(nn.Module):
         self.weight = nn.Parameter(torch.zeros(2))
 
     def advance(self, progress, epoch):
+        pass
+
+    def report(self):
         pass
 
     def forward(self, images, points=None):
@@ -81,7 +85,7 @@ def train(points=POINTS, batch=0, validated=((0.0, 0.0),), precision=None, **set
     optimizer = Steps(model)
     precision = precision or Precision("off", torch.device("cpu"))
     training = Training(
-        *(model, optimizer, lambda progress: 1.0, precision), batch=batch, step=batch, **settings
+        *(model, optimizer, Constant(), precision), batch=batch, step=batch, **settings
     )
     fit(
         *(training, Known(points)),

@@ -17,6 +17,7 @@ from landmarks.training.memory_advice import (
 from landmarks.training.memory_estimate import Estimate
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 
 GIB = 2**30
@@ -38,7 +39,7 @@ class Deciding(Model):
 
 
 def training(model, forward=None):
-    made = adamw(model, lr=0.1), lambda share: 1.0, Precision("off", CPU)
+    made = adamw(model, lr=0.1), Constant(), Precision("off", CPU)
     return Training(model, *made, forward=forward, accumulate=3)
 
 

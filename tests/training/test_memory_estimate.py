@@ -19,6 +19,7 @@ from landmarks.training.ema import Ema
 from landmarks.training.memory_estimate import Ledger, estimate_step
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 
 MIB = 2**20
@@ -100,7 +101,7 @@ def in_training(model, optimizer=adamw, amp="off", ema=None, **options):
     average = Ema(model, ema) if ema else None
     options = {"augment": as_they_are, **options}
     made = optimizer(model, lr=1e-3)
-    return Training(model, made, lambda share: 1.0, precision, average, **options)
+    return Training(model, made, Constant(), precision, average, **options)
 
 
 def estimate(training, batch_size, size=32):
@@ -201,7 +202,7 @@ def test_against_a_gpu():
     device = torch.device("cuda")
     model = Unet(68).to(device, memory_format=torch.channels_last)
     training = Training(
-        model, adamw(model, lr=1e-3), lambda share: 1.0, Precision("bf16", device)
+        model, adamw(model, lr=1e-3), Constant(), Precision("bf16", device)
     )  # fmt: skip
     needed = estimate(training, 16, size=128)
     held = torch.cuda.memory_allocated()

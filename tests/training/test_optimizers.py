@@ -4,16 +4,22 @@ import pytest
 import torch
 
 from landmarks.errors import UserError
-from landmarks.models.backbones import Backbone
+from landmarks.models.backbones import TorchvisionBackbone
 from landmarks.models.builders import classic_unet, regressor, unet
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Schedule
 from landmarks.training.state import Training
 
 FACES = {"num_points": 3, "size": 32}
 STAGES = {  # of resnet18, and how many come after
     **{"conv1": 4, "bn1": 4, "layer1": 3, "layer2": 2, "layer3": 1, "layer4": 0},
 }
+
+
+class Falling(Schedule):
+    def __call__(self, progress):
+        return 1 - progress
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +75,7 @@ def test_weights_decay_and_norms_and_biases_do_not(made):
 def test_a_schedule_multiplies_every_groups_own_rate(made):
     optimizer = adamw(made["backbone.stages."], lr=1.0, backbone_lr_scale=0.5, layer_decay=0.5)
     precision = Precision("off", torch.device("cpu"))
-    training = Training(
-        made["backbone.stages."], optimizer, lambda progress: 1 - progress, precision
-    )
+    training = Training(made["backbone.stages."], optimizer, Falling(), precision)
     training.step, training.total_steps = 3, 4
     training.advance()
     assert training.rate == 0.25  # the head's, which is what a run reports
@@ -101,7 +105,7 @@ def test_what_is_frozen_is_in_no_group():
     ("name", "count"), [("mobilenet_v3_small", 5), ("convnext_tiny", 4), ("shufflenet_v2_x0_5", 4)]
 )
 def test_every_parameter_of_a_backbone_is_of_one_stage(name, count):
-    network = Backbone(name)
+    network = TorchvisionBackbone(name)
     stages = network.parameters_by_stage()
     assert len(stages) == count and all(stages)  # ShuffleNet pools once without any
     assert sorted(id(p) for stage in stages for p in stage) == sorted(map(id, network.parameters()))

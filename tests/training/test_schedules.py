@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from landmarks.training.schedules import Plateau, constant, cosine, one_cycle
+from landmarks.training.schedules import Constant, Cosine, OneCycle, Plateau, Schedule
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from landmarks.training.schedules import Plateau, constant, cosine, one_cycle
     ],
 )
 def test_cosine_by_hand(progress, settings, factor):
-    assert cosine(progress, **settings) == pytest.approx(factor, abs=1e-12)
+    assert Cosine(**settings)(progress) == pytest.approx(factor, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ def test_cosine_by_hand(progress, settings, factor):
     ],
 )
 def test_one_cycle_by_hand(progress, factor):
-    found = one_cycle(progress, peak=0.3, start=0.1, final=0.01)
+    found = OneCycle(peak=0.3, start=0.1, final=0.01)(progress)
     assert found == pytest.approx(factor, abs=1e-12)
 
 
 def test_one_cycle_may_start_at_its_peak():
-    assert one_cycle(0, peak=0.0) == 1
+    assert OneCycle(peak=0.0)(0) == 1
 
 
 def test_constant():
-    assert [constant(x) for x in (0, 0.5, 1)] == [1, 1, 1]
+    assert [Constant()(x) for x in (0, 0.5, 1)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("schedule", "peak"), [(cosine, 0.03), (one_cycle, 0.3)])
+@pytest.mark.parametrize(("schedule", "peak"), [(Cosine(), 0.03), (OneCycle(), 0.3)])
 def test_up_to_one_and_down_without_jumps(schedule, peak):
     progress = np.linspace(0, 1, 2001)
     factors = np.array([schedule(x) for x in progress])
@@ -99,3 +99,14 @@ def test_plateau_goes_on_where_it_was():
     second.load_state_dict(first.state_dict())
     assert head + observe(second, errors[4:]) == expected
     assert second.state_dict() == whole.state_dict() and len(set(expected)) > 2
+
+
+@pytest.mark.parametrize("schedule", [Constant(), Cosine(), OneCycle(), Plateau()])
+def test_every_schedule_takes_what_a_training_tells_it(schedule):
+    """An error after each epoch, and the state of a run that had another schedule."""
+    assert isinstance(schedule, Schedule)
+    first = schedule(0.5)
+    schedule.load_state_dict({})
+    schedule.observe(3.0)
+    schedule.load_state_dict(schedule.state_dict())
+    assert schedule(0.5) == first

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Schedule
 from landmarks.training.state import Training
 
 
@@ -17,13 +18,16 @@ class Line(nn.Linear):
         self.seen = progress
 
 
+class Falling(Schedule):
+    def __call__(self, progress):
+        return 1 - progress
+
+
 @pytest.fixture
 def training():
     model = Line(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    return Training(
-        model, optimizer, lambda progress: 1 - progress, Precision("off", torch.device("cpu"))
-    )
+    return Training(model, optimizer, Falling(), Precision("off", torch.device("cpu")))
 
 
 def walk(training, steps):

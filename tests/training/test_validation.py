@@ -18,6 +18,9 @@ class Noted(nn.Module):
         super().__init__()
         self.log = log
 
+    def report(self):
+        pass
+
     def forward(self, images):
         self.log.append(("begun", int(images.flatten()[0])))
         return images.flatten(1)[:, :2].view(-1, 1, 2).bfloat16(), torch.ones(len(images), 1)

@@ -9,8 +9,8 @@ from torch.nn import functional
 from torchvision.models import get_model_weights
 from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
 
-from landmarks.errors import UserError
-from landmarks.losses import Elementwise, l1
+from landmarks.losses import Elementwise
+from landmarks.models.contracts import Backbone
 from landmarks.models.freezing import change_norms
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
@@ -23,7 +23,7 @@ STRIDE = 32  # of the ResNet's last map
 JUDGED_BOXES = 4  # boxes to classify as face or not, for each box with landmarks
 
 
-class FpnBackbone(nn.Module):
+class FpnBackbone(Backbone):
     """Images (B, 3, S, S), normalised -> the feature maps of a ResNet-50 with FPN, fine to coarse.
 
     Args:
@@ -98,14 +98,12 @@ def keypoint_rcnn(
         proposals: boxes an image that may be the face.
         boxes, margin, sigma, decoder, chunk: see `RcnnHead`.
         num_points, size: K, and the input's side in pixels.
-        elementwise: not used; only the default l1 is accepted.
+        elementwise: not used: the head has losses of its own.
         mean_points: (K, 2) input pixels, for init_output="mean".
 
     Raises:
-        UserError: for weights that cannot be had, or another loss.
+        UserError: for weights that cannot be had.
     """
-    if getattr(elementwise, "func", elementwise) not in (None, l1):
-        raise UserError("model=keypoint_rcnn has losses of its own: leave loss= out.")
     network = keypointrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,

@@ -10,6 +10,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from landmarks.heatmaps.decoders import DECODERS
+from landmarks.models.contracts import Head
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn import keypoint_maps
 from landmarks.models.keypoint_rcnn.face_boxes import (
@@ -26,7 +27,7 @@ MIN_SIGMA = 0.5  # cells: maps trained on targets of one cell are broader than o
 FINEST_STRIDE = 4  # input pixels a cell of the finest map
 
 
-class RcnnHead(nn.Module):
+class RcnnHead(Head):
     """Feature maps -> the sum of all losses, or the points in the best box of every image.
 
     In training, the face's box is that of the labelled points. A face whose points determine no

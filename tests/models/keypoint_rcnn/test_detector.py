@@ -11,7 +11,7 @@ from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
 from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
-from landmarks.losses import l1, wing
+from landmarks.losses import l1
 from landmarks.models import weights
 from landmarks.models.keypoint_rcnn import keypoint_maps
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
@@ -20,6 +20,7 @@ from landmarks.models.keypoint_rcnn.keypoint_maps import CELLS
 from landmarks.training.memory_estimate import Ledger, estimate_step
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Constant
 from landmarks.training.state import Training
 
 SIZE, K = 64, 5
@@ -248,14 +249,9 @@ def test_without_a_network_it_says_where_the_file_belongs(tmp_path, monkeypatch)
         keypoint_rcnn(weights="coco", **FEW)
 
 
-def test_another_loss_is_refused():
-    with pytest.raises(UserError, match="leave loss= out"):
-        keypoint_rcnn(weights="none", elementwise=functools.partial(wing, w=5.0), **FEW)
-
-
 def test_a_step_takes_no_more_than_is_said_before_it(built):
     images, points = faces()
-    training = Training(built, adamw(built, lr=1e-3), lambda progress: 1.0, Precision("off", CPU))
+    training = Training(built, adamw(built, lr=1e-3), Constant(), Precision("off", CPU))
     needed = estimate_step(training, images.shape, points.shape)
     built.zero_grad()
     with Ledger([*built.parameters(), *built.buffers()]) as seen:

@@ -7,17 +7,18 @@ import pytest
 import torch
 from torch import nn
 
+from landmarks.models.contracts import Backbone
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.runs.log import RunLog
+from landmarks.runs.empty_maps import EmptyMapsWarning
 from landmarks.training.precision import Precision
 from landmarks.training.validation import validate
 
 SIZE, K = 16, 3
 
 
-class Ones(nn.Module):
+class Ones(Backbone):
     """One channel of ones, a cell a pixel."""
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -46,12 +47,12 @@ def heatmap_head(heights):
 
 
 def warnings_of(tmp_path, caplog, confidence, shares=(0.02, 0.2, 0.3), steps=10_000):
-    runlog = RunLog(tmp_path)
+    logger = EmptyMapsWarning(tmp_path)
     row = {} if math.isnan(confidence) else {"val_confidence": confidence}
     said = []
     for share in shares:
         caplog.clear()
-        runlog.warn_of_empty_maps({**row, "step": int(share * steps)}, share)
+        logger.log_epoch([{**row, "step": int(share * steps)}], share)
         said.append([record.getMessage() for record in caplog.records])
     return said
 
