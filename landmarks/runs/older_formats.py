@@ -17,6 +17,7 @@ LATER = {
     "box_margin": 0.0,
     "box_from": "data",
     "flip_test": False,
+    "logger": {"_target_": "landmarks.runs.log.Logger"},
     "pictured_region": "auto",
     "threads": "auto",
     "init": None,
@@ -34,6 +35,8 @@ def update_settings(settings: dict, path: Path) -> dict:
         UserError: if a model of today cannot do what they say.
     """
     updated = {**LATER, **rename_targets(settings)}
+    if updated.pop("tensorboard", False):  # a choice of logger today
+        updated["logger"] = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
     data, model = updated.get("data"), updated.get("model")
     if isinstance(data, dict) and data.get("_target_") != SYNTHETIC:
         updated["data"] = {"exif": "rotate", **data}
@@ -77,7 +80,10 @@ def update(content: dict) -> None:
         for name in [name for name in row if name.startswith("val_nme_")]:
             row["val_nme"] = row.pop(name)
     if content["training"] is not None:  # it was planned once, when it began
-        content["training"] = {"planned_at": 0, "planned_from": 0.0, **content["training"]}
+        content["training"] = {
+            **{"planned_at": 0, "planned_from": 0.0, "schedule": {}},
+            **content["training"],
+        }
 
 
 def _flip_of(layout: dict, weights: dict[str, Tensor]) -> list[int] | None:

@@ -30,15 +30,6 @@ MOVED = {  # a `_target_` of before -> today's
 }
 
 
-def rename_settings(settings: dict) -> dict:
-    """Return a run's settings by today's names: `tensorboard` is a choice of logger."""
-    renamed = rename_targets(settings)
-    if "tensorboard" in renamed:
-        chosen = "tensorboard.TensorBoard" if renamed.pop("tensorboard") else "log.Logger"
-        renamed["logger"] = {"_target_": f"landmarks.runs.{chosen}"}
-    return renamed
-
-
 def rename_targets(settings: Any) -> Any:
     """Return settings, or a part of them, with every `_target_` by today's name."""
     if isinstance(settings, dict):

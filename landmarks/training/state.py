@@ -198,7 +198,7 @@ class Training:
             group.update(wanted)
         if state["scaler"]:
             self.precision.scaler.load_state_dict(state["scaler"])
-        self.schedule.load_state_dict(state.get("schedule", {}))
+        self.schedule.load_state_dict(state["schedule"])
         for name in PLAIN:
             setattr(self, name, state[name])
         self.loss_sum = move(state["loss_sum"], self.precision.device)

@@ -131,7 +131,7 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
     def fail(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("landmarks.commands.train.Ema", fail)
+    monkeypatch.setattr("landmarks.commands.build_training.Ema", fail)
     train("run_dir=a", code=1)
     assert "memory with the model on cpu (" in capsys.readouterr().err
     assert not Path("a").exists()
@@ -147,7 +147,7 @@ def test_predictions_that_are_not_finite_end_in_a_sentence(train, capsys):
 
 def test_adaptive_wing_is_refused_for_a_regression(train, capsys):
     train("run_dir=a", "loss=adaptive_wing", code=1)
-    assert "loss=adaptive_wing is made for heatmaps" in capsys.readouterr().err
+    assert "loss=adaptive_wing is made for cells of heatmaps" in capsys.readouterr().err
     assert not Path("a").exists()
 
 

@@ -1,11 +1,14 @@
 """What settings named before still means the same: in checkpoints, and in recipes of users."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hydra.utils import get_object
 
 from landmarks.cli.main import main
 from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.older_formats import update_settings
 from landmarks.runs.renames import MOVED, rename_targets
 
 
@@ -21,6 +24,15 @@ def test_targets_are_renamed_wherever_they_stand():
     new = {"model": {"_target_": "landmarks.models.builders.unet", "width": 8}, "seeds": [1, 2]}
     assert rename_targets(old) == new
     assert rename_targets({"_target_": "mine.model"}) == {"_target_": "mine.model"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "target"),
+    [(True, "landmarks.runs.tensorboard.TensorBoard"), (False, "landmarks.runs.log.Logger")],
+)
+def test_tensorboard_is_a_choice_of_logger(wanted, target):
+    updated = update_settings({"tensorboard": wanted}, Path("last.pt"))
+    assert updated["logger"] == {"_target_": target} and "tensorboard" not in updated
 
 
 @pytest.mark.parametrize("room", ["", "training."])
