@@ -26,7 +26,8 @@ def write_older(run):
         config = {key: value for key, value in content["config"].items() if key not in LATER}
         config["data"] = {key: value for key, value in config["data"].items() if key != "exif"}
         state = content["training"] or {}
-        state = {key: value for key, value in state.items() if not key.startswith("planned")}
+        later = ("planned_at", "planned_from", "schedule")
+        state = {key: value for key, value in state.items() if key not in later}
         older = {key: content[key] for key in ("num_points", "layout", "metrics", "weights")}
         older |= {"training": state} if state else {}
         for row in [older["metrics"], *state.get("history", [])]:

@@ -9,6 +9,8 @@ from landmarks.errors import UserError
 from landmarks.runs import checkpoint
 from landmarks.runs.checkpoint import load_checkpoint, load_config, save_checkpoint
 
+TRAINING = {"step": 1, "planned_at": 0, "planned_from": 0.5, "schedule": {}}
+
 
 @pytest.fixture
 def some(checkpoint_of):
@@ -17,7 +19,7 @@ def some(checkpoint_of):
     return checkpoint_of({"seed": 1}, 3, weights={"w": torch.arange(3.0)}, **more)
 
 
-@pytest.mark.parametrize("training", [None, {"step": 1, "planned_at": 0, "planned_from": 0.5}])
+@pytest.mark.parametrize("training", [None, TRAINING])
 def test_round_trip(training, some, tmp_path):
     some = replace(some, training=training)
     save_checkpoint(tmp_path / "a.pt", some)

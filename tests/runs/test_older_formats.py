@@ -15,7 +15,7 @@ from landmarks.runs.older_formats import LATER, SYNTHETIC
 FIRST = {  # the settings that the first version had
     *("data", "layout", "model", "loss", "optimizer", "scheduler", "split", "input_size", "crop"),
     *("epochs", "max_time", "batch_size", "accumulate", "clip", "ema", "seed", "device", "amp"),
-    *("compile", "workers", "tensorboard", "name"),
+    *("compile", "workers", "name"),
 }
 LAYOUT = {"name": "none", "num_points": 3}
 WEIGHTS = {"w": torch.zeros(6)}
@@ -76,7 +76,7 @@ def test_what_holds_no_layout_is_damaged(layout, write):
 
 def test_a_training_that_was_planned_once_goes_on_as_planned(write):
     state = load_checkpoint(write(5, WEIGHTS, training={"step": 4})).training
-    assert state == {"step": 4, "planned_at": 0, "planned_from": 0.0}
+    assert state == {"step": 4, "planned_at": 0, "planned_from": 0.0, "schedule": {}}
 
 
 @pytest.mark.parametrize(("version", "units"), [(1, 2), (2, 16)])
