@@ -113,5 +113,5 @@ def test_every_parameter_of_a_backbone_is_of_one_stage(name, count):
 
 def test_stages_of_a_single_one_cannot_be_set_apart():
     model = classic_unet(stride=4, **FACES, fuse=False)
-    with pytest.raises(UserError, match="optimizer.layer_decay="):
+    with pytest.raises(UserError, match=r"optimizer\.layer_decay="):
         sgd(model, lr=1.0, layer_decay=0.5)
