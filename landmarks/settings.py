@@ -24,11 +24,15 @@ MAX_INTEGER = 2**63 - 1  # whole number that torch takes
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on a value, the condition in words, and known choices for mistyped words."""
+    """A condition on a value, the condition in words, and known choices for mistyped words.
+
+    `why_not` says in a sentence why a value that seems right is none; "": it does not seem so.
+    """
 
     holds: Callable[[Any], bool]
     says: str
     choices: Sequence[str] = ()
+    why_not: Callable[[Any], str] = lambda value: ""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         if type(value) is int and abs(value) > MAX_INTEGER:
             raise UserError(f"{key}={value} is too large: {key} takes at most {MAX_INTEGER}.")
         if not _fits(value, wanted):
-            hint = did_you_mean(value, _choices(wanted)) if isinstance(value, str) else ""
+            hint = _advise(value, wanted) if isinstance(value, str) else ""
             raise UserError(f"{key}={value} does not fit: {key} takes {_describe(wanted)}.{hint}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         checked[name] = str(value) if is_number and not _takes_number(wanted) else value
@@ -278,6 +282,12 @@ def _kinds(annotation: Any) -> set:
 def _takes_number(annotation: Any) -> bool:
     kinds = _kinds(annotation)
     return str not in kinds or bool(kinds & {int, float})
+
+
+def _advise(value: str, annotation: Any) -> str:
+    rules = [rule for part in _parts(annotation) for rule in _rules(part)]
+    reasons = [f" {reason}" for rule in rules if (reason := rule.why_not(value))]
+    return "".join(reasons) or did_you_mean(value, _choices(annotation))
 
 
 def _choices(annotation: Any) -> list:

@@ -16,6 +16,7 @@ ANYTHING = None
 ALLOWED = {  # beside the leaves and the room itself
     "cli": {"commands", "runs", "training"},
     "commands": ANYTHING,
+    "inference": {"data", "models", "runs", "training"},  # precision and the loop that predicts
     "training": {"runs"},
     "models": {"heatmaps", "runs"},
     "shapes": {"data"},

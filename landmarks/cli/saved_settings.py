@@ -18,10 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from landmarks.cli.overrides import groups_of, say_unknown
 from landmarks.cli.words import flatten, parse, searchpath
-from landmarks.commands.build import nodes_of, trusted
+from landmarks.commands.build import nodes_of
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.quoting import change_texts, literal
+from landmarks.runs.trusted import trusted
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
 KEPT = {

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from landmarks.commands.build import build, describe_model
-from landmarks.commands.initial_weights import InitialWeights, open_initial
+from landmarks.commands.build import build
+from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.inference.rebuild import describe_model
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import take_weights
 from landmarks.training.ema import Ema
@@ -47,8 +48,7 @@ def build_training(
     ):
         model = model.to(device, memory_format=torch.channels_last)
         if initial.checkpoint:  # before the averaged model is copied from it
-            weights = open_initial(initial.checkpoint)
-            take_weights(model, weights, settings.input_size, str(initial.checkpoint))
+            take_weights(model, initial.checkpoint, settings.input_size, initial.source)
         return Training(
             model,
             build(settings.optimizer, model),

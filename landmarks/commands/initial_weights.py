@@ -5,13 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from landmarks.commands.claims import check_memory_of, check_progress, check_settings
 from landmarks.commands.length import refuse_finished
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
+from landmarks.inference.claims import check_memory_of, check_progress, check_settings
 from landmarks.models.freezing import refuse_untrained
-from landmarks.models.weights import find_weights
+from landmarks.models.weights import check_weights
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint
 from landmarks.runs.find import FINISHED, find_checkpoint
 from landmarks.runs.quoting import say_setting
@@ -26,17 +26,23 @@ PARTING = (  # an optimizer's parameters into groups
 
 
 class InitialWeights(NamedTuple):
-    """Where the first weights come from: the model's settings, and a run's checkpoint, if any."""
+    """Where the first weights come from.
+
+    Attributes:
+        model: its settings.
+        checkpoint: of another run, that they are taken from; None: `model` says where from.
+        source: what to call it in messages.
+    """
 
     model: dict
-    checkpoint: Path | None
+    checkpoint: Checkpoint | None = None
+    source: str = ""
 
 
 def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     """Return the model's settings, and the checkpoint that its weights are taken from, if any.
 
-    Weights that cannot be had are said here, before the data are read, which can take minutes.
-
+    Weights that cannot be had or read are said here, before the data are, which can take minutes.
     They are only looked for where there is something to learn.
 
     Raises:
@@ -48,17 +54,18 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     if init and not settings.resume:
         if wanted != "none":
             log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
-        return InitialWeights(blank, find_checkpoint(Path(init)))
+        path = find_checkpoint(Path(init))
+        return InitialWeights(blank, _open(path), str(path))
     if settings.resume:
         _refuse_finished(settings)
         if model.get("freeze") == "auto":  # as the weights decided that the run began with
             blank["freeze"] = not init and wanted != "none"
-        return InitialWeights(blank, None)
+        return InitialWeights(blank)
     if wanted == "none":
         refuse_untrained(model)
     if Path(settings.data.get("root") or ".").is_dir():  # else the sentence about that comes first
-        find_weights(model.get("backbone"), wanted)
-    return InitialWeights(model, None)
+        check_weights(model.get("backbone"), wanted)
+    return InitialWeights(model)
 
 
 def _refuse_finished(settings: TrainSettings) -> None:
@@ -74,7 +81,7 @@ def _refuse_finished(settings: TrainSettings) -> None:
         refuse_finished(path.parent, *done, **limits, before=checkpoint.config)
 
 
-def open_initial(path: Path) -> Checkpoint:
+def _open(path: Path) -> Checkpoint:
     """Return the checkpoint that a new run takes weights from.
 
     Raises:

@@ -84,7 +84,7 @@ def refuse_finished(
     Raises:
         UserError: naming the limits to raise.
     """
-    limit, limit_before = _seconds(max_time), _seconds(before.get("max_time"))
+    limit, limit_before = _seconds(max_time), _seconds(before["max_time"])
     reached = []
     if epochs is not None and epoch >= epochs:
         reached.append(f"epochs= (now {epochs})")

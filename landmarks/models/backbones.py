@@ -14,10 +14,25 @@ from landmarks.models.stages import find_stages
 from landmarks.models.weights import load_weights
 from landmarks.settings import Rule
 
-# These take one input size only, or have feature maps without a whole stride, or (GoogLeNet) scale
-# their input themselves, depending on their weights.
-UNFIT = ("alexnet", "googlenet", "inception", "maxvit", "squeezenet", "vit")
-NAMES = [name for name in list_models(module=torchvision.models) if not name.startswith(UNFIT)]
+ONE_SIZE, NO_STRIDE = "takes one input size only", "has feature maps without a whole stride"
+UNFIT = {  # how torchvision's networks that are no backbones begin, and why they are none
+    "alexnet": NO_STRIDE,
+    "googlenet": "scales its input itself, depending on its weights",
+    "inception": NO_STRIDE,
+    "maxvit": ONE_SIZE,
+    "squeezenet": NO_STRIDE,
+    "vit": ONE_SIZE,
+}
+TORCHVISION = list_models(module=torchvision.models)
+NAMES = [name for name in TORCHVISION if not name.startswith(tuple(UNFIT))]
+
+
+def _why_not(name: str) -> str:
+    """Return why a network of torchvision's is no backbone; "" for a name that is not its."""
+    reasons = [UNFIT[begin] for begin in UNFIT if name.startswith(begin) and name in TORCHVISION]
+    return "".join(f"torchvision has {name}, but it {reason}." for reason in reasons)
+
+
 BackboneName = Annotated[
     str,
     Rule(
@@ -26,6 +41,7 @@ BackboneName = Annotated[
         "families convnext, densenet, efficientnet, mnasnet, mobilenet, regnet, resnet, resnext, "
         "shufflenet, swin, vgg, wide_resnet)",
         NAMES,
+        _why_not,
     ),
 ]
 

@@ -83,6 +83,20 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
     return path
 
 
+def check_weights(name: str | None, weights: str | Path) -> None:
+    """Refuse weights that cannot be had or read, before anything is built that they fill.
+
+    Args:
+        name, weights: as in `find_weights`.
+
+    Raises:
+        UserError: as `load_weights`, but for what does not fit.
+    """
+    path = find_weights(name, weights)
+    if path is not None:
+        _read(path, whole=False)
+
+
 def _published(name: str) -> Path:
     """Return torchvision's file of published weights, downloading it if it is not there yet."""
     url = get_model_weights(name).DEFAULT.url

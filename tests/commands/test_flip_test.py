@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
-from landmarks.commands.predict import choose_flip
+from landmarks.inference.rebuild import choose_flip
 from landmarks.runs.checkpoint import load_checkpoint
 
 FLIP = np.array([1, 0, 2, 4, 3])

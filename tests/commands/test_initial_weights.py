@@ -1,13 +1,14 @@
 """What a training starts from, before anything is read."""
 
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
 
 from landmarks.commands import initial_weights as start
-from landmarks.commands.build import rebuild_model
+from landmarks.inference.rebuild import rebuild_model
 from landmarks.models import weights as room
 
 MODELS = {
@@ -18,29 +19,30 @@ MODELS = {
 WITH_WEIGHTS = [name for name in sorted(MODELS) if "weights" in MODELS[name]]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def unfound(monkeypatch):
     """Looking for weights fails the test."""
 
     def refuse(name, weights):
         assert weights == "none", f"{weights} is looked for"
 
-    for module in (start, room):
-        monkeypatch.setattr(module, "find_weights", refuse)
+    monkeypatch.setattr(room, "find_weights", refuse)
 
 
+@pytest.mark.usefixtures("unfound")
 @pytest.mark.parametrize("name", WITH_WEIGHTS)
 @pytest.mark.parametrize("weights", ["imagenet", "no/file.pt", "none"])
 def test_a_resumed_run_looks_for_no_weights(name, weights):
     node = {**MODELS[name], "weights": weights}
     settings = SimpleNamespace(data={}, model=node, init=None, resume="runs/a/last.pt")
-    settled, initial = start.settle_initial_weights(settings)
+    settled = start.settle_initial_weights(settings)
     wanted = {**node, "weights": "none"}
     if node["freeze"] == "auto":
         wanted["freeze"] = weights != "none"  # as when it began
-    assert settled == wanted and initial is None
+    assert settled == start.InitialWeights(wanted)
 
 
+@pytest.mark.usefixtures("unfound")
 @pytest.mark.parametrize("name", ["keypoint_rcnn", "resnet18", "unet_resnet18"])
 @pytest.mark.parametrize("says", ["coco", None])
 def test_an_opened_checkpoint_looks_for_no_weights(name, says, checkpoint_of):
@@ -50,3 +52,14 @@ def test_an_opened_checkpoint_looks_for_no_weights(name, says, checkpoint_of):
     node = node if says is None else {**node, "weights": says}
     with pytest.raises(Exception, match="do not fit its own model"):
         rebuild_model(checkpoint_of({"model": node}, num_points=3))
+
+
+@pytest.mark.parametrize("words", [["init=stray.pt"], ["model.weights=stray.pt"]])
+def test_files_that_cannot_be_read_are_refused_before_the_data_are(
+    words, train, capsys, monkeypatch
+):
+    monkeypatch.setattr("landmarks.commands.train.open_inputs", lambda *_: pytest.fail("was read"))
+    Path("stray.pt").write_bytes(b"no tensors")
+    train(*words, code=1)
+    error = capsys.readouterr().err
+    assert "stray.pt" in error and error.count("\n") == 1

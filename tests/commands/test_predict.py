@@ -191,15 +191,33 @@ def test_asked_for_points_the_model_does_not_have(made, capsys):
     assert "asks for point 5 and the model has points 0 to 4" in capsys.readouterr().err
 
 
-def test_few_points_asked_of_a_model_of_many_are_questioned(made, capsys):
-    predict()
-    assert "was it trained on such data?" not in capsys.readouterr().out
+def test_few_points_asked_of_a_model_of_many_are_refused_unless_told(made, capsys):
     path = made.root / "test/test_points.csv"
     header, *_ = path.read_text().splitlines()
     rows = [f"{name}\t{json.dumps([1, 0])}" for name in made.test_names]
     path.write_text("\n".join([header, *rows]) + "\n")
-    predict(out="few")
-    assert "asks for no point above 1 and the model has 5" in capsys.readouterr().out
+    out = predict(out="few", code=1)
+    assert "asks for no point above 1 and the model has 5" in capsys.readouterr().err
+    assert not out.exists()
+    assert (predict("other_points=true", out="told") / "submission.csv").exists()
+
+
+def test_labelled_faces_of_another_number_of_points_are_refused_unless_told(made, contest, capsys):
+    other = contest(train=12, num_points=7, folder="other")
+    rows = rows_of_table(other)
+    (other.root / "test.csv").write_text(rows)
+    data = ["data=table", f"data.test={other.root / 'test.csv'}", "data.missing=none"]
+    data.append(f"data.images={other.root / 'train/images'}")
+    predict(*data, code=1)
+    assert "faces of 7 points and the model finds 5" in capsys.readouterr().err
+    assert len(rows_of(predict(*data, "other_points=true") / "predictions.csv")) == 13
+
+
+def rows_of_table(made):
+    """Return a table of training faces and their labels as data=table reads it."""
+    header = ["file_name", *(f"{axis}_{k}" for k in range(7) for axis in "xy")]
+    rows = [[name, *face.ravel()] for name, face in zip(made.names, made.points, strict=True)]
+    return "".join(",".join(map(str, row)) + "\n" for row in [header, *rows])
 
 
 @pytest.mark.parametrize(("size", "advice"), [(4, "batch_size=2"), (1, "stop other programs")])
@@ -208,7 +226,7 @@ def test_memory_that_runs_out_leaves_nothing_half_written(made, size, advice, mo
         raise torch.OutOfMemoryError("CUDA out of memory.")
         yield
 
-    monkeypatch.setattr("landmarks.commands.predict.predict_ahead", fail)
+    monkeypatch.setattr("landmarks.inference.predictor.predict_ahead", fail)
     out = predict(f"batch_size={size}", code=1)
     error = capsys.readouterr().err
     assert f"memory with batches of {size} on cpu (" in error and advice in error

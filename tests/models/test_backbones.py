@@ -104,8 +104,10 @@ def test_images_are_normalised_with_the_backbones_mean_and_std():
     ("name", "sentence"),
     [
         ("resnet43", r"model.backbone=resnet43 .* Did you mean 'resnet34'\?"),
-        ("vit_b_16", "any input size"),
-        ("googlenet", "any input size"),
+        ("vit_b_16", r"torchvision has vit_b_16, but it takes one input size only\.$"),
+        ("googlenet", r"torchvision has googlenet, but it scales its input itself"),
+        ("alexnet", r"torchvision has alexnet, but it has feature maps without a whole stride"),
+        ("vit_b_17", "any input size"),
     ],
 )
 def test_wrong_names_are_refused_before_anything_is_read(name, sentence):

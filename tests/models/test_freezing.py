@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
-from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
+from landmarks.inference.rebuild import rebuild_model
 from landmarks.losses import l1, mse
 from landmarks.models.builders import classic_unet, regressor
 from landmarks.models.contracts import Backbone

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from landmarks.commands.build import build, rebuild_model
+from landmarks.commands.build import build
+from landmarks.inference.rebuild import rebuild_model
 from landmarks.losses import l1, mse
 from landmarks.models.heads import pool_moments
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
-from landmarks.commands.build import rebuild_model
 from landmarks.errors import UserError
+from landmarks.inference.rebuild import rebuild_model
 from landmarks.losses import l1
 from landmarks.models import weights
 from landmarks.models.keypoint_rcnn import keypoint_maps

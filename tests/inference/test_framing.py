@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarks.commands.framing import frame_as_trained
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop
+from landmarks.inference.framing import frame_as_trained
 
 POINTS = np.array([[[10, 20], [30, 40]], [[5, 6], [7, 10]]], np.float32)
 TIGHT = [[10, 20, 30, 40], [5, 6, 7, 10]]

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
-from landmarks.commands.build import nodes_of, rebuild_model, trusted
-from landmarks.commands.claims import check_claims, check_memory_of, check_progress
+from landmarks.commands.build import nodes_of
 from landmarks.errors import UserError
+from landmarks.inference.claims import check_claims, check_memory_of, check_progress
+from landmarks.inference.rebuild import rebuild_model
 from landmarks.models.weights import load_weights
 from landmarks.runs.archive import refuse_inflated
 from landmarks.runs.checkpoint import load_checkpoint, load_config, save_checkpoint
+from landmarks.runs.trusted import known_targets, trusted
 
 
 def node_of(name):
@@ -162,3 +164,9 @@ def test_predict_says_it_in_one_sentence(checkpoint, tmp_path, monkeypatch, caps
         assert cli.main(["predict", "checkpoint=a.pt", "input=x.npy"]) == 1
         error = capsys.readouterr().err
         assert len(error.strip().splitlines()) == 1 and "The checkpoint" in error
+
+
+@pytest.mark.parametrize("group", ["data", "model", "loss", "optimizer", "scheduler", "split"])
+def test_what_is_trusted_is_what_the_settings_name(group):
+    named = {(node["_target_"], node.get("_partial_", False)) for node in nodes_of(group)}
+    assert known_targets(group) == named and named

@@ -1,0 +1,108 @@
+"""Which faces `landmarks predict` finds the points of, and whether the model is one for them."""
+
+import inspect
+import logging
+
+import numpy as np
+
+from landmarks.commands.build import build
+from landmarks.data.faces import Faces
+from landmarks.data.formats import thousand
+from landmarks.data.labelled import say_points
+from landmarks.data.photos import find_images
+from landmarks.errors import UserError
+from landmarks.inference.predictor import Predictor
+from landmarks.runs.trusted import trusted
+from landmarks.settings import check_arguments
+
+log = logging.getLogger(__name__)
+
+
+def open_faces(predictor: Predictor, data: dict, images: str | None, other_points: bool) -> Faces:
+    """Return the faces that `images` names, or else those of the data.
+
+    Args:
+        data: of configs/data; what is None there is as in training.
+        images: a folder of them, or a file that lists them.
+        other_points: take faces whose points seem to be other ones than the model's.
+
+    Raises:
+        UserError: if there are none, or the model does not have their points.
+    """
+    config = predictor.checkpoint.config
+    faces = _find_input(images, data, config) if images else _read_data(data, config)
+    if not other_points:
+        _refuse_other_points(faces, predictor.num_points)
+    if faces.wanted is not None and faces.wanted.max() >= predictor.num_points:
+        raise UserError(
+            f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
+            f"{predictor.num_points - 1}: predict with a model of that layout."
+        )
+    _say_unlabelled(predictor.unlabelled, faces)
+    return faces
+
+
+def _refuse_other_points(faces: Faces, num_points: int) -> None:
+    """Refuse faces that were labelled with other points than a model of so many has."""
+    way_on = (
+        "Name a checkpoint trained on such data with checkpoint=, or set other_points=true to "
+        "predict all the same."
+    )
+    if faces.points is not None and faces.points.shape[1] != num_points:
+        raise UserError(
+            f"{faces.source} has faces of {faces.points.shape[1]} points and the model finds "
+            f"{num_points}. {way_on}"
+        )
+    if faces.wanted is not None and faces.wanted.max() < num_points // 2:
+        raise UserError(
+            f"{faces.source} asks for no point above {faces.wanted.max()} and the model has "
+            f"{num_points}, so that its points seem to be others. {way_on}"
+        )
+
+
+def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
+    """Say what becomes of the points that no training face had a label of."""
+    if not unlabelled:
+        return
+    log.warning(
+        "Never labelled in training: %s. Where that is was not learnt, and coordinates stay empty.",
+        say_points(np.array(unlabelled)),
+    )
+    asked = 0 if faces.wanted is None else int(np.isin(faces.wanted, unlabelled).sum())
+    if asked:
+        log.warning(
+            "%s asks for such points %d times: its numbers there are guesses.",
+            *(faces.source, asked),
+        )
+
+
+def _find_input(place: str, data: dict, trained: dict) -> Faces:
+    """Return the faces of the images that `input` names, turned as those trained on were."""
+    exif = data.get("exif") or trained["data"].get("exif", "rotate")
+    return find_images(place, data["limit"], exif)
+
+
+def _read_data(data: dict, trained: dict) -> Faces:
+    """Return the test faces of the named data, or else of the data the model was trained on.
+
+    Raises:
+        UserError: if data.root names other data and the training data have no root.
+    """
+    given = {key: value for key, value in data.items() if value is not None}
+    if "_target_" in data:
+        return build(data, part="test")
+    node = trained["data"]
+    reader = trusted(node, "data")
+    kind = reader.__module__.rpartition(".")[2]
+    if kind == "synthetic" and "root" in given:  # it has the contest's layout
+        reader, node, kind = thousand.read_faces, {}, "thousand"
+    if "root" in given:
+        if "root" not in inspect.signature(reader).parameters:
+            raise UserError(
+                f"data.root={given['root']}: the model was trained with data={kind}, which has no "
+                f"root: name the files with data={kind}, or a folder's format with data=FORMAT."
+            )
+        log.info("data.root is read as data=%s, as in training; data=FORMAT names another.", kind)
+    # A limit on the training faces is none on the test faces: a submission needs them all.
+    node = {**node, "limit": None, **given}
+    return reader(**check_arguments(reader, node, "data"), part="test")

@@ -1,0 +1,1 @@
+"""What opens a checkpoint for use, by whatever command or program."""

@@ -1,0 +1,135 @@
+"""A checkpoint opened for use: evaluation, export and prediction all go through it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from landmarks.data.boxes import BoxSource
+from landmarks.data.cropped import Batch, CroppedFaces
+from landmarks.data.faces import Faces, OnError
+from landmarks.data.loader import Batches, choose_workers
+from landmarks.inference.claims import check_claims
+from landmarks.inference.framing import frame_as_trained
+from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
+from landmarks.layout import Layout
+from landmarks.models.heatmap_head import DecoderName
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.settings import Workers
+from landmarks.training.memory_advice import explain_out_of_memory
+from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.training.validation import predict_ahead
+
+
+class Predictor:
+    """Finds the points of faces with a trained model; it needs the checkpoint alone.
+
+    Args:
+        path: of a checkpoint.
+        device: where the model runs.
+        amp: number format, see `Precision`.
+        decoder: of heatmaps; None: as it was trained with.
+        flip_test: the mean of what is found in a face and its mirror image; None: as validated.
+
+    Attributes:
+        checkpoint: its content.
+        model: `Landmarker` on the device, ready to predict: images (B, 3, S, S) uint8 RGB -> points
+            (B, K, 2) in input pixels and confidence (B, K).
+        precision: autocast, and the device.
+        layout: what the K points are.
+        num_points: K.
+        input_size: S, the side of the model's input in pixels.
+        unlabelled: points that no training face had a label of: what is found there are guesses.
+
+    Raises:
+        UserError: if the file is no checkpoint of this program, says of itself what cannot be, or
+            has no decoder or no flip permutation where one is asked for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: DeviceName = "auto",
+        amp: AmpName = "auto",
+        decoder: DecoderName | None = None,
+        flip_test: bool | None = None,
+    ):
+        self.checkpoint = load_checkpoint(path)
+        model = rebuild_model(self.checkpoint, {"decoder": decoder} if decoder else {})
+        check_claims(self.checkpoint)
+        model.flip = choose_flip(self.checkpoint, flip_test)
+        self.precision = Precision(amp, choose_device(device))
+        advice = "use device=cpu or stop other programs"
+        with explain_out_of_memory(self.device, "the model", advice):
+            self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.layout = Layout(**self.checkpoint.layout)
+        self.num_points: int = self.checkpoint.num_points
+        self.input_size: int = self.checkpoint.config["input_size"]
+        self.unlabelled: list[int] = self.checkpoint.unlabelled
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.precision.device
+
+    @property
+    def description(self) -> str:
+        """The model in words: what it is, of which epoch and how good."""
+        described = describe_model(self.checkpoint.config["model"])
+        trained = self.checkpoint.metrics
+        if trained:
+            error = f"validation MSE {trained['val_mse']:.3f} px²"
+            described = f"{described}, epoch {trained['epoch']}, {error}"
+        return f"{described}, {self.num_points} points"
+
+    def batches(
+        self,
+        faces: Faces,
+        *,
+        batch_size: int,
+        box_from: BoxSource | None = None,
+        box_margin: float | None = None,
+        on_error: OnError = "stop",
+        workers: Workers = "auto",
+    ) -> Batches:
+        """Return the batches of all faces, in order, framed as the model was trained.
+
+        Their `source.faces` are the faces with the boxes that frame them, if some do.
+
+        Args:
+            faces: of any number of points, or none.
+            batch_size: faces a batch; the last may have fewer.
+            box_from, box_margin: of a model trained with crop=box; None: as it was trained.
+            on_error: "skip" keeps unreadable images' rows, with points that are guesses.
+            workers: processes that read images.
+
+        Raises:
+            UserError: if the faces cannot be framed as they were in training.
+        """
+        config, leave_out = self.checkpoint.config, on_error == "skip"
+        faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
+        return Batches(
+            CroppedFaces(faces, crop, self.input_size),
+            np.arange(len(faces)),
+            batch_size=batch_size,
+            workers=choose_workers(workers, self.device.type),
+            pin_memory=self.device.type == "cuda",
+            on_error=on_error,
+        )
+
+    def predict(self, batches: Batches) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+        """Yield each batch, its points (B, K, 2) in original pixels, and confidence (B, K).
+
+        Both are float32. A batch comes when the next one has been begun.
+
+        Raises:
+            UserError: where memory runs out, or an image cannot be read and on_error is "stop".
+        """
+        size = batches.batch_size
+        smaller = [f"batch_size={size // 2}"] * (size > 1)
+        smaller += ["device=cpu"] * (self.device.type != "cpu")
+        advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
+        with explain_out_of_memory(self.device, f"batches of {size}", advice):
+            yield from predict_ahead(self.model, batches, self.precision)
