@@ -22,6 +22,7 @@ from landmarks.commands.build import nodes_of
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.quoting import change_texts, literal
+from landmarks.runs.renames import rename_targets
 from landmarks.runs.trusted import trusted
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
@@ -61,7 +62,7 @@ def read_own(checkpoint: Path) -> Own:
     return Own(
         run,
         {key: _complete(key, node) for key, node in settings.items()},
-        _read_yaml(run / ".hydra/config.yaml", {}),
+        rename_targets(_read_yaml(run / ".hydra/config.yaml", {})),
         [str(word) for word in _read_yaml(run / ".hydra/overrides.yaml", [])],
     )
 

@@ -77,8 +77,9 @@ def update(content: dict) -> None:
         content["flip"] = _flip_of(content["layout"], content["weights"])
     _update_tensors(content)
     for row in [content["metrics"], *(content["training"] or {}).get("history", [])]:
-        for name in [name for name in row if name.startswith("val_nme_")]:
-            row["val_nme"] = row.pop(name)
+        values = {("val_nme" if "val_nme_" in name else name): row[name] for name in row}
+        row.clear()
+        row.update(values)  # in its columns' order
     if content["training"] is not None:  # it was planned once, when it began
         content["training"] = {
             **{"planned_at": 0, "planned_from": 0.0, "schedule": {}},

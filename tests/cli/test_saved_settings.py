@@ -101,6 +101,16 @@ def test_a_choice_replaces_the_whole_group(begin):
         refuse_kept(own, differences(own, put_on_top(own, ["optimizer=sgd"])), ["optimizer=sgd"])
 
 
+def test_words_mean_a_run_s_own_settings_though_what_they_name_has_moved(begin):
+    scheduler = {"_target_": "landmarks.schedules.one_cycle", "_partial_": True, "peak": 0.2}
+    older = {**settings_of("scheduler=one_cycle"), "scheduler": scheduler}
+    own = begin("scheduler=one_cycle", settings=older)
+    (own.run / ".hydra/config.yaml").write_text(yaml.safe_dump(older))
+    own = read_own(own.run / "last.pt")
+    assert own.settings["scheduler"]["peak"] == 0.2
+    assert not differences(own, put_on_top(own, ["scheduler=one_cycle"]))
+
+
 def test_the_words_a_run_was_begun_with_mean_its_own_settings(begin):
     """Today's choice of that name may be another one."""
     words = ["model=unet_resnet18", "model.stride=2", "experiment=quickstart", "epochs=3"]
