@@ -30,10 +30,10 @@ from landmarks.runs.pictures import arrange, draw_face, drawing, save_picture
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
-OLD = 30 * DAY
-MUCH = 5 << 30  # bytes of old caches that a start tells of
-PICTURED = 8  # validation faces in faces.png
-AUGMENTED = 16  # faces in augmented.png
+UNUSED_SECONDS = 30 * DAY
+MANY_BYTES = 5 << 30  # bytes of old caches that a start tells of
+MAX_PICTURED = 8  # validation faces in faces.png
+MAX_AUGMENTED = 16  # faces in augmented.png
 
 
 class Inputs(NamedTuple):
@@ -113,13 +113,13 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         "pin_memory": device.type == "cuda",
         "on_error": data["on_error"],
     }
-    pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, PICTURED).astype(int)]
+    pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, MAX_PICTURED).astype(int)]
     return Inputs(
         faces,
         named,
         Batches(wide, training_rows, batch_size=settings.batch_size, seed=seed, **shared),
         Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **shared),
-        Batches(plain, np.unique(pictured), batch_size=PICTURED, **{**shared, "workers": 0}),
+        Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
         labelled,
         flip,
@@ -144,9 +144,9 @@ def say_old_caches(cache_dir: str | None) -> None:
         kept = list_caches(find_cache(cache_dir))
     except OSError:  # not ours to look at, or going while we do
         return
-    old = [entry for entry in kept if time.time() - entry.used > OLD]
+    old = [entry for entry in kept if time.time() - entry.used > UNUSED_SECONDS]
     size = sum(entry.size for entry in old)
-    if size > MUCH:
+    if size > MANY_BYTES:
         log.warning(
             "Caches that no run has used for 30 days take %s: `landmarks cache unused_for=30` "
             "lists them, with clear=true it removes them.",
@@ -179,7 +179,7 @@ def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augme
 
 
 def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> None:
-    batch = source.__getitems__(rows[:AUGMENTED].tolist())
+    batch = source.__getitems__(rows[:MAX_AUGMENTED].tolist())
     images, points = augment(batch.images, batch.points, 0)
     pixels = images.permute(0, 2, 3, 1).round().byte().numpy()
     tiles = [

@@ -25,8 +25,8 @@ from landmarks.training.precision import Precision
 from landmarks.training.validation import predict
 
 log = logging.getLogger(__name__)
-HEATMAPS = 4  # faces in a run's heatmaps.png
-PICTURED = 16  # predicted faces in a picture
+MAX_HEATMAPS = 4  # faces in a run's heatmaps.png
+MAX_PICTURED = 16  # predicted faces in a picture
 
 
 def has_heatmaps(model: Landmarker) -> bool:
@@ -55,7 +55,7 @@ def picture_validation(
         faces = zip([images[i] for i in there], truth, found, strict=True)
         yield "faces", arrange([draw_face(*face) for face in faces])
         if has_heatmaps(model):
-            some = there[:HEATMAPS]
+            some = there[:MAX_HEATMAPS]
             images, points = batch.images[some], batch.points[some]
             strips = show_heatmaps(model, images, inputs.ranges, precision, points)
             yield "heatmaps", arrange(strips, columns=1)
@@ -106,7 +106,7 @@ class Album:
 
     def __init__(self, folder: Path, faces: Faces, strips: Callable[[Tensor], list] | None):
         self.folder, self.faces, self.strips = folder, faces, strips
-        self.shown = set(np.linspace(0, len(faces) - 1, PICTURED).astype(int).tolist())
+        self.shown = set(np.linspace(0, len(faces) - 1, MAX_PICTURED).astype(int).tolist())
         self.pictures: dict[str, list[np.ndarray]] = {"faces.png": [], "heatmaps.png": []}
 
     def add(self, batch: Batch, points: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from landmarks.models.landmarker import Landmarker
 from landmarks.runs.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
-LISTED = 8  # at most so many names in a message
+MAX_LISTED = 8  # at most so many names in a message
 
 
 def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: str) -> None:
@@ -177,5 +177,5 @@ def _prefixes(name: str) -> list[str]:
 
 
 def _list(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

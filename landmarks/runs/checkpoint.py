@@ -22,7 +22,7 @@ UNFIT = (
     UserError,
     ValueError,
 )
-DEEPEST, MOST = 16, 100_000  # of plain data
+MAX_DEPTH, MAX_VALUES = 16, 100_000  # of plain data
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def is_plain(value: object, kind: type) -> bool:
             inner = []
         else:
             return False
-        if depth > DEEPEST or count > MOST:  # or it holds itself
+        if depth > MAX_DEPTH or count > MAX_VALUES:  # or it holds itself
             return False
         waiting += [(part, depth + 1) for part in inner]
     return True

@@ -68,9 +68,9 @@ def test_another_folder_of_caches(kept, tmp_path, capsys):
 
 
 def test_a_start_says_when_old_ones_take_much(kept, caplog, monkeypatch):
-    monkeypatch.setattr(inputs, "MUCH", 100)
+    monkeypatch.setattr(inputs, "MANY_BYTES", 100)
     inputs.say_old_caches(None)
     assert not caplog.text
-    monkeypatch.setattr(inputs, "OLD", -1)
+    monkeypatch.setattr(inputs, "UNUSED_SECONDS", -1)
     inputs.say_old_caches(None)
     assert "`landmarks cache unused_for=30`" in caplog.text
