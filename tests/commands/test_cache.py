@@ -52,7 +52,7 @@ def test_it_leaves_what_a_run_uses(kept, tmp_path, capsys):
     faces = read_faces(str(tmp_path / "contest"), cache="disk")
     canvas = open_canvas(faces, "letterbox", 32)
     assert cli.main(["cache", "clear=true"]) == 0
-    assert "Left 3" in capsys.readouterr().out
+    assert "Kept 3" in capsys.readouterr().out
     assert kinds(kept) == ["canvas", "images", "labels"] and canvas.pixels.any()
 
 
