@@ -9,17 +9,12 @@ import gc
 import importlib
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
 
 from landmarks import __version__
-from landmarks.errors import UserError, did_you_mean
-from landmarks.files import explain_refusal
+from landmarks.errors import did_you_mean
 from landmarks.interrupt import tidy_end
-from landmarks.settings import settings_of
 
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
@@ -124,108 +119,6 @@ def load_command(command: str) -> Callable[..., int]:
 
 def _run(command: str, arguments: list[str]) -> int:
     # Imported here: `landmarks --help` must not wait for Hydra.
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    from landmarks.cli.launch import launch
 
-    from landmarks.cli.help import answer_help
-    from landmarks.cli.jobs import Jobs, sweep_runs
-    from landmarks.cli.overrides import check_settings, explain, refuse_flag
-    from landmarks.cli.words import (
-        flags_first,
-        mend_words,
-        named_place,
-        overrides_in,
-        place_sweep,
-        refuse_place,
-    )
-    from landmarks.runs.find import Leftovers, refuse_taken
-    from landmarks.runs.lock import hold
-
-    def suffix(name: str | None) -> str:
-        # A name ends a folder's name; it must not become a path.
-        return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
-
-    OmegaConf.register_new_resolver("suffix", suffix, replace=True)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
-    jobs = Jobs()
-    resumed, leftovers = None, Leftovers(None)
-    started: list[Path] = []
-
-    def task(config: DictConfig) -> None:
-        hydra_config = HydraConfig.get()
-        run = Path(hydra_config.runtime.output_dir)
-        words = OmegaConf.to_container(hydra_config.overrides.task)  # a list would fill in ${...}
-        started.append(run)
-        sweep_runs(run)
-
-        is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
-        given = words if not is_one_of_many else []  # a sweep's settings may be idle in one of it
-        if resumed:
-            given = [word for word in resumed.words if not word.startswith("name=")]
-
-        def job() -> int:
-            with hold(run) if command == "train" else nullcontext():
-                try:
-                    function = load_command(command)
-                    kind = settings_of(function)
-                    checked = check_settings(kind, config, given, command)
-                    if resumed:
-                        resumed.say()
-                    return function(kind(**{**checked, "run_dir": str(run)}))
-                except BaseException:
-                    leftovers.remove(run)
-                    raise
-
-        jobs.run(job, f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None)
-
-    wrong = 2
-    arguments = mend_words(arguments)
-    try:
-        if {"-h", "--help"} & set(arguments):
-            print(answer_help(command, settings_of(load_command(command)), arguments))
-            return 0
-        refuse_flag(command, arguments)
-        refuse_place(arguments)
-        arguments = place_sweep(arguments)
-        wrong = 1
-        name, given = command, overrides_in(arguments)
-        if command == "train" and any(word.startswith("resume=") for word in given):
-            from landmarks.cli.resume import RESUMED, resume_run  # it needs torch
-
-            resumed = resume_run(arguments)
-            arguments = [word for word in arguments if not word.startswith("resume=")]
-        place = named_place(given)
-        leftovers = Leftovers(resumed.run if resumed else place)
-        if resumed:
-            name, arguments = RESUMED, resumed.arguments
-        elif place is not None:
-            refuse_taken(place, command)
-        sys.argv = [sys.argv[0], *flags_first(arguments)]
-        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=name)(
-            task
-        )()
-    except UserError as error:
-        if not jobs.failures:
-            return _fail(str(error), wrong)
-    except (HydraException, OmegaConfBaseException) as error:
-        return _fail(explain(error, command, arguments))
-    except YAMLError as error:
-        return _fail(f"A file of settings cannot be read: {' '.join(str(error).split())}.")
-    except OSError as error:
-        if error.filename is not None and not started:
-            return _fail(f"The run's folder cannot be made ({error}): set run_dir=FOLDER.", 1)
-        sentence = explain_refusal(error)
-        if sentence is None:
-            raise
-        return _fail(sentence, 1)
-    except SystemExit as leaving:  # Hydra's own --help, or its parser's complaint
-        return int(leaving.code or 0)
-    finally:
-        for failure in jobs.failures:
-            _fail(failure)
-    return jobs.code
+    return launch(command, lambda: load_command(command), arguments, _fail)

@@ -1,0 +1,159 @@
+"""One command line, given to Hydra: its words, its jobs, and one sentence for what goes wrong."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from landmarks.cli.help import answer_help
+from landmarks.cli.jobs import Jobs, sweep_runs
+from landmarks.cli.overrides import check_settings, explain, refuse_flag
+from landmarks.cli.words import (
+    flags_first,
+    mend_words,
+    named_place,
+    overrides_in,
+    place_sweep,
+    refuse_place,
+)
+from landmarks.errors import UserError
+from landmarks.files import explain_refusal
+from landmarks.runs.find import Leftovers, refuse_taken
+from landmarks.runs.lock import hold
+from landmarks.settings import settings_of
+
+
+def launch(
+    command: str,
+    load: Callable[[], Callable],
+    arguments: list[str],
+    fail: Callable[..., int],
+) -> int:
+    """Run a command on the words behind it and return the exit code.
+
+    Args:
+        command: its name.
+        load: returns its function; to import it takes seconds.
+        arguments: the words.
+        fail: prints a sentence and returns the exit code that it is given, or 2.
+    """
+    OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
+    start = _Start(command, load)
+    arguments = mend_words(arguments)
+    try:
+        if {"-h", "--help"} & set(arguments):
+            print(answer_help(command, settings_of(load()), arguments))
+            return 0
+        start.run(arguments)
+    except UserError as error:
+        if not start.jobs.failures:
+            return fail(str(error), start.code)
+    except (HydraException, OmegaConfBaseException) as error:
+        return fail(explain(error, command, start.words or arguments))
+    except YAMLError as error:
+        return fail(f"A file of settings cannot be read: {' '.join(str(error).split())}.")
+    except OSError as error:
+        sentence = explain_refusal(error)
+        if error.filename is not None and not start.has_begun:
+            sentence = f"The run's folder cannot be made ({error}): set run_dir=FOLDER."
+        if sentence is None:
+            raise
+        return fail(sentence, 1)
+    except SystemExit as leaving:  # Hydra's own --hydra-help, or its parser's complaint
+        return int(leaving.code or 0)
+    finally:
+        for failure in start.jobs.failures:
+            fail(failure)
+    return start.jobs.code
+
+
+class _Start:
+    """One start of a command: a job, or a sweep's jobs.
+
+    Attributes:
+        jobs: how they ended.
+        code: the exit code of what is refused now: 2 until the words are read.
+        words: the arguments as Hydra gets them; empty until they are known.
+        has_begun: whether a job has.
+    """
+
+    def __init__(self, command: str, load: Callable[[], Callable]):
+        self.command, self.load = command, load
+        self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
+        self.code, self.words, self.has_begun = 2, [], False
+
+    def run(self, arguments: list[str]) -> None:
+        """Run all jobs that the words ask for.
+
+        Raises:
+            UserError: if words, settings or files are wrong.
+            HydraException, OmegaConfBaseException, YAMLError, OSError: as Hydra raises them.
+        """
+        refuse_flag(self.command, arguments)
+        refuse_place(arguments)
+        self.words = place_sweep(arguments)
+        self.code = 1
+        name = self._find_run()
+        sys.argv = [sys.argv[0], *flags_first(self.words)]
+        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=name)(
+            self._task
+        )()
+
+    def _find_run(self) -> str:
+        """Find the run that is resumed, if any; return the name of the config to compose."""
+        given = overrides_in(self.words)
+        if self.command == "train" and any(word.startswith("resume=") for word in given):
+            from landmarks.cli.resume import RESUMED, resume_run  # it needs torch
+
+            self.resumed = resume_run(self.words)
+            self.words = [word for word in self.words if not word.startswith("resume=")]
+        place = named_place(given)
+        self.leftovers = Leftovers(self.resumed.run if self.resumed else place)
+        if self.resumed:
+            self.words = self.resumed.arguments
+            return RESUMED
+        if place is not None:
+            refuse_taken(place, self.command)
+        return self.command
+
+    def _task(self, config: DictConfig) -> None:
+        hydra_config = HydraConfig.get()
+        run = Path(hydra_config.runtime.output_dir)
+        words = OmegaConf.to_container(hydra_config.overrides.task)  # a list would fill in ${...}
+        self.has_begun = True
+        sweep_runs(run)
+        is_one_of_many = hydra_config.mode == RunMode.MULTIRUN
+        given = words if not is_one_of_many else []  # a sweep's settings may be idle in one of it
+        if self.resumed:
+            given = [word for word in self.resumed.words if not word.startswith("name=")]
+        title = f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None
+        self.jobs.run(lambda: self._job(config, run, given), title)
+
+    def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:
+        with hold(run) if self.command == "train" else nullcontext():
+            try:
+                function = self.load()
+                kind = settings_of(function)
+                checked = check_settings(kind, config, given, self.command)
+                if self.resumed:
+                    self.resumed.say()
+                return function(kind(**{**checked, "run_dir": str(run)}))
+            except BaseException:
+                self.leftovers.remove(run)
+                raise
+
+
+def _suffix(name: str | None) -> str:
+    # A name ends a folder's name; it must not become a path.
+    return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
