@@ -13,11 +13,7 @@ from landmarks.settings import flat
 
 
 @flat
-def read_faces(
-    root: str,
-    *,
-    reading: FileReading,
-) -> Faces:
+def read_faces(root: str, *, reading: FileReading) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.
 
     Args:

@@ -25,11 +25,7 @@ LISTS = "list_98pt_rect_attr_train_test"
 
 
 @flat
-def read_faces(
-    root: str,
-    *,
-    reading: FileReading,
-) -> Faces:
+def read_faces(root: str, *, reading: FileReading) -> Faces:
     """Return the faces of a WFLW list, in its order, with their boxes.
 
     Args:
