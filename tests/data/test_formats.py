@@ -147,14 +147,14 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
     module, settings = write("coco", tmp_path, parts)
     read_faces = module.read_faces
     content = json.loads((tmp_path / "train.json").read_text())
-    content.annotations[0]["iscrowd"] = 1
-    content.annotations[1]["keypoints"][2::3] = [0] * 98
+    content["annotations"][0]["iscrowd"] = 1
+    content["annotations"][1]["keypoints"][2::3] = [0] * 98
     (tmp_path / "train.json").write_text(json.dumps(content))
     faces = read_faces(**settings)
     assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
     assert "Left out 1 of the 8 annotations" in caplog.text
     for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
-        content.annotations = annotations
+        content["annotations"] = annotations
         (tmp_path / "test.json").write_text(json.dumps(content))
         faces = read_faces(**settings, part="test")
         assert faces.points is None and len(faces) == (8 if annotations is None else 1)
