@@ -97,6 +97,7 @@ def explain_refusal(error: OSError) -> str | None:
         errno.EROFS: "name another folder",
         errno.EACCES: "see that it may be read and written",
         errno.EPERM: "see that it may be read and written",
+        errno.ENAMETOOLONG: "see whether it is a path at all",
         errno.EIO: "see whether the disk is sound",
     }
     if error.errno not in advice:

@@ -63,10 +63,8 @@ def launch(
         return fail(explain(error, command, start.words or arguments))
     except YAMLError as error:
         return fail(f"A file of settings cannot be read: {' '.join(str(error).split())}.")
-    except OSError as error:
-        sentence = explain_refusal(error)
-        if error.filename is not None and not start.has_begun:
-            sentence = f"The run's folder cannot be made ({error}): set run_dir=FOLDER."
+    except (OSError, ValueError) as error:
+        sentence = _explain(error, start.has_begun)
         if sentence is None:
             raise
         return fail(sentence, 1)
@@ -76,6 +74,21 @@ def launch(
         for failure in start.jobs.failures:
             fail(failure)
     return start.jobs.code
+
+
+def _explain(error: OSError | ValueError, has_begun: bool) -> str | None:
+    """Return in one sentence what the system refused; None where it is no help."""
+    if isinstance(error, ValueError):  # logging's, where the log cannot be opened
+        cause = error.__cause__
+        is_refused = isinstance(cause, OSError)
+        return (
+            f"The run's log cannot be written ({cause}): set run_dir=FOLDER."
+            if is_refused
+            else None
+        )
+    if error.filename is not None and not has_begun:
+        return f"The run's folder cannot be made ({error}): set run_dir=FOLDER."
+    return explain_refusal(error)
 
 
 class _Start:

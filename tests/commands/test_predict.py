@@ -138,6 +138,8 @@ def test_any_folder_of_images(made):
     [
         (["checkpoint=nowhere.pt"], "There is no checkpoint nowhere.pt"),
         (["input=nowhere"], "no such folder"),
+        ([f"input={300 * 'a'}"], "see whether it is a path"),
+        ([f"checkpoint={300 * 'a'}"], "see whether it is a path"),
         (["data.root=nowhere"], "No faces in 'nowhere'"),
         (["checkpoint=bad.pt"], "damaged or not a checkpoint"),
         (["checkpoint=bare.pt"], "holds no model of this program"),

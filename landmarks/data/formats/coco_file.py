@@ -69,6 +69,8 @@ def load(path: Path, field: str | None) -> CocoFile:
         raise UserError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
         ) from error
+    except RecursionError as error:
+        raise UserError(f"{path}: its lists are nested too deeply for COCO keypoints.") from error
     lists = [content.get(k) for k in ("images", "annotations")] if isinstance(content, dict) else []
     if not lists or not isinstance(lists[0], list) or not isinstance(lists[1] or [], list):
         refuse_other(path, "coco")

@@ -48,7 +48,7 @@ def read_test_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _parse_list(text: str, where: str) -> list[int]:
     try:
         indices = json.loads(text.strip().strip('"'))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets in brackets
         indices = None
     if not isinstance(indices, list) or not indices or not all(type(i) is int for i in indices):
         raise UserError(f"{where}: a list such as [742, 385] belongs here; found '{text[:60]}'.")
