@@ -1,6 +1,7 @@
 """The command line: what it answers, what it refuses, and how it says so."""
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -190,3 +191,12 @@ def test_shell_completion(line, expected, here, capsys, monkeypatch):
 def test_python_m_landmarks(tmp_path):
     done = run("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, __version__)
+
+
+def test_a_reader_that_has_gone_ends_it_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "landmarks", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
