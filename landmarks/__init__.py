@@ -1,3 +1,46 @@
 """Train, judge and run dense facial landmark models."""
 
+from typing import TYPE_CHECKING, Literal
+
+from landmarks.errors import UserError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from landmarks.inference.model import Landmarks, Model
+
 __version__ = "0.1.0"
+__all__ = ["Landmarks", "Model", "UserError", "load"]
+
+
+def load(
+    source: "str | PathLike[str]",
+    *,
+    device: Literal["auto", "cuda", "cpu", "mps"] = "auto",
+    amp: Literal["auto", "bf16", "fp16", "off"] = "auto",
+    decoder: Literal["argmax", "weighted", "local", "dark"] | None = None,
+    flip_test: bool | None = None,
+) -> "Model":
+    """Open a trained model for use.
+
+    Args:
+        source: a run's folder or a .pt file.
+        device: where it runs; "auto": a GPU if there is one.
+        amp: number format of mixed precision; "off": float32; "auto": what is fast.
+        decoder: how a point is read off its heatmap; None: as in training.
+        flip_test: the mean of a face's and its mirror image's points; None: as validated.
+
+    Raises:
+        UserError: one sentence that says what is wrong with the file.
+    """
+    from landmarks.inference.opening import open_model  # torch comes with it
+
+    return open_model(source, device=device, amp=amp, decoder=decoder, flip_test=flip_test)
+
+
+def __getattr__(name: str):
+    if name in ("Landmarks", "Model"):
+        from landmarks.inference import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'landmarks' has no attribute '{name}'")

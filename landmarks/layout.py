@@ -78,6 +78,13 @@ class Layout:
         """The normaliser of the mean error, for column names and messages."""
         return "eyes" if self.eyes else "box"
 
+    def point_names(self) -> list[str]:
+        """Return K names: a point's first region and its place there, "jaw_left_0"; else "7"."""
+        names = [str(point) for point in range(self.num_points)]
+        for region, (first, last) in reversed(self.regions.items()):
+            names[first : last + 1] = [f"{region}_{i}" for i in range(last - first + 1)]
+        return names
+
     def spots(self) -> dict[str, tuple[list[int], list[float]]]:
         """Return name -> ([first, last], [x, y]), where points are expected: places and eyes."""
         if not self.places:

@@ -41,7 +41,7 @@ def test_wheel_holds_every_module_and_config(wheel):
         (ROOT / "configs", "landmarks/configs"),
     ):
         for path in folder.rglob("*"):
-            if path.suffix in (".py", ".yaml"):
+            if path.suffix in (".py", ".yaml") or path.name == "py.typed":
                 assert f"{prefix}/{path.relative_to(folder).as_posix()}" in held
     assert not [name for name in held if name.startswith(("tests", "scripts", "configs"))]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from landmarks.data.boxes import have_size
-from landmarks.data.crop import read_face
+from landmarks.data.crop import crop_face, read_face
 from landmarks.data.faces import Faces
 from landmarks.geometry import BoxCrop, Crop, box_matrix, invert, transform
 
@@ -71,6 +71,9 @@ class CroppedFaces(Dataset):
                 return None
             crop = box_matrix(self.faces.boxes[row], crop.margin, self.size)
             crop[:, 2] += self.margin
+        image = None if self.faces.pixels is None else self.faces.pixels[row]
+        if image is not None:
+            return crop_face(image, crop, out, margin=self.margin)
         return read_face(self.faces.path(row), crop, out, self.margin, self.faces.exif)
 
 

@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,6 +42,8 @@ class Faces:
         cache_dir: the folder of caches; None: the user's cache folder.
         exif: "rotate" turns the images as their EXIF orientation says, and the points are those of
             the turned image; "ignore" leaves images and points as they are stored.
+        pixels: N images in memory, (H, W, 3) uint8 BGR, each in place of its file; where one is
+            None, and where all are, the files are read.
     """
 
     folder: Path
@@ -53,6 +56,7 @@ class Faces:
     cache: CacheName = "off"
     cache_dir: str | None = None
     exif: ExifName = "rotate"
+    pixels: Sequence[np.ndarray | None] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

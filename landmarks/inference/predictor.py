@@ -8,7 +8,7 @@ import torch
 
 from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import Batch, CroppedFaces
-from landmarks.data.faces import Faces, OnError
+from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.inference.claims import check_claims
 from landmarks.inference.framing import frame_as_trained
@@ -41,6 +41,8 @@ class Predictor:
         num_points: K.
         input_size: S, the side of the model's input in pixels.
         unlabelled: points that no training face had a label of: what is found there are guesses.
+        certainty: "confidence" where the model knows it, else "none".
+        exif: how photos were turned in training, see `landmarks.data.faces.Faces`.
 
     Raises:
         UserError: if the file is no checkpoint of this program, says of itself what cannot be, or
@@ -68,6 +70,8 @@ class Predictor:
         self.num_points: int = self.checkpoint.num_points
         self.input_size: int = self.checkpoint.config["input_size"]
         self.unlabelled: list[int] = self.checkpoint.unlabelled
+        self.certainty = "confidence" if model.head.has_confidence else "none"
+        self.exif: ExifName = self.checkpoint.config["data"].get("exif", "rotate")
 
     @property
     def device(self) -> torch.device:

@@ -45,6 +45,7 @@ class Head(nn.Module):
     Attributes:
         domain: what the loss compares; None: the head has losses of its own.
         has_maps: has it heatmaps that `maxima` can show?
+        has_confidence: does it know how sure it is of a point?
 
     Raises:
         UserError: for a loss that is not made for what the head compares.
@@ -52,6 +53,7 @@ class Head(nn.Module):
 
     domain: ClassVar[Domain | None] = None
     has_maps: ClassVar[bool] = False
+    has_confidence: ClassVar[bool] = True
 
     def __init__(self, elementwise: Elementwise | None = None):
         super().__init__()

@@ -95,7 +95,7 @@ class RegressionHead(Head):
         UserError: for a loss that is not made for pixels.
     """
 
-    domain = "pixels"
+    domain, has_confidence = "pixels", False
 
     def __init__(
         self,

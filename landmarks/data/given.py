@@ -1,0 +1,136 @@
+"""Images that a program hands over, in any of the usual forms, as faces."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from landmarks.data.faces import ExifName, Faces
+from landmarks.data.photos import encode_names
+from landmarks.errors import UserError
+
+Channels = Literal["rgb", "bgr"]
+FORMS = (
+    "a path, a PIL image, a NumPy array (H, W, 3) uint8, or a torch tensor (3, H, W), uint8 or "
+    "float of 0 to 1"
+)
+
+
+def gather_faces(
+    images: Any,
+    *,
+    channels: Channels | None = None,
+    boxes: np.ndarray | None = None,
+    exif: ExifName = "rotate",
+) -> Faces:
+    """Return one face an image, of one image or a sequence of them; sizes may differ.
+
+    Args:
+        images: paths, PIL images, NumPy arrays (H, W, 3) or grey (H, W), torch tensors (3, H, W) or
+            grey (1, H, W); also a whole array (N, H, W, 3) or tensor (N, 3, H, W).
+        channels: order of the colours in arrays, which must be said; tensors are RGB if it is not.
+        boxes: (N, 4) x0, y0, x1, y1 of the faces, or (4,) of a single image's face.
+        exif: see `Faces`; it concerns paths and PIL images.
+
+    Raises:
+        UserError: for what is no image, or a path without a file, naming which.
+    """
+    listed = _listed(images)
+    if not listed:
+        raise UserError("There are no images to predict: the sequence is empty.")
+    names, pixels = [], []
+    for index, image in enumerate(listed):
+        if isinstance(image, str | os.PathLike):
+            if not Path(image).is_file():
+                raise UserError(f"There is no image {image} (number {index}): correct the path.")
+            names.append(os.fspath(image))
+            pixels.append(None)
+        else:
+            names.append(f"image {index}")
+            pixels.append(_to_bgr(image, index, channels, exif))
+    if boxes is not None:
+        boxes = np.atleast_2d(np.asarray(boxes, np.float32))
+        if boxes.shape != (len(listed), 4):
+            raise UserError(
+                f"boxes is {boxes.shape}, and {len(listed)} images need ({len(listed)}, 4): x0, "
+                f"y0, x1, y1 of each."
+            )
+    kept = None if all(image is None for image in pixels) else pixels
+    stored = {"source": "the images", "boxes": boxes, "exif": exif, "pixels": kept}
+    return Faces(Path(), encode_names(names, "."), **stored)
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Leave OpenCV's number of threads as it was: the program around may count on it."""
+    threads = cv2.getNumThreads()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _listed(images: Any) -> Sequence:
+    """Return the images one by one, whether there is one or a sequence or a whole array of them."""
+    if isinstance(images, str | os.PathLike) or hasattr(images, "getexif"):
+        return [images]
+    if hasattr(images, "shape") and hasattr(images, "ndim"):
+        return list(images) if images.ndim == 4 else [images]
+    try:
+        return list(images)
+    except TypeError as error:
+        raise UserError(f"{type(images).__name__} is no image: give {FORMS}.") from error
+
+
+def _to_bgr(image: Any, index: int, channels: Channels | None, exif: ExifName) -> np.ndarray:
+    """Return the image as (H, W, 3) uint8 BGR."""
+    if hasattr(image, "getexif"):
+        array, channels = _from_pil(image, exif), "rgb"
+    elif hasattr(image, "detach"):
+        array, channels = _from_tensor(image, index), channels or "rgb"
+    elif isinstance(image, np.ndarray):
+        array = image
+    else:
+        raise UserError(f"Image {index} is a {type(image).__name__}: give {FORMS}.")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise UserError(f"Image {index} is {array.dtype} {image.shape}: give {FORMS}.")
+    if 0 in array.shape:
+        raise UserError(f"Image {index} has no pixels: its shape is {image.shape}.")
+    if array.shape[2] == 1:
+        return np.repeat(array, 3, axis=2)
+    if channels not in ("rgb", "bgr"):
+        raise UserError(
+            f"Image {index} is an array, and its colours may stand in either order: say "
+            f"channels='bgr' (OpenCV) or channels='rgb' (PIL, matplotlib)."
+        )
+    array = array[..., :3]
+    return np.ascontiguousarray(array if channels == "bgr" else array[..., ::-1])
+
+
+def _from_pil(image: Any, exif: ExifName) -> np.ndarray:
+    turned = image
+    if exif == "rotate":
+        from PIL import ImageOps  # whoever has an image of PIL has PIL
+
+        turned = ImageOps.exif_transpose(image)
+    return np.asarray(turned.convert("RGB"))
+
+
+def _from_tensor(image: Any, index: int) -> np.ndarray:
+    array = image.detach().cpu().numpy()
+    if array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" or not (array.min(initial=0) >= 0 and array.max(initial=0) <= 1):
+        raise UserError(
+            f"Image {index} is a tensor of {array.dtype} outside 0 to 1: give uint8 of 0 to 255, "
+            f"or float of 0 to 1, before any normalisation."
+        )
+    return np.rint(array * 255).astype(np.uint8)
