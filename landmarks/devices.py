@@ -1,9 +1,13 @@
 """Copies to a device and back, and waiting for it."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
+
+COPIED = ("images", "points", "to_image")  # of a batch
+AHEAD = 1  # batches on the device before they are needed, beside the one in work
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:
@@ -40,3 +44,47 @@ def fetch(tensors: list[Tensor]) -> Callable[[], list[Tensor]]:
         return copies
 
     return wait
+
+
+def ahead_on_device(batches: Iterable, device: torch.device) -> Iterator:
+    """Yield batches on the device, copied ahead of need; see `copy_ahead`."""
+    return (moved for _, moved in copy_ahead(batches, device))
+
+
+def copy_ahead(batches: Iterable, device: torch.device) -> Iterator[tuple]:
+    """Yield each batch as it came, and with its images, points and to_image on the device.
+
+    To CUDA the next batch is copied on a stream of its own while the device works on the one
+    before. Copies are from pinned memory, else the host waits for them. On other devices, and where
+    a batch lies on the device already, nothing is done ahead.
+
+    Args:
+        batches: of `landmarks.data.cropped.Batch`, or anything like it.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    begun: deque = deque()
+    for batch in batches:
+        if batch.images.device.type == device.type:
+            yield batch, batch
+        elif stream is None:
+            yield batch, _moved(batch, device)
+        else:
+            with torch.cuda.stream(stream):
+                begun.append((batch, _moved(batch, device), stream.record_event()))
+            if len(begun) > AHEAD:
+                yield _take_over(*begun.popleft())
+    while begun:
+        yield _take_over(*begun.popleft())
+
+
+def _moved(batch, device: torch.device):
+    return batch._replace(**{name: move(getattr(batch, name), device) for name in COPIED})
+
+
+def _take_over(batch, moved, copied: torch.cuda.Event) -> tuple:
+    """Let the current stream use a batch that another one has copied, once it is there."""
+    current = torch.cuda.current_stream(moved.images.device)
+    current.wait_event(copied)
+    for name in COPIED:  # the memory is another batch's only when this stream is done with it
+        getattr(moved, name).record_stream(current)
+    return batch, moved

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import landmarks
-from landmarks.devices import move, synchronize
+from landmarks.data.cropped import Batch
+from landmarks.devices import ahead_on_device, copy_ahead, move, synchronize
 from landmarks.machine import free_memory
 from landmarks.training.budget import WARM_UP, StepClock, memory_in_use
 
@@ -44,6 +45,28 @@ def test_only_copies_to_cuda_are_not_waited_for(device, waits):
     tensor = Copied()
     assert move(tensor, device) is tensor
     assert tensor.asked == (device, not waits)
+
+
+def test_batches_are_not_read_ahead_where_nothing_is_copied():
+    read = []
+
+    def batches():
+        for i in range(3):
+            read.append(i)
+            yield Batch(torch.full((2, 3, 4, 4), i), *torch.zeros(4, 2))
+
+    for i, (batch, there) in enumerate(copy_ahead(batches(), CPU)):
+        assert there is batch and read == list(range(i + 1))
+    assert [int(batch.images[0, 0, 0, 0]) for batch in ahead_on_device(batches(), CPU)] == [0, 1, 2]
+
+
+def test_images_points_and_matrices_are_copied_and_the_rest_is_not():
+    batch = Batch(*(torch.zeros(2) for _ in Batch._fields))
+    ((given, there),) = copy_ahead([batch], torch.device("meta"))
+    assert given is batch
+    where = {name: tensor.device.type for name, tensor in there._asdict().items()}
+    moved = dict.fromkeys(("images", "points", "to_image"), "meta")
+    assert where == {**moved, "rows": "cpu", "readable": "cpu"}
 
 
 def test_nothing_else_copies_without_waiting():

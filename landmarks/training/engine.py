@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from landmarks.devices import ahead_on_device
 from landmarks.errors import UserError
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
@@ -85,7 +86,7 @@ def _train_epoch(training: Training, batches, budget: Budget, display: Display, 
         return
     first_bad = torch.full((), -1, device=device)
     clock = StepClock(device, needed=not budget.knows(training.step))
-    for batch in display.timed(batches):
+    for batch in display.timed(ahead_on_device(batches, device)):
         loss = training.backward(batch)
         first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
         per_step = clock.tick()

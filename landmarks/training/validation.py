@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from landmarks.devices import fetch, move
+from landmarks.devices import copy_ahead, fetch, move
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.runs.not_finite import find_faults, say_faults
@@ -19,13 +19,11 @@ def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterat
 
     The batch is as the loader gave it; points are float32, in original pixels, on the device.
     """
-    device = precision.device
     model.eval()
-    for batch in batches:
+    for batch, moved in copy_ahead(batches, precision.device):
         with precision.autocast():
-            points, confidence = model(move(batch.images, device))
-        to_image = move(batch.to_image, device)
-        yield batch, transform(to_image, points.float()), confidence
+            points, confidence = model(moved.images)
+        yield batch, transform(moved.to_image, points.float()), confidence
     model.report()
 
 
