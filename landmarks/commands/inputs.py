@@ -18,6 +18,7 @@ from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, list_caches
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces, plain_names
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
@@ -46,8 +47,8 @@ class Inputs(NamedTuple):
 
     faces: Faces
     layout: Layout
-    training: Batches
-    validation: Batches
+    training: Batches | DeviceBatches
+    validation: Batches | DeviceBatches
     pictured: Batches
     mean: np.ndarray
     labelled: np.ndarray

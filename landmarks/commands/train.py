@@ -12,6 +12,7 @@ import torch
 
 from landmarks.commands.build import build
 from landmarks.commands.build_training import build_training, say_training
+from landmarks.commands.device_cache import keep_on_device, refuse_device_cache
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import open_inputs
 from landmarks.commands.length import open_budget, settle_length
@@ -44,6 +45,7 @@ def train(settings: TrainSettings) -> int:
     training = build_training(settings, initial, inputs, precision)
     savings = name_savings(precision.name, initial.model, settings.input_size)
     needed = check_memory(training, *inputs.shapes, savings)
+    inputs = keep_on_device(inputs, precision.device, needed)
 
     before = restore(training, settings, inputs.training) if settings.resume else None
     had = before["threads"] if before else "auto"
@@ -89,7 +91,9 @@ def _prepare(settings: TrainSettings) -> Precision:
     torch.manual_seed(settings.seed)
     compiled = cache_root("compiled", settings.data.get("cache_dir"))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
-    return Precision(settings.amp, choose_device(settings.device))
+    device = choose_device(settings.device)
+    refuse_device_cache(settings.data.get("cache", "auto"), device)
+    return Precision(settings.amp, device)
 
 
 def _say_stopped(training: Training, run: Path) -> None:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 VERSION = 2
 SPARE_BYTES = 1 << 30  # bytes that stay free
 CPU = torch.device("cpu")
+OPTIONAL = ("auto", "device")  # where a canvas on the disk is used, and not insisted on
 
 
 class CanvasFaces(Dataset):
@@ -71,8 +72,8 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
 
     Args:
         faces, crop, size: see `landmarks.data.cropped.CroppedFaces`. `faces.cache` says where:
-            "disk" in the cache folder, "ram" in this process's memory; "auto" is "disk" where it
-            fits and "off" elsewhere.
+            "disk" in the cache folder, "ram" in this process's memory; "auto" and "device" are
+            "disk" where it fits and "off" elsewhere.
 
     Raises:
         UserError: if it was asked for and does not fit, or cannot be written.
@@ -95,10 +96,10 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
         needed = int(stale.sum()) * side * side * 3
         free = free_memory(CPU) if cache == "ram" else shutil.disk_usage(place).free
         if free is not None and needed + SPARE_BYTES > free:
-            if cache == "auto":
+            if cache in OPTIONAL:
                 log.warning(
-                    "No canvas cache: %s would be needed in %s and %s is free. Images are decoded "
-                    "anew each epoch.",
+                    "No canvas cache on the disk: %s would be needed in %s and %s is free. Images "
+                    "are decoded anew whenever they are read.",
                     say_bytes(needed),
                     place,
                     say_bytes(free),
@@ -120,8 +121,8 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
             )
         fill(canvas, CroppedFaces(faces, crop, size, margin), rows[stale], stamps[stale])
     except OSError as error:
-        if cache == "auto":
-            log.warning("No canvas cache: %s cannot be written (%s).", place, error)
+        if cache in OPTIONAL:
+            log.warning("No canvas cache on the disk: %s cannot be written (%s).", place, error)
             return None
         raise UserError(
             f"The canvas cache {place} cannot be written ({error}): set data.cache_dir=FOLDER or "

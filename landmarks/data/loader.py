@@ -148,10 +148,15 @@ class Batches:
                 atexit.register(end_readers, self.readers)
             for batch in read_ahead(source, PREFETCH) if self.threaded else source:
                 if not batch.readable.all():
-                    self._note(batch.rows[~batch.readable].tolist())
+                    self.note(batch.rows[~batch.readable].tolist())
                 yield batch
 
-    def _note(self, rows: list[int]) -> None:
+    def note(self, rows: list[int]) -> None:
+        """Take note of unreadable images: of these rows of the data set.
+
+        Raises:
+            UserError: with on_error="stop".
+        """
         if self.on_error == "stop":
             raise UserError(
                 f"Unreadable images in {self.faces.folder}: "
