@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,16 @@ def move(tensor: Tensor, device: torch.device) -> Tensor:
     may read later contents of its source (pytorch/pytorch issue 139550).
     """
     return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def send(numbers: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array of the host as a tensor on a device, without waiting for CUDA.
+
+    Only from pinned memory does CUDA copy while the host goes on. torch does not give that memory
+    to another before the copy is done.
+    """
+    tensor = torch.from_numpy(numbers)
+    return move(tensor.pin_memory() if device.type == "cuda" else tensor, device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import landmarks
 from landmarks.data.cropped import Batch
-from landmarks.devices import ahead_on_device, copy_ahead, move, synchronize
+from landmarks.devices import ahead_on_device, copy_ahead, move, send, synchronize
 from landmarks.machine import free_memory
 from landmarks.training.budget import WARM_UP, StepClock, memory_in_use
 
@@ -67,6 +68,17 @@ def test_images_points_and_matrices_are_copied_and_the_rest_is_not():
     where = {name: tensor.device.type for name, tensor in there._asdict().items()}
     moved = dict.fromkeys(("images", "points", "to_image"), "meta")
     assert where == {**moved, "rows": "cpu", "readable": "cpu"}
+
+
+@pytest.mark.parametrize(("device", "wanted"), [(CPU, 0), (MPS, 0), (CUDA, 1)])
+def test_numbers_go_to_cuda_from_pinned_memory(device, wanted, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    monkeypatch.setattr("landmarks.devices.move", lambda tensor, device: (tensor, device))
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    sent, where = send(numbers, device)
+    assert where == device and np.array_equal(sent.numpy(), numbers)
+    assert len(pinned) == wanted
 
 
 def test_nothing_else_copies_without_waiting():

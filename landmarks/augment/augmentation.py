@@ -2,7 +2,7 @@
 
 Everything random is drawn on the host, a handful of numbers a face, from the seed and the step
 alone: a batch is the same whatever the number of reading processes, and after a resume. The work is
-done on the device, for the whole batch at once.
+done on the device, for the whole batch at once, and what is launched there depends on no number.
 """
 
 import math
@@ -13,8 +13,20 @@ import torch
 from torch import Tensor
 
 from landmarks.augment.damage import add_noise, erase, jpeg_tables, make_blocks, noise_tile
-from landmarks.augment.warp import to, warp
-from landmarks.devices import move
+from landmarks.augment.draw import Draw
+from landmarks.augment.packing import Columns, Drawn, Work
+from landmarks.augment.warp import (
+    added_variance,
+    centre,
+    largest_added_variance,
+    pixel_grid,
+    sample,
+    sampling_matrices,
+    smooth,
+    smoothing_steps,
+    smoothing_taps,
+)
+from landmarks.devices import move, send
 from landmarks.geometry import transform
 from landmarks.settings import ABOVE_ZERO, Count, Needs, NonNegative, Probability, Rule, Share
 
@@ -79,10 +91,33 @@ class Augment:
         self.degrade, self.blur, self.noise, self.blocks = degrade, blur, noise, blocks
         self.erase, self.erase_size = erase, erase_size
         self.size, self.seed = size, seed
-        self.permutation = None if permutation is None else torch.from_numpy(permutation)
-        # They stay on the device after their first use. Building them there would wait for it.
-        self.tile = noise_tile(2 * size, seed) if degrade and noise else None
-        self.tables = jpeg_tables() if degrade and blocks else None
+        self.has_noise, self.has_blocks = bool(degrade and noise), bool(degrade and blocks)
+        self.has_erased = bool(erase and erase_size)
+        self.has_colour = any((brightness, contrast, saturation, grey))
+        self.columns = Columns(
+            theta=6 * self.moves,
+            matrices=6 * self.moves,
+            flipped=bool(self.flip),
+            taps=2 * self.most(1).smoothing,
+            gamma=bool(gamma),
+            colour=9 * self.has_colour,
+            offset=9 * self.has_colour,
+            noise_places=3 * self.has_noise,
+            noise=self.has_noise,
+            blocks_places=self.has_blocks,
+            blocks=self.has_blocks,
+            boxes=4 * self.has_erased,
+            covers=3 * self.has_erased,
+        )
+        tables = {
+            "grid": pixel_grid(size) if self.moves else None,
+            "permutation": torch.from_numpy(permutation) if self.flip else None,
+            "pixels": torch.arange(size) if self.has_noise or self.has_erased else None,
+            "tile": noise_tile(2 * size, seed) if self.has_noise else None,
+            "jpeg": jpeg_tables() if self.has_blocks else None,
+        }
+        self.tables = {name: table for name, table in tables.items() if table is not None}
+        self.placed: dict[torch.device, dict[str, Tensor]] = {}
 
     @property
     def moves(self) -> bool:
@@ -92,11 +127,18 @@ class Augment:
     @property
     def is_on(self) -> bool:
         """Is anything changed at all?"""
-        light = (self.brightness, self.contrast, self.saturation, self.gamma, self.grey)
-        damage = self.degrade and any((self.blur, self.noise, self.blocks))
-        return self.moves or any(light) or bool(damage or (self.erase and self.erase_size))
+        is_blurred = bool(self.degrade and self.blur)
+        return self.moves or is_blurred or self.columns.width > 0
 
-    @torch.no_grad()
+    def place(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the tables that no batch changes, on a device as a tensor names its own.
+
+        They are copied there once, and stay for good: a captured graph knows them by their address.
+        """
+        if device not in self.placed:
+            self.placed[device] = {name: move(table, device) for name, table in self.tables.items()}
+        return self.placed[device]
+
     def __call__(self, images: Tensor, points: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch's images (B, 3, S, S) float32, 0..255, and points (B, K, 2).
 
@@ -107,38 +149,114 @@ class Augment:
                 Their order changes only where left and right change places.
             step: number of the training step.
         """
-        draw = Draw(len(images), self.seed, step)
+        numbers, work = self.draw(len(images), step, images.shape[-1])
+        return self.apply(images, points, send(numbers, images.device), work)
+
+    def draw(self, count: int, step: int, side: int) -> Drawn:
+        """Return the numbers of a batch, (B, P) float32 on the host, and the work they need.
+
+        Args:
+            count: faces in the batch.
+            step: number of the training step.
+            side: C of its images.
+        """
+        draw = Draw(count, self.seed, step)
         matrices, flipped = self._draw_matrices(draw)
         blurred, noisy, blocky = (draw.chosen(self.degrade) for _ in range(3))
         sigma = blurred * draw.uniform(0, self.blur)
         colour, contrast, gamma = self._draw_light(draw)
-        images = warp(images, matrices, self.size, sigma**2)
-        points = self._move(points, matrices, flipped)
-        images = self._light(images, colour, contrast, gamma)
-        if self.tile is not None and noisy.any():
-            self.tile = move(self.tile, images.device)
-            which, strengths, corners = draw.places(noisy, self.noise, self.size)
-            places = (to(which, images), to(strengths, images), to(corners, images))
-            images = add_noise(images, self.tile, *places)
-        if self.tables is not None and blocky.any():
-            self.tables = move(self.tables, images.device)
-            which, strengths, _ = draw.places(blocky, self.blocks)
-            images = make_blocks(images, self.tables, to(which, images), to(strengths, images))
-        if self.erase and self.erase_size:
-            boxes, colours = draw.rectangles(self.erase, self.erase_size, self.size)
-            images = erase(images, to(boxes, images), to(colours, images))
+        variance = sigma**2 + added_variance(matrices)
+        steps, most = smoothing_steps(variance.max()), self.most(count)
+        groups = {
+            "theta": sampling_matrices(matrices, self.size, side),
+            "matrices": matrices,
+            "flipped": flipped,
+            # A batch that takes no step is not changed by one either.
+            "taps": smoothing_taps(variance if steps else 0 * variance, most.smoothing),
+            "gamma": gamma,
+            "colour": contrast * colour,
+            "offset": (1 - contrast) * colour,
+        }
+        if self.has_noise:
+            groups["noise_places"], groups["noise"] = draw.places(noisy, self.noise, self.size)
+        if self.has_blocks:
+            places, groups["blocks"] = draw.places(blocky, self.blocks)
+            groups["blocks_places"] = places[:, 0]
+        if self.has_erased:
+            rectangles = draw.rectangles(self.erase, self.erase_size, self.size)
+            groups["boxes"], groups["covers"] = rectangles
+        work = Work(steps, int(noisy.sum()), int(blocky.sum()))
+        return Drawn(self.columns.pack(count, groups), Work(*map(min, work, most)))
+
+    def most(self, count: int) -> Work:
+        """Return the work that is enough for any batch of so many faces, by the settings alone."""
+        blur = self.blur if self.degrade else 0.0
+        largest = blur**2 + largest_added_variance(self.scale)
+        steps = smoothing_steps(largest * (1 + 1e-9))  # above what rounding may give a batch
+        return Work(steps, count * self.has_noise, count * self.has_blocks)
+
+    @torch.no_grad()
+    def apply(
+        self, images: Tensor, points: Tensor, numbers: Tensor, work: Work
+    ) -> tuple[Tensor, Tensor]:
+        """Do what was drawn, on the device; return as a call does.
+
+        What is launched depends on the settings and on `work` alone, and nothing is copied from the
+        host after `place`: with `most(B)` for the work it can be captured as a CUDA graph.
+
+        Args:
+            images, points: as for a call.
+            numbers: (B, P) of `draw`, on the device of the images.
+            work: the batch's own, or more: the result is the same.
+        """
+        tables, drawn = self.place(images.device), self.columns.unpack(numbers)
+        images = images.to(torch.float32, copy=True)
+        if work.smoothing:
+            taps = drawn["taps"][:, : 2 * work.smoothing]
+            images = smooth(images, taps.view(-1, work.smoothing, 2))
+        if self.moves:
+            images = self._move_pixels(images, drawn, tables)
+            points = self._move_points(points, drawn, tables)
+        else:
+            images = centre(images, self.size)
+        images = self._light(images, drawn)
+        if work.noisy:
+            places, noise = drawn["noise_places"][: work.noisy], drawn["noise"][: work.noisy]
+            images = add_noise(images, tables["tile"], tables["pixels"], places, noise)
+        if work.blocky:
+            which, blocks = drawn["blocks_places"][: work.blocky], drawn["blocks"][: work.blocky]
+            images = make_blocks(images, tables["jpeg"], which, blocks)
+        if self.has_erased:
+            images = erase(images, tables["pixels"], drawn["boxes"], drawn["covers"])
         return images.clamp_(0, 255), points
 
-    def _move(self, points: Tensor, matrices: np.ndarray, flipped: np.ndarray) -> Tensor:
-        if self.moves:
-            points = transform(to(matrices, points), points)
+    def _move_pixels(self, images: Tensor, drawn: dict, tables: dict) -> Tensor:
+        moved = sample(images, drawn["theta"].view(-1, 2, 3), tables["grid"])
+        if any((self.shift, self.scale, self.rotate, self.shear)):
+            return moved
+        # In a batch in which no face is mirrored, no pixel is interpolated.
+        return torch.where(drawn["flipped"].amax() > 0, moved, centre(images, self.size))
+
+    def _move_points(self, points: Tensor, drawn: dict, tables: dict) -> Tensor:
+        points = transform(drawn["matrices"].view(-1, 2, 3), points)
         if self.flip:
-            self.permutation = move(self.permutation, points.device)
-            mirrored = to(flipped, points).view(-1, 1, 1) > 0
-            points = torch.where(mirrored, points[:, self.permutation], points)
+            mirrored = drawn["flipped"].unsqueeze(2) > 0
+            points = torch.where(mirrored, points[:, tables["permutation"]], points)
         return points
 
-    def _draw_matrices(self, draw: "Draw") -> tuple[np.ndarray, np.ndarray]:
+    def _light(self, images: Tensor, drawn: dict) -> Tensor:
+        if self.gamma:
+            power = drawn["gamma"].view(-1, 1, 1, 1)
+            images = images.clamp_min(0.5).div_(255).pow_(power).mul_(255)
+        if self.has_colour:
+            # One matrix a face; contrast scales colours about the face's own mean colour.
+            means = images.mean((2, 3)).unsqueeze(2)
+            offset = torch.bmm(drawn["offset"].view(-1, 3, 3), means)
+            colour = drawn["colour"].view(-1, 3, 3)
+            images = torch.baddbmm(offset, colour, images.flatten(2)).view_as(images)
+        return images
+
+    def _draw_matrices(self, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         """Return (B, 2, 3), input pixels to input pixels, and (B,), 1 where mirrored."""
         zoom = draw.factor(self.scale)
         angle = draw.uniform(-1, 1) * math.radians(self.rotate)
@@ -155,63 +273,11 @@ class Augment:
         shift = middle - linear @ middle + np.stack(moved, 1)[..., None]
         return np.concatenate([linear, shift], 2), flipped
 
-    def _draw_light(self, draw: "Draw") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (B, 3, 3) colour matrices, (B,) contrasts and (B,) gammas."""
+    def _draw_light(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (B, 3, 3) colour matrices, (B, 1, 1) contrasts and (B,) gammas."""
         saturation = draw.factor(self.saturation) * (1 - draw.chosen(self.grey))
         saturation = saturation[:, None, None]
         colour = saturation * np.eye(3) + (1 - saturation) * np.array(LUMA)
         bright = draw.factor(self.brightness)
-        return colour * bright[:, None, None], draw.factor(self.contrast), draw.factor(self.gamma)
-
-    def _light(
-        self, images: Tensor, colour: np.ndarray, contrast: np.ndarray, gamma: np.ndarray
-    ) -> Tensor:
-        if self.gamma:
-            power = to(gamma, images).view(-1, 1, 1, 1)
-            images = 255 * (images.clamp_min(0.5) / 255) ** power
-        if self.brightness or self.contrast or self.saturation or self.grey:
-            # One matrix a face; contrast scales colours about the face's own mean colour.
-            contrast = contrast[:, None, None]
-            means = images.mean((2, 3)).unsqueeze(2)
-            offset = to((1 - contrast) * colour, images) @ means
-            flat = torch.baddbmm(offset, to(contrast * colour, images), images.flatten(2))
-            images = flat.view_as(images)
-        return images
-
-
-class Draw:
-    """Random numbers for a batch, one a face, on the host: from the seed and the step alone."""
-
-    def __init__(self, count: int, seed: int, step: int):
-        self.random, self.count = np.random.default_rng([seed, step]), count
-
-    def uniform(self, low: float, high: float) -> np.ndarray:
-        """Return (B,) uniform in low..high."""
-        return self.random.uniform(low, high, self.count)
-
-    def chosen(self, probability: float) -> np.ndarray:
-        """Return (B,), 1.0 with this probability, else 0.0."""
-        return (self.uniform(0, 1) < probability).astype(np.float64)
-
-    def factor(self, strength: float) -> np.ndarray:
-        """Return (B,) between 1 / (1 + strength) and 1 + strength, uniform in the logarithm."""
-        return np.exp(self.uniform(-1, 1) * math.log1p(strength))
-
-    def places(
-        self, chosen: np.ndarray, strength: float, side: int = 1
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (n,) chosen faces, (n,) strengths up to `strength`, (n, 2) places in `side`."""
-        which = np.flatnonzero(chosen)
-        corners = np.stack([self.uniform(0, side), self.uniform(0, side)], 1).astype(np.int64)
-        return which, self.uniform(0, strength)[which], corners[which]
-
-    def rectangles(
-        self, probability: float, largest: float, side: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (B, 4) rectangles within a square of `side` pixels and (B, 3) colours."""
-        taken = self.chosen(probability)
-        half = np.stack([self.uniform(0.05, 0.5) * largest * side for _ in range(2)], 1)
-        middle = np.stack([self.uniform(0, side) for _ in range(2)], 1)
-        boxes = np.concatenate([middle - half, middle + half], 1)
-        boxes[taken == 0, 2] = -1.0 - side  # empty
-        return boxes, np.stack([self.uniform(0, 255) for _ in range(3)], 1)
+        contrast = draw.factor(self.contrast)[:, None, None]
+        return colour * bright[:, None, None], contrast, draw.factor(self.gamma)

@@ -1,7 +1,8 @@
 """Damage to a batch of photos, on any device: noise, JPEG blocks, covered rectangles.
 
-Functions take images (B, 3, H, W) float32, 0..255, and one number a face; they change nothing in
-place. Where only some faces change, `which` (n,) int64 holds their indices in the batch.
+Functions take images (B, 3, S, S) float32, 0..255, which they may change in place, and float32
+numbers of each face. Where only some faces change, the first number is the face's index in the
+batch. No face is given twice.
 """
 
 import math
@@ -18,22 +19,20 @@ def noise_tile(side: int, seed: int) -> Tensor:
 
 
 def add_noise(
-    images: Tensor, tile: Tensor, which: Tensor, strength: Tensor, corners: Tensor
+    images: Tensor, tile: Tensor, pixels: Tensor, places: Tensor, strength: Tensor
 ) -> Tensor:
     """Add a piece of a noise tile to some faces.
 
     Args:
-        tile: (T, T, 3) of `noise_tile`, T at least H and W.
-        which: (n,) the faces.
-        strength: (n,) standard deviations, grey levels.
-        corners: (n, 2) int64, y and x of each piece's corner, in 0..T-1.
+        tile: (2S, 2S, 3) of `noise_tile`.
+        pixels: (S,) int64, 0 to S - 1.
+        places: (n, 3) the faces, and y and x of each piece's corner, in 0..S-1.
+        strength: (n, 1) standard deviations, grey levels; 0 changes nothing.
     """
-    side = len(tile)
-    rows, columns = (torch.arange(length, device=images.device) for length in images.shape[2:])
-    y = (corners[:, :1] + rows) % side
-    x = (corners[:, 1:] + columns) % side
+    which, corners = places.long().split([1, 2], 1)
+    y, x = (corners.unsqueeze(2) + pixels).unbind(1)
     piece = tile[y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
-    return images.index_add(0, which, piece * strength.view(-1, 1, 1, 1))
+    return images.index_add_(0, which.squeeze(1), piece * strength.view(-1, 1, 1, 1))
 
 
 def jpeg_tables() -> Tensor:
@@ -47,20 +46,21 @@ def make_blocks(images: Tensor, tables: Tensor, which: Tensor, strength: Tensor)
     Args:
         images: what does not fill a block at the right and the bottom stays as it is.
         tables: of `jpeg_tables`, on the device of the images.
-        which: (n,) the faces.
-        strength: (n,) multiples of the standard's table (ITU-T T.81, K.1); 1 is quality 50.
+        which: (n, 1) the faces.
+        strength: (n, 1) multiples of the standard's table (ITU-T T.81, K.1); 1 is quality 50, 0
+            changes nothing.
     """
     height, width = (side - side % BLOCK for side in images.shape[2:])
+    which = which.squeeze(1).long()
     some = images[which, :, :height, :width]
     blocks = some.unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK)).transpose(3, 4)
     cosines, table = tables
-    quantum = (table * strength.view(-1, 1, 1, 1, 1, 1)).clamp_min(1.0)
+    quantum = (table * strength.view(-1, 1, 1, 1, 1, 1)).clamp_min_(1.0)
     waves = cosines @ (blocks - 128) @ cosines.T
-    blocks = cosines.T @ ((waves / quantum).round() * quantum) @ cosines + 128
-    some = blocks.transpose(3, 4).flatten(4, 5).flatten(2, 3)
-    out = images.clone()
-    out[which, :, :height, :width] = some
-    return out
+    blocks = cosines.T @ (waves / quantum).round_().mul_(quantum) @ cosines
+    blocky = blocks.add_(128).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+    images[which, :, :height, :width] = blocky.where(strength.view(-1, 1, 1, 1) > 0, some)
+    return images
 
 
 def _cosines() -> Tensor:
@@ -71,17 +71,17 @@ def _cosines() -> Tensor:
     return matrix
 
 
-def erase(images: Tensor, boxes: Tensor, colours: Tensor) -> Tensor:
+def erase(images: Tensor, pixels: Tensor, boxes: Tensor, colours: Tensor) -> Tensor:
     """Cover a rectangle of each face with one colour.
 
     Args:
+        pixels: (S,) 0 to S - 1.
         boxes: (B, 4) x0, y0, x1, y1 in pixels; empty where x1 < x0.
         colours: (B, 3), 0..255.
     """
-    x = torch.arange(images.shape[3], device=images.device)
-    y = torch.arange(images.shape[2], device=images.device)[:, None]
-    x0, y0, x1, y1 = boxes.view(-1, 4, 1, 1, 1).unbind(1)
-    inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    low, high = boxes.view(-1, 2, 2, 1).unbind(1)
+    x, y = ((pixels >= low) & (pixels <= high)).unbind(1)
+    inside = (x[:, None, :] & y[:, :, None]).unsqueeze(1)
     return torch.where(inside, colours.view(-1, 3, 1, 1), images)
 
 

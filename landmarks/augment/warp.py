@@ -1,42 +1,34 @@
-"""Moving a batch of images by one matrix a face, on any device, without aliasing."""
+"""Moving a batch of images by one matrix a face, on any device, without aliasing.
+
+What depends on matrices is computed on the host, what depends on pixels on the device.
+"""
+
+import math
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landmarks.devices import move
 from landmarks.geometry import compose, invert
 
+LEAST, MIDDLE = (
+    1e-6,
+    0.5,
+)  # variances, square pixels, above which one and two steps of smoothing are
 
-def warp(images: Tensor, matrices: np.ndarray, size: int, variance: np.ndarray) -> Tensor:
-    """Return (B, 3, S, S) float32, the images moved; black where there is nothing.
+
+def sampling_matrices(matrices: np.ndarray, size: int, side: int) -> np.ndarray:
+    """Return (B, 2, 3), from a place in the moved input to one in the canvas, both -1..1.
 
     Args:
-        images: (B, 3, C, C), with the input of side S in the middle.
         matrices: (B, 2, 3), input pixels to input pixels.
-        variance: (B,) square pixels, of an additional blur.
-
-    Interpolation is bilinear. Where a face shrinks, it is blurred first against aliasing: the blur
-    widens the interpolation's own triangle (variance 1/6) to the size of the larger pixel.
+        size, side: of the input, and of the canvas with the input in its middle, in pixels.
     """
-    side = images.shape[-1]
-    images = images.float()
-    shrink = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))
-    variance = variance + np.maximum(shrink**-2 - 1, 0) / 6
-    if variance.max() > 1e-6:
-        images = smooth(images, to(variance, images), 1 if variance.max() <= 0.5 else 2)
-    if (matrices == np.eye(2, 3)).all():
-        trim = (side - size) // 2
-        return images[:, :, trim : trim + size, trim : trim + size]
     # grid_sample counts from -1 at an image's edge to 1 at its other edge, half a pixel outside.
     inputs = normalize(size, 0.0)
     canvas = normalize(side, (side - size) / 2)
-    theta = compose(canvas, compose(invert(matrices), invert(inputs)))
-    grid = functional.affine_grid(
-        to(theta, images), [len(images), 3, size, size], align_corners=False
-    )
-    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    return compose(canvas, compose(invert(matrices), invert(inputs)))
 
 
 def normalize(side: int, margin: float) -> np.ndarray:
@@ -45,35 +37,90 @@ def normalize(side: int, margin: float) -> np.ndarray:
     return np.array([[2 / side, 0, shift], [0, 2 / side, shift]])
 
 
-def to(values: np.ndarray, like: Tensor) -> Tensor:
-    """Copy numbers from the host to a tensor's device, float32 or int64, without waiting."""
-    if values.dtype == np.float64:
-        values = values.astype(np.float32)
-    return move(torch.from_numpy(values), like.device)
+def pixel_grid(size: int) -> Tensor:
+    """Return (S * S, 3): x, y and 1 of each pixel of the input, -1..1."""
+    places = torch.linspace(-1, 1, size) * (size - 1) / size
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], 2).flatten(0, 1)
 
 
-def smooth(images: Tensor, variance: Tensor, steps: int = 2) -> Tensor:
-    """Blur each face by about a Gaussian of this variance.
+def sample(images: Tensor, theta: Tensor, grid: Tensor) -> Tensor:
+    """Return (B, 3, S, S), the images moved; black where there is nothing.
 
     Args:
-        images: (B, 3, H, W); the edge is repeated outwards.
+        images: (B, 3, C, C) float32.
+        theta: (B, 2, 3) of `sampling_matrices`.
+        grid: of `pixel_grid`, on the same device.
+
+    Interpolation is bilinear. A face that shrinks is to be blurred first, see `added_variance`.
+    """
+    count, size = len(images), math.isqrt(len(grid))
+    places = torch.bmm(grid.expand(count, -1, -1), theta.transpose(1, 2))
+    places = places.view(count, size, size, 2)
+    return functional.grid_sample(images, places, padding_mode="zeros", align_corners=False)
+
+
+def centre(images: Tensor, size: int) -> Tensor:
+    """Return (B, 3, S, S) of the middle of images (B, 3, C, C), a view."""
+    trim = (images.shape[-1] - size) // 2
+    return images[:, :, trim : trim + size, trim : trim + size]
+
+
+def added_variance(matrices: np.ndarray) -> np.ndarray:
+    """Return (B,) square pixels: the blur that keeps what these matrices shrink from aliasing.
+
+    It widens the interpolation's own triangle (variance 1/6) to the size of the larger pixel.
+    """
+    shrink = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))
+    return np.maximum(shrink**-2 - 1, 0) / 6
+
+
+def largest_added_variance(scale: float) -> float:
+    """Return the largest of `added_variance` of matrices that shrink by 1 + scale at most."""
+    return ((1 + scale) ** 2 - 1) / 6
+
+
+def smoothing_steps(largest: float) -> int:
+    """Return how many steps of `smooth` a batch needs whose largest variance is this."""
+    return int(largest > LEAST) + int(largest > MIDDLE)
+
+
+def smoothing_taps(variance: np.ndarray, steps: int) -> np.ndarray:
+    """Return (B, steps, 2) float32: the weights of either side and of the middle, step by step.
+
+    Args:
         variance: (B,) square pixels, up to 0.5 with one step, 2.5 with two; more counts as that.
         steps: three taps at distance 1, then three at distance 2 (a kernel with holes is smooth
             after a narrower one).
     """
+    left = variance.astype(np.float32)
+    taps = np.empty((len(left), steps, 2), np.float32)
     for distance in range(1, steps + 1):
         most = distance**2 / 2
-        side = (variance.clamp(0, most) / (2 * distance**2)).view(-1, 1, 1, 1)
-        variance = variance - most
+        side = left.clip(0, most) / (2 * distance**2)
+        taps[:, distance - 1] = np.stack([side, 1 - 2 * side], 1)
+        left = left - most
+    return taps
+
+
+def smooth(images: Tensor, taps: Tensor) -> Tensor:
+    """Blur each face by about a Gaussian.
+
+    Args:
+        images: (B, 3, H, W); the edge is repeated outwards.
+        taps: (B, steps, 2) of `smoothing_taps`. Where sides weigh 0, nothing changes.
+    """
+    for index in range(taps.shape[1]):
+        side, middle = taps[:, index].view(-1, 2, 1, 1, 1).unbind(1)
+        distance = index + 1
+        images = functional.pad(images, [distance] * 4, mode="replicate")
         for axis in (2, 3):
-            images = _three_taps(images, side, distance, axis)
+            images = _three_taps(images, side, middle, distance, axis)
     return images
 
 
-def _three_taps(images: Tensor, side: Tensor, distance: int, axis: int) -> Tensor:
-    length = images.shape[axis]
-    first, last = images.narrow(axis, 0, 1), images.narrow(axis, length - 1, 1)
-    both = torch.cat([first] * distance + [images.narrow(axis, 0, length - distance)], axis)
-    both.narrow(axis, 0, length - distance).add_(images.narrow(axis, distance, length - distance))
-    both.narrow(axis, length - distance, distance).add_(last)
-    return torch.addcmul(images * (1 - 2 * side), both, side)
+def _three_taps(images: Tensor, side: Tensor, middle: Tensor, distance: int, axis: int) -> Tensor:
+    """Return the weighted sum of each pixel and two others, which it has within the images."""
+    length = images.shape[axis] - 2 * distance
+    before, at, after = (images.narrow(axis, i * distance, length) for i in range(3))
+    return (at * middle).addcmul_(before + after, side)

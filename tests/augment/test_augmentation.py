@@ -5,10 +5,20 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from landmarks.augment.augmentation import Augment
 from landmarks.augment.damage import jpeg_tables, make_blocks, noise_tile
-from landmarks.augment.warp import smooth, warp
+from landmarks.augment.warp import (
+    added_variance,
+    pixel_grid,
+    sample,
+    sampling_matrices,
+    smooth,
+    smoothing_steps,
+    smoothing_taps,
+)
 
 SIZE, K = 64, 6
 FLIP = np.array([1, 0, 2, 4, 3, 5])
@@ -139,35 +149,48 @@ def test_nothing_on_changes_nothing():
     assert not change.is_on and torch.equal(out, images.float()) and torch.equal(same, points)
 
 
+def warp(images, matrices):
+    """Return the images moved by matrices, blurred as much as these need it."""
+    taps = torch.from_numpy(smoothing_taps(added_variance(matrices), 2))
+    theta = torch.from_numpy(sampling_matrices(matrices, SIZE, SIZE)).float()
+    return sample(smooth(images, taps), theta, pixel_grid(SIZE))
+
+
 def test_shrinking_does_not_alias():
     stripes = torch.zeros(1, 3, SIZE, SIZE)
     stripes[..., ::2] = 255
     half = np.array([[[0.5, 0, 15.75], [0, 0.5, 15.75]]])
-    inner = warp(stripes, half, SIZE, np.zeros(1))[..., 20:44, 20:44]
+    inner = warp(stripes, half)[..., 20:44, 20:44]
     assert (inner - 127.5).abs().max() < 1  # the finest stripes turn grey, wherever pixels fall
     moved = half + np.array([[0, 0, 0.25], [0, 0, 0]])
-    inner = warp(stripes, moved, SIZE, np.zeros(1))[..., 20:44, 20:44]
+    inner = warp(stripes, moved)[..., 20:44, 20:44]
     assert (inner - 127.5).abs().max() < 1
 
 
 @pytest.mark.parametrize("variance", [0.2, 0.5, 1.0, 2.0])
 def test_smooth_has_the_variance_it_was_asked_for(variance):
+    steps, wanted = smoothing_steps(variance), np.array([variance])
+    taps = torch.from_numpy(smoothing_taps(wanted, steps))
     dot = torch.zeros(1, 1, 21, 21)
     dot[..., 10, 10] = 1.0
-    blurred = smooth(dot, torch.tensor([variance]))
+    blurred = smooth(dot, taps)
     away = torch.arange(21.0) - 10
     assert float(blurred.sum()) == pytest.approx(1.0, abs=1e-5)
     assert float((blurred[0, 0].sum(0) * away**2).sum()) == pytest.approx(variance, abs=1e-4)
     flat = torch.full((1, 3, 9, 9), 7.0)
-    assert torch.allclose(smooth(flat, torch.tensor([variance])), flat)
+    assert torch.allclose(smooth(flat, taps), flat)
+    # A step more than it takes changes no bit.
+    assert torch.equal(smooth(dot, torch.from_numpy(smoothing_taps(wanted, 2))), blurred)
 
 
 def test_blocks_keep_flat_pictures_and_quantise_others():
     flat = torch.full((1, 3, 20, 20), 128.0)
-    which, strength = torch.tensor([0]), torch.tensor([2.0])
-    assert torch.allclose(make_blocks(flat, jpeg_tables(), which, strength), flat, atol=1e-3)
+    which, strength = torch.tensor([[0.0]]), torch.tensor([[2.0]])
+    blocky = make_blocks(flat.clone(), jpeg_tables(), which, strength)
+    assert torch.allclose(blocky, flat, atol=1e-3)
     rough = flat + 20 * noise_tile(20, 0).permute(2, 0, 1)[None]
-    blocky = make_blocks(rough, jpeg_tables(), which, strength)
+    assert torch.equal(make_blocks(rough.clone(), jpeg_tables(), which, 0 * strength), rough)
+    blocky = make_blocks(rough.clone(), jpeg_tables(), which, strength)
     assert torch.equal(blocky[..., 16:, :], rough[..., 16:, :])
     assert blocky[..., :16, :16].std() < 0.8 * rough[..., :16, :16].std()
 
@@ -183,13 +206,84 @@ def test_configured_strengths(name):
     assert ("shift" in node) and augment(**node).moves == (name != "none")
 
 
-def test_everything_stays_on_the_device_and_nothing_waits_for_it(monkeypatch):
-    change = augment(**ALL)
+EVERY_WAY = {
+    "none": {},
+    "moves": MOVES,
+    "mirrored": {"flip": 0.2},
+    "light": LIGHT,
+    "barely blurred": {"degrade": 0.1, "blur": 0.5},
+    "hardly shrunk": {"scale": 1e-6},
+    "halved": {"scale": 1.0},
+    "damage": {**DAMAGE, "degrade": 0.2, "erase_size": 0.4},
+    "all": ALL,
+}
+
+
+@pytest.mark.parametrize("settings", EVERY_WAY.values(), ids=EVERY_WAY)
+def test_more_work_than_a_batch_needs_changes_no_bit(settings):
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, 3, 80, 80), dtype=torch.uint8, generator=random)
+    points = torch.rand(3, K, 2, generator=random) * SIZE
+    change = augment(**settings)
+    most, needed = change.most(3), set()
+    for step in range(12):
+        drawn = change.draw(3, step, 80)
+        numbers = torch.from_numpy(drawn.numbers)
+        assert all(own <= enough for own, enough in zip(drawn.work, most, strict=True))
+        own = change.apply(images, points, numbers, drawn.work)
+        again = change.apply(images, points, numbers, most)
+        assert all(torch.equal(a, b) for a, b in zip(own, again, strict=True))
+        needed.add(drawn.work)
+    # Some batch takes less, where the work is a matter of chance.
+    assert len(needed) > 1 or "degrade" not in settings
+
+
+def test_a_batch_of_which_none_is_mirrored_is_not_interpolated():
+    images = torch.randint(0, 256, (1, 3, SIZE, SIZE), dtype=torch.uint8)
+    change = augment(flip=0.5)
+    outs = [change(images, torch.zeros(1, K, 2), step)[0] for step in range(20)]
+    assert 0 < sum(torch.equal(out, images.float()) for out in outs) < 20
+
+
+class OnTheDeviceAlone(TorchDispatchMode):
+    """Refuses operations that a captured graph may not have: all else than tensors of a device."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.device = device
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for part in tree_leaves((args, kwargs, out)):
+            if isinstance(part, torch.Tensor):
+                assert part.device.type == self.device, f"{func} of {part.device}"
+        return out
+
+
+@pytest.mark.parametrize("settings", EVERY_WAY.values(), ids=EVERY_WAY)
+def test_what_is_launched_depends_on_no_number(settings):
+    """A tensor of "meta" has no numbers: whoever asks for one fails."""
+    change = augment(**settings)
+    drawn = change.draw(4, 0, 80)
+    images = torch.empty(4, 3, 80, 80, dtype=torch.uint8, device="meta")
+    points = torch.empty(4, K, 2, device="meta")
+    numbers = torch.from_numpy(drawn.numbers).to("meta")
+    change.place(images.device)
+    for work in (drawn.work, change.most(4)):
+        with OnTheDeviceAlone("meta"):
+            out, moved = change.apply(images, points, numbers, work)
+        assert out.shape == (4, 3, SIZE, SIZE) and moved.shape == points.shape
+
+
+def test_a_call_is_one_pinned_copy_and_nothing_waits_for_it(monkeypatch):
+    change, pinned = augment(**ALL), []
     # A tensor made of Python's numbers on a device is waited for.
     monkeypatch.delattr(torch, "tensor")
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.empty(4, 3, SIZE, SIZE, dtype=torch.uint8, device="cuda")
         points = torch.empty(4, K, 2, device="cuda")
         out, moved = change(images, points, 0)
         assert out.device.type == moved.device.type == "cuda"
         assert out.shape == (4, 3, SIZE, SIZE) and moved.shape == points.shape
+    assert pinned == [(4, change.columns.width)]
