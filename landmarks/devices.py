@@ -30,6 +30,11 @@ def send(numbers: np.ndarray, device: torch.device) -> Tensor:
     return move(tensor.pin_memory() if device.type == "cuda" else tensor, device)
 
 
+def refill(target: Tensor, source: Tensor) -> None:
+    """Copy into a tensor that stays where it is, without waiting for CUDA."""
+    target.copy_(source, non_blocking=target.device.type == "cuda")
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has finished all work; for measuring times."""
     if device.type == "cuda":

@@ -87,6 +87,7 @@ def test_a_training_step_does_not_wait_for_the_gpu(name, cuda):
             loss = model(*batch)
         precision.scaler.scale(loss).backward()
         precision.step(optimizer, None)
+        optimizer.zero_grad(set_to_none=True)
         ema.update()
         model.advance(step / 6, 0)
     torch.cuda.set_sync_debug_mode("default")

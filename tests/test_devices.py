@@ -10,7 +10,7 @@ import landmarks
 from landmarks.data.cropped import Batch
 from landmarks.devices import ahead_on_device, copy_ahead, move, send, synchronize
 from landmarks.machine import free_memory
-from landmarks.training.budget import WARM_UP, StepClock, memory_in_use
+from landmarks.training.budget import StepClock, memory_in_use
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 ROOT = Path(landmarks.__file__).parents[1]
@@ -90,8 +90,8 @@ def test_nothing_else_copies_without_waiting():
 def test_time_is_taken_when_the_device_is_done(mps):
     synchronize(CPU)
     assert mps == []
-    clock = StepClock(MPS, needed=True)
-    for _ in range(WARM_UP):
+    clock = StepClock(MPS, needed=True, warm_up=3)
+    for _ in range(3):
         clock.tick()
     assert mps == ["synchronize"]
 

@@ -17,7 +17,7 @@ ALLOWED = {  # beside the leaves and the room itself
     "cli": {"commands", "runs", "training"},
     "commands": ANYTHING,
     "inference": {"data", "models", "runs", "training"},  # precision and the loop that predicts
-    "training": {"runs"},
+    "training": {"augment", "runs"},
     "models": {"heatmaps", "runs"},
     "shapes": {"data"},
     "health": {"data", "runs", "shapes"},

@@ -25,6 +25,7 @@ OF_A_START = {  # how long and on what a run trains says nothing of which run it
         "threads",
         "workers",
         "compile",
+        "graph",
         "logger",
         "pictured_region",
     ),

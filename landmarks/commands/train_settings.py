@@ -1,7 +1,7 @@
 """The settings of `landmarks train`; configs/train.yaml says what each of them means."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from landmarks.data.boxes import BOXED, BoxSource
 from landmarks.geometry import CropName
@@ -62,6 +62,7 @@ class TrainSettings:
     device: DeviceName
     amp: AmpName
     compile: bool
+    graph: bool | Literal["auto"]
     workers: Workers
     threads: Threads
     pictured_region: Annotated[str, WITH_HEATMAPS]

@@ -46,6 +46,8 @@ class Head(nn.Module):
         domain: what the loss compares; None: the head has losses of its own.
         has_maps: has it heatmaps that `maxima` can show?
         has_confidence: does it know how sure it is of a point?
+        recordable: can its work be recorded and replayed, see `landmarks.training.graphs`? Not if
+            shapes depend on values.
 
     Raises:
         UserError: for a loss that is not made for what the head compares.
@@ -54,6 +56,7 @@ class Head(nn.Module):
     domain: ClassVar[Domain | None] = None
     has_maps: ClassVar[bool] = False
     has_confidence: ClassVar[bool] = True
+    recordable: ClassVar[bool] = True
 
     def __init__(self, elementwise: Elementwise | None = None):
         super().__init__()

@@ -55,6 +55,11 @@ class Landmarker(nn.Module):
         share = (others / (sure + others)).nan_to_num(0.5)
         return torch.lerp(found, mirrored, share[..., None]), (sure + others) / 2
 
+    @property
+    def recordable(self) -> bool:
+        """Can training and prediction be recorded and replayed?"""
+        return self.head.recordable
+
     def rehearse(self, images: Tensor, points: Tensor) -> Tensor:
         """Return a loss that takes at least the memory of `forward`'s, without reading any value.
 

@@ -20,6 +20,7 @@ LATER = {
     "logger": {"_target_": "landmarks.runs.log.Logger"},
     "pictured_region": "auto",
     "threads": "auto",
+    "graph": "auto",
     "init": None,
 }
 SYNTHETIC = "landmarks.data.formats.synthetic.read_faces"  # whose images say nothing in EXIF

@@ -12,7 +12,6 @@ from landmarks.machine import say_bytes
 
 PLANNED_SHARE = 0.96  # of the time left that is planned with, as machines slow down
 ENDING_SECONDS = 5.0  # for the last checkpoint and pictures
-WARM_UP = 3  # first steps of a session that are not measured: they also allocate and tune
 MEASURED_SECONDS = 2.0  # of steps that are measured before the first estimate
 
 
@@ -137,10 +136,11 @@ class StepClock:
     Args:
         device: waited for where the measurement begins and ends, and at no other step.
         needed: False: nothing is measured.
+        warm_up: first steps that are not measured: they also allocate, tune and record.
     """
 
-    def __init__(self, device: torch.device, needed: bool):
-        self.device, self.needed = device, needed
+    def __init__(self, device: torch.device, needed: bool, warm_up: int):
+        self.device, self.needed, self.warm_up = device, needed, warm_up
         self.steps, self.started = 0, 0.0
 
     def tick(self) -> float | None:
@@ -148,15 +148,15 @@ class StepClock:
         if not self.needed:
             return None
         self.steps += 1
-        if self.steps == WARM_UP:
+        if self.steps == self.warm_up:
             synchronize(self.device)
             self.started = time.perf_counter()
         spent = time.perf_counter() - self.started
-        if self.steps < WARM_UP + 2 or spent < MEASURED_SECONDS:
+        if self.steps < self.warm_up + 2 or spent < MEASURED_SECONDS:
             return None
         synchronize(self.device)
         self.needed = False
-        return (time.perf_counter() - self.started) / (self.steps - WARM_UP)
+        return (time.perf_counter() - self.started) / (self.steps - self.warm_up)
 
 
 def memory_in_use(device: torch.device) -> str:

@@ -84,11 +84,10 @@ def _train_epoch(training: Training, batches, budget: Budget, display: Display, 
     display.start_epoch(training.epoch + 1, last, training.batch)
     if training.batch >= last:
         return
-    first_bad = torch.full((), -1, device=device)
-    clock = StepClock(device, needed=not budget.knows(training.step))
+    losses = Losses(len(batches) - training.batch, device)
+    clock = StepClock(device, not budget.knows(training.step), training.steps.warm_up)
     for batch in display.timed(ahead_on_device(batches, device)):
-        loss = training.backward(batch)
-        first_bad = torch.where((first_bad < 0) & ~loss.isfinite(), training.batch, first_bad)
+        losses.add(training.backward(batch))
         per_step = clock.tick()
         if per_step is not None:
             budget.measure(per_step, step=training.step - 1)
@@ -105,8 +104,8 @@ def _train_epoch(training: Training, batches, budget: Budget, display: Display, 
                 break
         if display.is_due(READ_EVERY):
             display.show(training.batch, last, float(training.loss_sum) / training.batch)
-            _check_finite(first_bad, training, batches)
-    _check_finite(first_bad, training, batches)
+            _check_finite(losses, training, batches)
+    _check_finite(losses, training, batches)
 
 
 def _last_batch(training: Training, batches) -> int:
@@ -153,9 +152,31 @@ def _say_estimate(training: Training, budget: Budget, display: Display) -> None:
     )
 
 
-def _check_finite(first_bad: Tensor, training: Training, batches) -> None:
-    bad = int(first_bad)
-    if bad >= 0:
+class Losses:
+    """The losses of an epoch's batches, kept on the device until somebody looks.
+
+    Args:
+        count: of the batches.
+    """
+
+    def __init__(self, count: int, device: torch.device):
+        self.values, self.done = torch.zeros(count, device=device), 0
+
+    def add(self, loss: Tensor) -> None:
+        """Keep the loss of the next batch."""
+        self.values[self.done].copy_(loss)
+        self.done += 1
+
+    def first_bad(self) -> int | None:
+        """Return which of those kept is the first that is not finite; this waits for the device."""
+        bad = (~self.values[: self.done].isfinite()).nonzero()
+        return int(bad[0]) if len(bad) else None
+
+
+def _check_finite(losses: Losses, training: Training, batches) -> None:
+    found = losses.first_bad()
+    if found is not None:
+        bad = training.batch - losses.done + found + 1
         names = batches.names_of(training.epoch, bad - 1)
         raise UserError(
             f"The loss is not finite in epoch {training.epoch + 1}, batch {bad} (faces "

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from landmarks.errors import UserError
 
@@ -49,24 +50,23 @@ class Precision:
         return torch.autocast(self.device.type, dtype, enabled=self.name != "off")
 
     def step(
-        self, optimizer: torch.optim.Optimizer, clip: float | None, factor: float = 1.0
+        self, optimizer: torch.optim.Optimizer, clip: float | None, factor: float | Tensor = 1.0
     ) -> None:
-        """Take an optimiser step.
+        """Take an optimiser step; the gradients are not used up.
 
         Args:
-            optimizer: whose parameters have gradients; it has none afterwards.
+            optimizer: whose parameters have gradients.
             clip: largest norm of the gradient; None: any.
-            factor: on the gradients, first of all.
+            factor: on the gradients, first of all; on the device a scalar of its own.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if factor != 1:
+        if isinstance(factor, Tensor) or factor != 1:
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
         if clip is not None:
             self.scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         self.scaler.step(optimizer)
         self.scaler.update()
-        optimizer.zero_grad(set_to_none=True)
 
 
 def _fastest(device: torch.device) -> str:

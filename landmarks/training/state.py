@@ -3,15 +3,18 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from landmarks.augment.augmentation import Augment
 from landmarks.devices import move
 from landmarks.runs.checkpoint import random_state, restore_random_state
 from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
+from landmarks.training.steps import RecordedSteps, Steps
 
 PLAIN = (
     *("epoch", "batch", "step", "total_steps", "planned_at", "planned_from"),
@@ -30,11 +33,12 @@ class Training:
         precision: autocast and loss scaling.
         ema: the averaged model, which is the one judged and kept; None: the model itself is.
         forward: what is called to train, the model or its compiled form; None: the model.
-        augment: called on the device as augment(images, points, step), returns both changed: images
-            (B, 3, S, S), points (B, K, 2) in input pixels; None: nothing is.
+        augment: of the batches, on the device; None: there is none.
         accumulate: batches an optimiser step; an epoch's last step may have fewer. The gradient is
             their mean.
         clip: largest norm of the gradient; None: any.
+        graph: record the step's work and replay it, see `landmarks.training.steps`; "auto": if that
+            fails, go on without.
 
     Attributes:
         epoch: epochs finished.
@@ -54,9 +58,10 @@ class Training:
     precision: Precision
     ema: Ema | None = None
     forward: Callable | None = None
-    augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
+    augment: Augment | None = None
     accumulate: int = 1
     clip: float | None = None
+    graph: bool | Literal["auto"] = False
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -75,6 +80,13 @@ class Training:
         self.loss_sum = torch.zeros((), device=self.precision.device)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        parts = self.forward, self.optimizer, self.precision
+        how = {"augment": self.augment, "accumulate": self.accumulate, "clip": self.clip}
+        if self.graph:
+            self.steps = RecordedSteps(*parts, **how, must=self.graph is True)
+        else:
+            self.steps = Steps(*parts, **how)
 
     @property
     def judged(self) -> nn.Module:
@@ -102,14 +114,14 @@ class Training:
     @property
     def rate(self) -> float:
         """The learning rate of the last batch, of the first group of parameters."""
-        return self.optimizer.param_groups[0]["lr"]
+        return self.rates[0]
 
     def advance(self) -> None:
         """Set rates and the model's own schedules for the coming batch."""
         self.model.advance(self.progress, self.epoch)
         factor = self.schedule(self.progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        self.rates = [group["initial_lr"] * factor for group in self.optimizer.param_groups]
+        self.steps.set_rates(self.rates)
 
     def backward(self, batch) -> Tensor:
         """Add the gradient of a batch to what waits for a step; nothing waits for the device.
@@ -118,26 +130,19 @@ class Training:
             batch: of `landmarks.data.cropped.Batch`, or anything with its images and points.
 
         Returns:
-            The loss, a float32 scalar on the device, detached.
+            The loss, a float32 scalar on the device, until the next batch's takes its place.
         """
         self.advance()
-        device = self.precision.device
-        images, points = move(batch.images, device), move(batch.points, device)
-        if self.augment is not None:
-            images, points = self.augment(images, points, self.step)
-        with self.precision.autocast():
-            loss = self.forward(images, points)
-        self.precision.scaler.scale(loss / self.accumulate).backward()
+        loss = self.steps.add_gradient(batch.images, batch.points, self.step)
         self.batch += 1
         self.step += 1
         self.waiting += 1
-        loss = loss.detach()
         self.loss_sum += loss
         return loss
 
     def update(self) -> None:
         """Take an optimiser step by the mean of the gradients that wait; the average follows."""
-        self.precision.step(self.optimizer, self.clip, self.accumulate / self.waiting)
+        self.steps.update(self.waiting)
         self.waiting = 0
         if self.ema is not None:
             self.ema.update()
@@ -167,7 +172,7 @@ class Training:
         state = {name: getattr(self, name) for name in PLAIN}
         state |= {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "scaler": self.precision.scaler.state_dict(),
             "loss_sum": self.loss_sum.cpu(),
             "random": random_state(),
@@ -176,6 +181,12 @@ class Training:
         if self.ema is not None:
             state["ema"] = {"weights": self.ema.model.state_dict(), "steps": self.ema.steps}
         return state
+
+    def _optimizer_state(self) -> dict:
+        """Return the optimiser's state, its rates as numbers, whoever holds them on the device."""
+        state = self.optimizer.state_dict()
+        groups = zip(state["param_groups"], self.rates, strict=True)
+        return {**state, "param_groups": [{**group, "lr": rate} for group, rate in groups]}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state_dict`; the optimiser's settings are those it was built with.

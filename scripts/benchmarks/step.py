@@ -87,6 +87,7 @@ class Ours:
             loss = self.model(self.images.to(device), self.points.to(device))
         self.precision.scaler.scale(loss).backward()
         self.precision.step(self.optimizer, None)
+        self.optimizer.zero_grad(set_to_none=True)
         float(loss.detach())  # waits for the device
 
     @torch.inference_mode()

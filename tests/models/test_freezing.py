@@ -85,6 +85,7 @@ def train(training, epochs, batches=2, accumulate=1):
             losses.append(loss.item())
             if (batch + 1) % accumulate == 0:
                 training.precision.step(training.optimizer, clip=1.0)
+                training.optimizer.zero_grad(set_to_none=True)
                 training.ema.update()
         training.epoch += 1
     return losses

@@ -236,6 +236,7 @@ def take_steps(training, batch_size, size):
             loss = training.model(images.contiguous(memory_format=torch.channels_last), points)
         loss.backward()
         training.precision.step(training.optimizer, None)
+        training.optimizer.zero_grad(set_to_none=True)
 
 
 def measure(model, batch_size):

@@ -52,6 +52,8 @@ class RcnnHead(Head):
     Source: He et al., Mask R-CNN, ICCV 2017, section 5.
     """
 
+    recordable = False
+
     def __init__(
         self,
         network: KeypointRCNN,

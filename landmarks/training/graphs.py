@@ -1,0 +1,46 @@
+"""CUDA graphs: work that is recorded once and launched again as a whole."""
+
+from collections.abc import Callable
+
+import torch
+
+
+def record(function: Callable[[], None], device: torch.device, pool=None) -> Callable[[], None]:
+    """Record the work that a function launches; return what launches it again.
+
+    Recording runs the function's Python once and none of its work on the device. A replay runs the
+    work and no Python, on the tensors that were there: inputs are copied into the same tensors
+    before it, and results are taken from the same tensors after it. On other devices than CUDA a
+    replay is a call of the function.
+
+    Args:
+        function: it must have run before, so that libraries are tuned, code is compiled and
+            optimisers have their state; it may not ask the device for a value.
+        device: where it runs.
+        pool: of `new_pool`: memory shared by recordings that are replayed in turns; None: its own.
+
+    Raises:
+        torch.OutOfMemoryError: if there is no memory for it.
+        RuntimeError: if the work cannot be recorded.
+    """
+    if device.type != "cuda":
+        return function
+    graph = torch.cuda.CUDAGraph()
+    try:
+        # Other threads go on reading images and pinning memory meanwhile.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            function()
+    except RuntimeError as error:
+        # What ended the recording is hidden behind the error of ending it.
+        cause = error
+        while cause is not None and not isinstance(cause, torch.OutOfMemoryError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None or cause is error:
+            raise
+        raise cause from None
+    return graph.replay
+
+
+def new_pool(device: torch.device):
+    """Return memory for several recordings; None on devices without graphs."""
+    return torch.cuda.graph_pool_handle() if device.type == "cuda" else None
