@@ -6,11 +6,14 @@ import logging
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from landmarks.augment.augmentation import Augment
 from landmarks.data.cropped import Batch
 from landmarks.losses import l1
-from landmarks.models.builders import regressor
+from landmarks.models.contracts import Backbone
+from landmarks.models.heads import RegressionHead
+from landmarks.models.landmarker import Landmarker
 from landmarks.training import steps as steps_module
 from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adam, adamw, sgd
@@ -25,6 +28,19 @@ STRONG = {
     **{"degrade": 0.3, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 0.3, "erase_size": 0.3},
 }
 CPU = torch.device("cpu")
+
+
+class Tiny(Backbone):
+    """One convolution and one norm."""
+
+    channels, strides, mean, std = [8], [4], (0.5,) * 3, (0.2,) * 3
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2), nn.BatchNorm2d(8), nn.ReLU())
+
+    def forward(self, images):
+        return [self.layers(images)]
 
 
 def batches(count, faces=4):
@@ -44,15 +60,8 @@ def batches(count, faces=4):
 
 def in_training(graph, optimizer=adamw, schedule=None, freeze="none", augment=False, **settings):
     torch.manual_seed(0)
-    model = regressor(
-        backbone="resnet18",
-        weights="none",
-        freeze=freeze,
-        num_points=K,
-        size=SIZE,
-        elementwise=l1,
-        mean_points=np.full((K, 2), SIZE / 2, np.float32),
-    )
+    start = torch.full((K, 2), SIZE / 2)
+    model = Landmarker(Tiny(), RegressionHead(8, K, SIZE, l1, start), freeze)
     changed = Augment(**STRONG, size=SIZE, permutation=np.arange(K)[::-1].copy())
     return Training(
         *(model, optimizer(model, lr=2**-10), schedule or Constant(), Precision("off", CPU)),
