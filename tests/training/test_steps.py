@@ -58,7 +58,7 @@ def batches(count, faces=4):
         )
 
 
-def in_training(graph, optimizer=adamw, schedule=None, freeze="none", augment=False, **settings):
+def in_training(graph, optimizer=adamw, schedule=None, freeze="none", augment=True, **settings):
     torch.manual_seed(0)
     start = torch.full((K, 2), SIZE / 2)
     model = Landmarker(Tiny(), RegressionHead(8, K, SIZE, l1, start), freeze)
