@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.detection import KeypointRCNN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.models.swin_transformer import SwinTransformer
 
 from landmarks.cli import main as cli
+from landmarks.models import backbones
 from landmarks.models.backbones import TorchvisionBackbone
+from landmarks.models.keypoint_rcnn import detector
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.state import Training
 
@@ -53,12 +63,58 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(
     assert str(first["optimizer"]) == str(second["optimizer"])
 
 
-def test_a_model_that_draws_resumes_to_the_same_bits(train, stop_at_step):
-    """Stochastic depth and dropout draw at every step, on both sides of the stop."""
-    extra = ["model=efficientnet_b0", "epochs=1"]
-    train("run_dir=whole", *extra)
+def tiny_efficientnet():
+    blocks = [MBConvConfig(1, 3, 2, 8, 8, 2), MBConvConfig(2, 3, 2, 8, 8, 2)]
+    blocks += [MBConvConfig(2, 3, 2, 8, 16, 2), MBConvConfig(2, 3, 2, 16, 16, 2)]
+    return EfficientNet(blocks, dropout=0.5, stochastic_depth_prob=0.5, last_channel=32)
+
+
+def tiny_convnext():
+    widths = [8, 16, 24, 32]
+    blocks = [CNBlockConfig(*pair, 2) for pair in zip(widths, [*widths[1:], None], strict=True)]
+    return ConvNeXt(blocks, stochastic_depth_prob=0.5)
+
+
+def tiny_swin():
+    return SwinTransformer([4, 4], 8, [1] * 4, [1] * 4, [7, 7], stochastic_depth_prob=0.5)
+
+
+def tiny_keypoint_rcnn(weights, weights_backbone, num_keypoints, **settings):
+    """Return the detector with one thin block a stage and thin heads; its sampling is its own."""
+    body = ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=4)
+    stages = {f"layer{i + 1}": str(i) for i in range(4)}
+    return KeypointRCNN(
+        BackboneWithFPN(body, stages, [256, 512, 1024, 2048], 16),
+        box_head=TwoMLPHead(16 * 7 * 7, 16),
+        box_predictor=FastRCNNPredictor(16, 2),
+        keypoint_head=KeypointRCNNHeads(16, (16,)),
+        keypoint_predictor=KeypointRCNNPredictor(16, num_keypoints),
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "tiny"),
+    [
+        ("efficientnet_b0", tiny_efficientnet),
+        ("convnext_tiny", tiny_convnext),
+        ("swin_t", tiny_swin),
+        ("keypoint_rcnn", tiny_keypoint_rcnn),
+    ],
+)
+def test_a_model_that_draws_resumes_to_the_same_bits(
+    model, tiny, train, stop_at_step, monkeypatch
+):
+    """Stochastic depth and sampled boxes draw at every step, on both sides of the stop."""
+    if model == "keypoint_rcnn":
+        words = ["model=keypoint_rcnn", "input_size=64", "epochs=1"]
+        monkeypatch.setattr(detector, "keypointrcnn_resnet50_fpn", tiny)
+    else:
+        words = [f"model.backbone={model}", "epochs=1"]
+        monkeypatch.setattr(backbones, "get_model", lambda name, weights: tiny())
+    train("run_dir=whole", *words)
     with stop_at_step(1):
-        train("run_dir=runs/parts", *extra, code=143)
+        train("run_dir=runs/parts", *words, code=143)
     assert cli.main(["train", "resume=auto"]) == 0
     assert train.are_equal("whole", "runs/parts")
 
