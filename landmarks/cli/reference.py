@@ -6,8 +6,8 @@ python -m landmarks.cli.reference > docs/settings.md
 import textwrap
 from collections.abc import Callable
 
-from landmarks.cli.help import Page, Setting, limits, read_choice, read_page
 from landmarks.cli.main import COMMANDS, load_command
+from landmarks.cli.setting_pages import Page, Setting, read_choice, read_page
 from landmarks.settings import settings_of
 
 INTRODUCTION = """# Settings
@@ -75,7 +75,7 @@ def _say_group(name: str, pages: dict[str, Page], kinds: dict[str, Callable]) ->
 def _table(settings: list[Setting]) -> list[str]:
     rows = ["| setting | default | meaning | takes |", "|---|---|---|---|"]
     for setting in settings:
-        cells = f"`{setting.key}`", f"`{setting.default}`", setting.meaning, limits(setting)[1:-1]
+        cells = f"`{setting.key}`", f"`{setting.default}`", setting.meaning, setting.limits
         rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return rows
 

@@ -54,7 +54,7 @@ class Resumed(NamedTuple):
         """Log what differs from the run's own settings."""
         listed = [f"{key}: {before} -> {after}" for key, (before, after) in self.changed.items()]
         if listed:
-            log.info("Settings other than the run's own: %s.", ", ".join(listed))
+            log.info(f"Settings other than the run's own: {', '.join(listed)}.")
 
 
 def resume_run(arguments: list[str]) -> Resumed | None:
@@ -131,13 +131,11 @@ def _newest(words: list[str], folders: tuple[str, ...]) -> Path | None:
         if not reason:
             return checkpoint
         taken = say_setting("resume", run)
-        log.warning("resume=auto passes %s over: it %s. %s takes it.", run, reason, taken)
+        log.warning(f"resume=auto passes {run} over: it {reason}. {taken} takes it.")
     if finished is not None:
         log.warning(
-            "resume=auto: %s, which has these settings, is finished; beginning a new run. "
-            "%s with a higher epochs= or max_time= trains it on.",
-            finished,
-            say_setting("resume", finished),
+            f"resume=auto: {finished}, which has these settings, is finished; beginning a new run. "
+            f"{say_setting('resume', finished)} with a higher epochs= or max_time= trains it on."
         )
     else:
         log.warning("resume=auto: no unfinished run in runs/ has these settings; beginning one.")

@@ -89,16 +89,15 @@ def say_training(settings: TrainSettings, training: Training, inputs: Inputs) ->
     """Log what is trained, on which faces, and by what its errors are told."""
     faces, layout = inputs.faces, inputs.layout
     log.info(
-        "%s: %d faces to train on, %d to validate on, %d points (layout %s, NME normalised by %s).",
-        *(faces.source, len(inputs.training.rows), len(inputs.validation.rows)),
-        *(faces.num_points, layout.name, layout.nme_name),
+        f"{faces.source}: {len(inputs.training.rows)} faces to train on, "
+        f"{len(inputs.validation.rows)} to validate on, {faces.num_points} points (layout "
+        f"{layout.name}, NME normalised by {layout.nme_name})."
     )
     if settings.resume or settings.init:
         weights = f"{settings.resume or settings.init}'s"
     else:
         weights = settings.model.get("weights", "none").replace("none", "random")
     log.info(
-        "%s from %s weights on %s, amp %s, %s. Run: %s",
-        *(describe_model(settings.model), weights, training.precision.device),
-        *(training.precision.name, inputs.reading, Path(settings.run_dir)),
+        f"{describe_model(settings.model)} from {weights} weights on {training.precision.device}, "
+        f"amp {training.precision.name}, {inputs.reading}. Run: {Path(settings.run_dir)}"
     )

@@ -37,9 +37,8 @@ def settle_layout(
     if node["name"] == "auto":
         return _unname(named, doubt)
     log.warning(
-        "layout=%s does not fit the points of %s: %s. Its regions and its NME mean nothing; "
-        "use layout=auto, or one of your own.",
-        *(named.name, faces.source, doubt),
+        f"layout={named.name} does not fit the points of {faces.source}: {doubt}. Its regions and "
+        f"its NME mean nothing; use layout=auto, or one of your own."
     )
     return named
 
@@ -60,9 +59,9 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
 
 def _unname(named: Layout, doubt: str) -> Layout:
     log.warning(
-        "The %d points are in another order than layout %s, which has as many: %s. They are taken "
-        "to have no regions, and errors are normalised by their box (layout none).",
-        *(named.num_points, named.name, doubt),
+        f"The {named.num_points} points are in another order than layout {named.name}, which has "
+        f"as many: {doubt}. They are taken to have no regions, and errors are normalised by their "
+        f"box (layout none)."
     )
     return replace(named, name="none", eyes=None, regions={}, places={})
 

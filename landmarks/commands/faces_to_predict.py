@@ -65,14 +65,13 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
     if not unlabelled:
         return
     log.warning(
-        "Never labelled in training: %s. Where that is was not learnt, and coordinates stay empty.",
-        say_points(np.array(unlabelled)),
+        f"Never labelled in training: {say_points(np.array(unlabelled))}. Where that is was not "
+        f"learnt, and coordinates stay empty."
     )
     asked = 0 if faces.wanted is None else int(np.isin(faces.wanted, unlabelled).sum())
     if asked:
         log.warning(
-            "%s asks for such points %d times: its numbers there are guesses.",
-            *(faces.source, asked),
+            f"{faces.source} asks for such points {asked} times: its numbers there are guesses."
         )
 
 
@@ -102,7 +101,7 @@ def _read_data(data: dict, trained: dict) -> Faces:
                 f"data.root={given['root']}: the model was trained with data={kind}, which has no "
                 f"root: name the files with data={kind}, or a folder's format with data=FORMAT."
             )
-        log.info("data.root is read as data=%s, as in training; data=FORMAT names another.", kind)
+        log.info(f"data.root is read as data={kind}, as in training; data=FORMAT names another.")
     # A limit on the training faces is none on the test faces: a submission needs them all.
     node = {**node, "limit": None, **given}
     return reader(**check_arguments(reader, node, "data"), part="test")

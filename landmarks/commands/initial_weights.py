@@ -53,7 +53,7 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     blank = {key: "none" if key == "weights" else model[key] for key in model}
     if init and not settings.resume:
         if wanted != "none":
-            log.info("model.weights=%s is not looked for: init= fills the model.", wanted)
+            log.info(f"model.weights={wanted} is not looked for: init= fills the model.")
         path = find_checkpoint(Path(init))
         return InitialWeights(blank, _open(path), str(path))
     if settings.resume:
@@ -130,7 +130,7 @@ def restore(training: Training, settings: TrainSettings, batches: Batches) -> di
     before = min(config["batch_size"], len(batches.rows))
     if batches.batch_size != before:
         training.change_batch_size(before, batches.batch_size, len(batches))
-    log.info("Going on from %s: epoch %d, batch %d.", path, training.epoch + 1, training.batch + 1)
+    log.info(f"Going on from {path}: epoch {training.epoch + 1}, batch {training.batch + 1}.")
     return config
 
 

@@ -129,9 +129,9 @@ def settle_length(
     if is_finished or (epochs, limit) != (before["epochs"], limit_before):
         training.plan_anew(budget.guess(training.step))
         log.info(
-            "Its length is now epochs=%s max_time=%s: it goes on as after %.0f %% of such a run, "
-            "at %.2g of the highest learning rate.",
-            *(epochs, max_time, 100 * training.progress, training.schedule(training.progress)),
+            f"Its length is now epochs={epochs} max_time={max_time}: it goes on as after "
+            f"{100 * training.progress:.0f} % of such a run, at "
+            f"{training.schedule(training.progress):.2g} of the highest learning rate."
         )
     elif limit is None and training.total_steps != budget.most:  # another number of batches
         training.plan_anew(budget.most)

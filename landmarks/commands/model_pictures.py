@@ -129,4 +129,4 @@ class Album:
             with drawing(self.folder):
                 if tiles:
                     save_picture(self.folder / name, arrange(tiles))
-                    log.info("%d of them in a picture: %s", len(tiles), self.folder / name)
+                    log.info(f"{len(tiles)} of them in a picture: {self.folder / name}")

@@ -64,7 +64,7 @@ def frame_faces(
         )
     if not usable.any():
         raise UserError(f"crop=box: every face of {faces.source} has {what}.")
-    log.warning("Left out %d faces of %s that have %s, %s.", len(bad), faces.source, what, first)
+    log.warning(f"Left out {len(bad)} faces of {faces.source} that have {what}, {first}.")
     return replace(faces, rows=rows[usable]), BoxCrop(box_margin)
 
 
@@ -103,10 +103,7 @@ def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     shown = np.bincount(group_images(faces.names[rows]))
     if (shown > 1).any():
         log.warning(
-            "%d of %d images of %s show several faces, but crop=%s shows the model the whole "
-            "image: it cannot tell which face is meant. Train with crop=box.",
-            (shown > 1).sum(),
-            len(shown),
-            faces.source,
-            crop,
+            f"{(shown > 1).sum()} of {len(shown)} images of {faces.source} show several faces, but "
+            f"crop={crop} shows the model the whole image: it cannot tell which face is meant. "
+            f"Train with crop=box."
         )

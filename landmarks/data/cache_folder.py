@@ -90,7 +90,7 @@ def cached(
         return folder, note
     try:
         if folder.exists():
-            log.warning("%s is damaged; making it again.", folder)
+            log.warning(f"{folder} is damaged; making it again.")
             remove_folder(folder)
         root.mkdir(parents=True, exist_ok=True)
         sweep(root)

@@ -135,7 +135,6 @@ def _warp(
         image = cv2.resize(image, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     to_original = scale_matrix(step, step)
     to_original[:, 2] += left * step, top * step
-    image = cv2.warpAffine(
-        image, compose(matrix, to_original), (size, size), flags=cv2.INTER_LINEAR
-    )
+    matrix = compose(matrix, to_original)
+    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
     out[:] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

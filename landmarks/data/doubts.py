@@ -1,5 +1,6 @@
 """Labels that may be no places in an image: numbers and signs for what is missing, and shares."""
 
+from collections import Counter
 from typing import Literal
 
 import numpy as np
@@ -28,9 +29,9 @@ class Doubts:
 
     def __init__(self, missing: MissingName, hidden: HiddenName):
         self.missing, self.hidden = missing, hidden
-        self.alike: dict[float, int] = {}  # number in x and y of points away from their faces
+        self.alike: Counter[float] = Counter()  # number in x and y of points away from their faces
         self.signed = self.hidden_places = self.labelled = 0
-        self.numbers, self.small, self.fractions = {}, {}, {}
+        self.numbers, self.small, self.fractions = Counter(), Counter(), Counter()
 
     def clear(self, points: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
         """Return the next points (n, K, 2), NaN where missing.
@@ -51,15 +52,11 @@ class Doubts:
             gone = gone | ((seen == 0) & (nowhere | (self.hidden != "labelled")))
         if gone.any():
             points = np.where(gone[:, :, None], np.float32(np.nan), points)
-        self._measure("points", points)
+        self.measure("points", points)
         self.labelled += int((~np.isnan(points).any(axis=2)).sum())
         if self.missing is None:
             self._find_signs(points)
         return points
-
-    def look_at_boxes(self, boxes: np.ndarray) -> None:
-        """Count the next boxes (n, 4)."""
-        self._measure("boxes", boxes)
 
     def ask(self, source: str) -> None:
         """Raise UserError, naming the setting that answers it, if there is a doubt."""
@@ -92,16 +89,14 @@ class Doubts:
                     f"pixels belong here: multiply x by the image's width and y by its height."
                 )
 
-    def _measure(self, what: str, values: np.ndarray) -> None:
+    def measure(self, what: str, values: np.ndarray) -> None:
+        """Count the numbers of the next "points" or "boxes", one face a row."""
         some = values[:: 1 + len(values) // SAMPLE]
         known = some[~np.isnan(some)]
         small = known[np.abs(known) <= 1.5]
-        for counts, number in (
-            (self.numbers, len(known)),
-            (self.small, len(small)),
-            (self.fractions, int((small != np.rint(small)).sum())),
-        ):
-            counts[what] = counts.get(what, 0) + number
+        self.numbers[what] += len(known)
+        self.small[what] += len(small)
+        self.fractions[what] += int((small != np.rint(small)).sum())
 
     def _find_signs(self, points: np.ndarray) -> None:
         """Count points with one number in x and y, and with negative ones, away from their face."""
@@ -122,10 +117,8 @@ class Doubts:
             return np.where(np.isnan(size), np.inf, outside / np.maximum(size, 1))
 
         distance = away(points)
-        is_far = np.where(
-            points[:, :, 0] <= 0, distance > MIN_DISTANCE, (distance > 1) & (size > 0)
-        )
-        for value in points[:, :, 0][alike & is_far].tolist():
-            self.alike[value] = self.alike.get(value, 0) + 1
+        is_out = (distance > 1) & (size > 0)
+        is_far = np.where(points[:, :, 0] <= 0, distance > MIN_DISTANCE, is_out)
+        self.alike.update(points[:, :, 0][alike & is_far].tolist())
         inside = np.isnan(size) | (away(-points) < distance / 2)
         self.signed += int((below & ~alike & (distance > MIN_SIGN_DISTANCE) & inside).sum())

@@ -39,17 +39,13 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
     if len(unknown):
         there = {name.decode() for name in faces.names.tolist()}
         log.warning(
-            "%d of the %d names in %s are not among the faces of %s.%s",
-            len(unknown),
-            len(names),
-            file,
-            faces.source,
-            say_near([name.decode() for name in unknown.tolist()], there),
+            f"{len(unknown)} of the {len(names)} names in {file} are not among the faces of "
+            f"{faces.source}.{say_near([name.decode() for name in unknown.tolist()], there)}"
         )
     if len(faces) and excluded.all():
         raise UserError(f"data.exclude={file} names every face of {faces.source}: none is left.")
     if excluded.any():
-        log.info("Left out %d faces named in %s.", int(excluded.sum()), file)
+        log.info(f"Left out {int(excluded.sum())} faces named in {file}.")
     return excluded
 
 

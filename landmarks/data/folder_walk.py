@@ -8,31 +8,14 @@ from collections.abc import Iterator
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".ras", ".sr", ".hdr", ".gif", ".jp2", ".avif"),
-)
-UNREAD_ENDINGS = (  # of pictures and videos that OpenCV does not read
-    *(
-        ".heic",
-        ".heif",
-        ".jxl",
-        ".svg",
-        ".psd",
-        ".ico",
-        ".eps",
-        ".pdf",
-        ".apng",
-        ".tga",
-        ".j2k",
-        ".jpx",
-        ".exr",
-        ".pfm",
-        ".pic",
-    ),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"),
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg"),
-)
+COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff")
+SCARCE = (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".ras", ".sr", ".hdr", ".gif", ".jp2", ".avif")
+IMAGE_ENDINGS = (*COMMON, *SCARCE)
+DRAWN = (".svg", ".psd", ".ico", ".eps", ".pdf", ".apng", ".tga", ".exr", ".pfm", ".pic")
+CODED = (".heic", ".heif", ".jxl", ".j2k", ".jpx")
+RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw")
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg")
+UNREAD_ENDINGS = (*DRAWN, *CODED, *RAW, *VIDEOS)  # OpenCV does not read them
 
 
 def ending(name: str) -> str:
@@ -70,7 +53,7 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
     if hidden:
         few = ", ".join([*hidden][:3]) + (", ..." if len(hidden) > 3 else "")
         few = os.fsencode(few).decode(errors="replace")  # names of any encoding, printable
-        log.warning("Skipped %d hidden names in %s: %s.", hidden.total(), root, few)
+        log.warning(f"Skipped {hidden.total()} hidden names in {root}: {few}.")
 
 
 def _leads_on(root: str, folder: str, name: str) -> bool:

@@ -52,7 +52,7 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
     rows = np.flatnonzero(good & kept)
     if not len(rows):
         raise UserError(f"No image of {faces.source} can be read in {faces.folder}.{near}")
-    log.warning("Left out %s in %s: %s.%s", what, faces.folder, listed, near)
+    log.warning(f"Left out {what} in {faces.folder}: {listed}.{near}")
     return replace(faces, rows=rows)
 
 
@@ -92,9 +92,8 @@ def _scan(folder: str) -> tuple[np.ndarray, np.ndarray]:
             found = [(entry.name, entry.is_symlink()) for entry in entries]
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be read ({error.strerror}).") from error
-    names = [name for name, _ in found]
     links = [name for name, is_link in found if is_link]
-    return np.array(names, dtype=bytes), np.array(links, dtype=bytes)
+    return np.array([name for name, _ in found], bytes), np.array(links, bytes)
 
 
 def _refuse_outside(path: str, inside: str) -> None:

@@ -52,18 +52,12 @@ def require_labels(faces: Faces, training: np.ndarray, validation: np.ndarray) -
 
 
 def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
-    """Warn of the points (K,) that have no label anywhere.
-
-    Args:
-        where: "the training faces of train.csv".
-    """
+    """Warn of the points (K,) without a label in `where`, "the training faces of train.csv"."""
     missing = np.flatnonzero(~labelled)
     if len(missing):
         log.warning(
-            "Never labelled in %s: %s. A model cannot learn where that is, and predict leaves the "
-            "coordinates empty.",
-            where,
-            say_points(missing),
+            f"Never labelled in {where}: {say_points(missing)}. A model cannot learn where that "
+            f"is, and predict leaves the coordinates empty."
         )
 
 

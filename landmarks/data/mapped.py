@@ -89,7 +89,7 @@ def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> It
             points = doubts.clear(block.points, block.seen) - np.float32(first_pixel)
             block = block._replace(points=points)
         if block.boxes is not None:
-            doubts.look_at_boxes(block.boxes)
+            doubts.measure("boxes", block.boxes)
         yield block
 
 

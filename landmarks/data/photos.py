@@ -72,7 +72,7 @@ def _find_below(root: str) -> list[str]:
     if unread and not names:
         raise UserError(f"input={root}: no images found there. {unread}")
     if unread:
-        log.warning("%s: %s", root, unread)
+        log.warning(f"{root}: {unread}")
     return sorted(names)
 
 

@@ -16,7 +16,6 @@ from landmarks.settings import Needs, Rule
 log = logging.getLogger(__name__)
 HEADERS = 4096  # bytes that a saved split has besides its rows and names
 GROUPED = Needs("by", "groups")
-GROUPED = Needs("by", "groups")
 SplitShare = Annotated[float, Rule(lambda v: 0 < v < 1, "a number between 0 and 1")]
 
 
@@ -71,13 +70,8 @@ def split_faces(
     found = int(validated.sum())
     if abs(found - count) > count / 2:
         log.warning(
-            "%d of %d faces are validated on, where split.share=%g asks for %d: no %s of a nearer "
-            "size can be kept together.",
-            found,
-            len(rows),
-            share,
-            count,
-            what,
+            f"{found} of {len(rows)} faces are validated on, where split.share={share:g} asks for "
+            f"{count}: no {what} of a nearer size can be kept together."
         )
     return rows[~validated], rows[validated]
 
@@ -126,9 +120,8 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path) as saved:
             unpacked = sum(member.file_size for member in saved.zip.infolist())
             is_of_these = unpacked < HEADERS + len(faces) * (16 + faces.names.itemsize)
-            parts = (
-                [saved[name] for name in ("train", "validation", "names")] if is_of_these else []
-            )
+            wanted = ("train", "validation", "names") if is_of_these else ()
+            parts = [saved[name] for name in wanted]
     except (AttributeError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path}, the run's split, is missing or damaged: a run resumes in its own folder, as "
@@ -144,10 +137,9 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
 
 def _are_of(faces: Faces, train: np.ndarray, validation: np.ndarray, names: np.ndarray) -> bool:
     """Say whether the faces still have these rows, and these names there."""
-    if not all(
-        part.ndim == 1 and part.dtype.kind == "i" and len(part) for part in (train, validation)
-    ):
-        return False
+    for part in (train, validation):
+        if part.ndim != 1 or part.dtype.kind != "i" or not len(part):
+            return False
     rows = np.r_[train, validation]
     inside = rows.min() >= 0 and rows.max() < len(faces)
     return inside and np.array_equal(faces.names[rows], names)

@@ -10,6 +10,7 @@ from landmarks.errors import UserError
 SEPARATORS = ",\t;|"
 AS_UTF8 = "save it as UTF-8 text"
 AS_CSV = "save it as CSV (UTF-8)"
+AS_TABLE = "write its points to a CSV (data=table)"
 UNPACK = "unpack it and name the file inside"
 # First bytes of a file, what they say that it is, and what to do.
 BEGINNINGS = (
@@ -21,13 +22,9 @@ BEGINNINGS = (
     (b"\x28\xb5\x2f\xfd", "compressed (zstd)", UNPACK),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", AS_CSV),
     (b"PAR1", "a Parquet file", "name it with the ending .parquet"),
-    (b"MATLAB 5.0", "a MATLAB file (.mat)", "write its points to a CSV (data=table)"),
-    (
-        b"\x89HDF",
-        "an HDF5 file (MATLAB's .mat from 7.3 on is one)",
-        "write its points to a CSV (data=table)",
-    ),
-    (b"\x93NUMPY", "a NumPy array", "write its points to a CSV (data=table)"),
+    (b"MATLAB 5.0", "a MATLAB file (.mat)", AS_TABLE),
+    (b"\x89HDF", "an HDF5 file (MATLAB's .mat from 7.3 on is one)", AS_TABLE),
+    (b"\x93NUMPY", "a NumPy array", AS_TABLE),
     (b"\xff\xd8\xff", "a JPEG image", "name a text file"),
     (b"\x89PNG", "a PNG image", "name a text file"),
     (b"%PDF", "a PDF", AS_CSV),
@@ -41,16 +38,15 @@ def refuse_binary(path: Path) -> None:
     """Raise UserError, saying what the file is and what to do, if it is not a text file."""
     with path.open("rb") as file:
         head = file.read(4096)
-    for beginning, what, advice in BEGINNINGS:
-        if head.startswith(beginning):
-            raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
-    if head.startswith(b"PK\x03\x04"):
+    found = next((it for beginning, *it in BEGINNINGS if head.startswith(beginning)), None)
+    if found is None and head.startswith(b"PK\x03\x04"):
         is_workbook = path.suffix.lower() in (".xlsx", ".xlsm", ".ods") or b"xl/" in head
-        what, advice = ("an Excel workbook", AS_CSV) if is_workbook else ("a ZIP archive", UNPACK)
-        raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
-    if b"\0" in head:
+        found = ("an Excel workbook", AS_CSV) if is_workbook else ("a ZIP archive", UNPACK)
+    elif found is None and b"\0" in head:
         is_wide = max(head[::2].count(0), head[1::2].count(0)) > len(head) // 4
-        what, advice = ("UTF-16 text", AS_UTF8) if is_wide else ("binary", "name a text file")
+        found = ("UTF-16 text", AS_UTF8) if is_wide else ("binary", "name a text file")
+    if found is not None:
+        what, advice = found
         raise UserError(f"{path} is {what}, not the text that belongs here; {advice}.")
 
 

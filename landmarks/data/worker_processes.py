@@ -16,16 +16,16 @@ TENSORS = 5  # of a batch; each is an open file while it is passed on
 PIPES = 8  # open files for each process
 SHARED_MEMORY = Path("/dev/shm")
 OPEN_FILES = Path("/proc/self/fd")
+NO_SHARED_MEMORY = "shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"
+NO_FILES = "no more files may be open", "raise `ulimit -n`"
 REASONS = {  # words of torch and Linux, in lower case -> the cause, and what helps besides fewer
-    "too many open files": ("no more files may be open", "raise `ulimit -n`"),
-    "ancdata": ("no more files may be open", "raise `ulimit -n`"),
-    "shared memory": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
-    "torch_": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
-    "bus error": ("shared memory is full", "make /dev/shm larger (docker run --shm-size=8g)"),
+    "too many open files": NO_FILES,
+    "ancdata": NO_FILES,
+    "shared memory": NO_SHARED_MEMORY,
+    "torch_": NO_SHARED_MEMORY,
+    "bus error": NO_SHARED_MEMORY,
     "signal: killed": ("memory has run out", "use a smaller batch_size"),
-    "dataloader worker (pid": (
-        *("one has ended without a message", "check whether memory or /dev/shm is full"),
-    ),
+    "dataloader worker (pid": ("one has ended silently", "see whether memory or /dev/shm is full"),
 }
 
 
@@ -41,9 +41,8 @@ def count_readers(wanted: int, batch: int) -> int:
     room = {}
     if SHARED_MEMORY.is_dir():  # half of it: validation has reading processes too
         each = PREFETCH * (batch + TENSORS * os.sysconf("SC_PAGE_SIZE"))
-        room[f"{SHARED_MEMORY} (docker run --shm-size=8g)"] = (
-            shutil.disk_usage(SHARED_MEMORY).free // 2 // each
-        )
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        room[f"{SHARED_MEMORY} (docker run --shm-size=8g)"] = free // 2 // each
     if OPEN_FILES.is_dir():
         import resource
 
@@ -52,10 +51,7 @@ def count_readers(wanted: int, batch: int) -> int:
     for what, count in room.items():
         if count < wanted:
             log.warning(
-                "%d reading processes instead of %d: more do not fit; raise %s.",
-                count,
-                wanted,
-                what,
+                f"{count} reading processes instead of {wanted}: more do not fit; raise {what}."
             )
             wanted = count
     return wanted

@@ -131,12 +131,8 @@ def _report(source: str, own: dict, found: dict, taken: Iterable[str], moved: di
     places = "".join(f"; its {old or 'all'} as {new or 'all'}" for old, new in moved.items())
     fresh = own.keys() - taken
     log.info(
-        "Taken from %s: %d of %d tensors: %s%s.",
-        source,
-        len(taken),
-        len(own),
-        _list(_group(taken, fresh)),
-        places,
+        f"Taken from {source}: {len(taken)} of {len(own)} tensors: "
+        f"{_list(_group(taken, fresh))}{places}."
     )
     unused = {name: found[name] for name in found if name not in taken}
     reshaped = [
@@ -151,14 +147,14 @@ def _report(source: str, own: dict, found: dict, taken: Iterable[str], moved: di
     }
     if unused:
         rest = {old for old, _ in found.values()} - others
-        log.info("Not used of it: %s.", _list([*reshaped, *_group(others, rest)]))
+        log.info(f"Not used of it: {_list([*reshaped, *_group(others, rest)])}.")
     if 2 * len(taken) < len(found):
         log.warning(
             "Less than half of its tensors fit, the others here are random: it may be a worse "
             "start than model.weights=imagenet without init=."
         )
     if fresh:
-        log.info("Left as built: %d tensors: %s.", len(fresh), _list(_group(fresh, taken)))
+        log.info(f"Left as built: {len(fresh)} tensors: {_list(_group(fresh, taken))}.")
 
 
 def _group(names: Iterable[str], others: Iterable[str]) -> list[str]:

@@ -110,7 +110,7 @@ def _published(name: str) -> Path:
     )
     if not _answers(url):
         raise UserError(f"Published weights of {name} cannot be downloaded here: {advice}.")
-    log.info("Downloading %s to %s", url, path)
+    log.info(f"Downloading {url} to {path}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
@@ -162,7 +162,7 @@ def _fill(backbone: nn.Module, name: str, path: Path, least: float, whole: bool)
         )
     backbone.load_state_dict({fits[key]: found[key] for key in fits}, strict=False)
     level = logging.WARNING if missing else logging.INFO
-    log.log(level, "%s starts from the weights in %s: %s.", name, path, report)
+    log.log(level, f"{name} starts from the weights in {path}: {report}.")
 
 
 def _count(keys: list[str]) -> str:

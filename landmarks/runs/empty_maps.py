@@ -32,10 +32,8 @@ class EmptyMapsWarning(Logger):
         if row["step"] < MIN_STEPS:
             if progress >= 1:
                 log.warning(
-                    "The heatmaps are still empty after %d steps: %s, not near 1. These are few "
-                    "steps; train for longer.",
-                    row["step"],
-                    found,
+                    f"The heatmaps are still empty after {row['step']} steps: {found}, not near 1. "
+                    f"These are few steps; train for longer."
                 )
             return
         self.warned = True

@@ -32,7 +32,7 @@ def drawing(folder: Path) -> Iterator[None]:
         if folder not in _said:
             _said.add(folder)
             why = " ".join(str(error).split()) or type(error).__name__
-            log.warning("A picture could not be made; the run goes on without it: %s", why)
+            log.warning(f"A picture could not be made; the run goes on without it: {why}")
 
 
 def draw_face(image: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray | None):

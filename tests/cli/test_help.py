@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from landmarks.cli import main as cli
-from landmarks.cli.help import read_choice, read_comments, read_page
 from landmarks.cli.main import COMMANDS, load_command
+from landmarks.cli.setting_pages import read_choice, read_comments, read_page
 from landmarks.settings import settings_of
 
 COMMON = {

@@ -6,10 +6,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks.cli.help import Files, node_of
 from landmarks.cli.idle import taker_of
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
+from landmarks.cli.setting_pages import Files, node_of
 from landmarks.cli.words import flatten
 from landmarks.errors import UserError
 from landmarks.settings import Needs, marks_of, settings_of

@@ -102,9 +102,7 @@ def tiny_keypoint_rcnn(weights, weights_backbone, num_keypoints, **settings):
         ("keypoint_rcnn", tiny_keypoint_rcnn),
     ],
 )
-def test_a_model_that_draws_resumes_to_the_same_bits(
-    model, tiny, train, stop_at_step, monkeypatch
-):
+def test_a_model_that_draws_resumes_to_the_same_bits(model, tiny, train, stop_at_step, monkeypatch):
     """Stochastic depth and sampled boxes draw at every step, on both sides of the stop."""
     if model == "keypoint_rcnn":
         words = ["model=keypoint_rcnn", "input_size=64", "epochs=1"]

@@ -109,6 +109,6 @@ def test_shares_of_the_image_are_refused(faces, form):
 def test_boxes_that_are_shares_are_refused(faces):
     doubts = Doubts(None, None)
     doubts.clear(faces, None)
-    doubts.look_at_boxes(np.random.default_rng(0).random((12, 4), np.float32))
+    doubts.measure("boxes", np.random.default_rng(0).random((12, 4), np.float32))
     with pytest.raises(UserError, match="the boxes lie between 0 and 1"):
         doubts.ask("t.csv")

@@ -120,11 +120,8 @@ def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
     left = len(rows) - len(kept)
     if left:
         log.warning(
-            "Left out %d of the %d annotations of %s: of another category, or without a labelled "
-            "keypoint.",
-            left,
-            len(annotations),
-            file.path,
+            f"Left out {left} of the {len(annotations)} annotations of {file.path}: of another "
+            f"category, or without a labelled keypoint."
         )
     return sorted(kept, key=lambda i: file.image(i)[0])
 

@@ -35,8 +35,8 @@ def read_faces(
     Args:
         train, test: the files; that of `test` need hold no points.
         images: the folder that file names start from; None: the file's own.
-        name_column: of the file names; None: the first there is of
-            `landmarks.data.formats.columns.NAMES`.
+        name_column: of the file names; None: the first there is of those in
+            `landmarks.data.formats.columns`.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
             `landmarks.data.formats.columns.BOXES`, if any.
         hidden: see `landmarks.data.doubts.Doubts`.

@@ -1,11 +1,12 @@
 """`data=thousand`: the layout of Kaggle's "Thousand Facial Landmarks", with any point count."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from landmarks.data.faces import Faces
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.test_points import read_test_points
-from landmarks.data.images import check_images
+from landmarks.data.mapped import Arrays, to_faces
 from landmarks.data.reading import FileReading
 from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
@@ -25,7 +26,7 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
         UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot
             be read.
     """
-    part, first = reading.part, slice(reading.limit)
+    part = reading.part
     base = find_root(Path(root))
     images = base / part / "images"
     if not images.is_dir():
@@ -37,16 +38,7 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
             refuse_other(base, "table")
             raise UserError(f"There is no {labels}: the training points are looked for there.")
         names, points = map_labels(labels, reading.cache_dir, reading.missing)
-        faces = Faces(
-            images,
-            names[first],
-            points[first],
-            source=str(labels),
-            cache=reading.cache,
-            cache_dir=reading.cache_dir,
-            exif=reading.exif,
-        )
-        return check_images(faces, reading)
+        return to_faces(Arrays(names, points), images, str(labels), reading)
     folders = (base / "test", base, Path(root))  # it was a download of its own
     listed = [folder / "test_points.csv" for folder in folders]
     found = next((path for path in listed if path.is_file()), None)
@@ -56,8 +48,8 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
             f"input={images}."
         )
     names, wanted = read_test_points(found)
-    faces = Faces(images, names[first], wanted=wanted[first], source=str(found), exif=reading.exif)
-    return check_images(faces, reading)
+    faces = to_faces(Arrays(names, None), images, str(found), reading)
+    return replace(faces, wanted=wanted[: reading.limit])
 
 
 def find_root(root: Path) -> Path:

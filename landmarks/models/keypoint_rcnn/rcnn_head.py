@@ -155,10 +155,8 @@ class RcnnHead(Head):
         missed = int(self.missed)
         if missed:
             log.warning(
-                "No face was found in %d of %d images: their points were looked for in the whole "
-                "image.",
-                missed,
-                self.seen,
+                f"No face was found in {missed} of {self.seen} images: their points were looked "
+                f"for in the whole image."
             )
         self.seen = 0
         self.missed.zero_()
