@@ -15,9 +15,7 @@ def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
     Files of settings and sweeps may hold such settings; they are not words.
 
     Args:
-        kind: the dataclass of the command's settings.
-        settings: all that it is given, checked, and "command": its name.
-        words: of the command line, each sets something.
+        settings: all that the command is given, checked, and "command": its name.
 
     Raises:
         UserError: naming what has to be given beside it.
@@ -46,12 +44,7 @@ def conditions(kind: Callable, settings: dict, key: str) -> Iterator[tuple[str, 
 
 
 def taker_of(kind: Callable, group: str, node: object) -> Callable | None:
-    """Return what takes the settings of a group: its `_target_`, or what the command names.
-
-    Args:
-        kind: the dataclass of the command's settings.
-        node: of the group.
-    """
+    """Return what takes a group's settings: its node's `_target_`, or what the command names."""
     if not isinstance(node, dict):
         return None
     if "_target_" in node:

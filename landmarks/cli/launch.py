@@ -3,8 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import hydra
@@ -20,10 +20,12 @@ from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.words import (
     flags_first,
+    is_sweep,
     mend_words,
     named_place,
     overrides_in,
     place_sweep,
+    refuse_deleted,
     refuse_place,
 )
 from landmarks.errors import UserError
@@ -42,9 +44,7 @@ def launch(
     """Run a command on the words behind it and return the exit code.
 
     Args:
-        command: its name.
         load: returns its function; to import it takes seconds.
-        arguments: the words.
         fail: prints a sentence and returns the exit code that it is given, or 2.
     """
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
@@ -80,12 +80,8 @@ def _explain(error: OSError | ValueError, has_begun: bool) -> str | None:
     """Return in one sentence what the system refused; None where it is no help."""
     if isinstance(error, ValueError):  # logging's, where the log cannot be opened
         cause = error.__cause__
-        is_refused = isinstance(cause, OSError)
-        return (
-            f"The run's log cannot be written ({cause}): set run_dir=FOLDER."
-            if is_refused
-            else None
-        )
+        sentence = f"The run's log cannot be written ({cause}): set run_dir=FOLDER."
+        return sentence if isinstance(cause, OSError) else None
     if error.filename is not None and not has_begun:
         return f"The run's folder cannot be made ({error}): set run_dir=FOLDER."
     return explain_refusal(error)
@@ -99,12 +95,15 @@ class _Start:
         code: the exit code of what is refused now: 2 until the words are read.
         words: the arguments as Hydra gets them; empty until they are known.
         has_begun: whether a job has.
+        place: the run's folder, if the words name it.
+        held: the folder whose lock is held.
     """
 
     def __init__(self, command: str, load: Callable[[], Callable]):
         self.command, self.load = command, load
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
+        self.place, self.held = None, None
 
     def run(self, arguments: list[str]) -> None:
         """Run all jobs that the words ask for.
@@ -114,14 +113,35 @@ class _Start:
             HydraException, OmegaConfBaseException, YAMLError, OSError: as Hydra raises them.
         """
         refuse_flag(self.command, arguments)
+        refuse_deleted(arguments)
         refuse_place(arguments)
         self.words = place_sweep(arguments)
         self.code = 1
         name = self._find_run()
         sys.argv = [sys.argv[0], *flags_first(self.words)]
-        hydra.main(version_base="1.3", config_path="pkg://landmarks.configs", config_name=name)(
-            self._task
-        )()
+        settings = {"config_path": "pkg://landmarks.configs", "config_name": name}
+        with self._claim():
+            hydra.main(version_base="1.3", **settings)(self._task)()
+
+    @contextmanager
+    def _claim(self) -> Iterator[None]:
+        """Hold the lock of a run's named folder before Hydra writes settings there.
+
+        Of two starts at once, the second would otherwise replace the settings of the first.
+        """
+        place = self.resumed.run if self.resumed else self.place
+        if self.command != "train" or place is None:
+            yield
+            return
+        made = not place.exists()
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            with hold(place):
+                self.held = place.resolve()
+                yield
+        finally:
+            if made and place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
     def _find_run(self) -> str:
         """Find the run that is resumed, if any; return the name of the config to compose."""
@@ -132,6 +152,8 @@ class _Start:
             self.resumed = resume_run(self.words)
             self.words = [word for word in self.words if not word.startswith("resume=")]
         place = named_place(given)
+        is_whole = not any("${" in word for word in given if word.startswith("run_dir="))
+        self.place = place if is_whole and not is_sweep(self.words) else None
         self.leftovers = Leftovers(self.resumed.run if self.resumed else place)
         if self.resumed:
             self.words = self.resumed.arguments
@@ -154,7 +176,8 @@ class _Start:
         self.jobs.run(lambda: self._job(config, run, given), title)
 
     def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:
-        with hold(run) if self.command == "train" else nullcontext():
+        is_free = self.command == "train" and run.resolve() != self.held
+        with hold(run) if is_free else nullcontext():
             try:
                 function = self.load()
                 kind = settings_of(function)

@@ -1,7 +1,4 @@
-"""Command-line overrides: what they may name, and what to say when they are wrong.
-
-Beside cli, words, resume, saved and commands this is the only module that knows Hydra.
-"""
+"""Command-line overrides: what they may name, and what to say when they are wrong."""
 
 from functools import lru_cache
 from itertools import zip_longest
@@ -18,25 +15,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from landmarks.cli.idle import refuse_idle, taker_of
-from landmarks.cli.words import flatten, overrides_in, parse
+from landmarks.cli.words import flatten, is_sweep, overrides_in, parse
 from landmarks.commands.choices import list_choices, read_choice
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs.quoting import at_home, change_texts
 from landmarks.runs.renames import rename_targets
 from landmarks.settings import check_arguments
 
+OPTIONS = (  # of Hydra's parser
+    "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion "
+    "--config-path --config-name --config-dir --experimental-rerun --info".split()
+)
+
 
 def check_settings(kind: type, config: DictConfig, words: list[str], command: str) -> dict:
-    """Check a composed config, its groups included, against what receives it.
-
-    Args:
-        kind: the dataclass of the command's settings.
-        config: composed.
-        words: of the command line, each sets something.
-        command: its name.
-
-    Returns:
-        The config as plain dicts and lists: the fields of `kind`.
+    """Return a composed config as plain dicts and lists, checked against `kind`, which receives it.
 
     Raises:
         UserError: naming the key, for a missing, unknown, unfitting or idle value.
@@ -88,13 +81,18 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
         return f"{error}: name a folder that holds experiment/NAME.yaml."
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        options = sorted(error.options)
-        return (
-            f"There is no {group}={choice}.{did_you_mean(choice, options)} "
-            f"The choices are {', '.join(options)}."
-        )
+        options, near = sorted(error.options), did_you_mean(choice, error.options)
+        return f"There is no {group}={choice}.{near} The choices are {', '.join(options)}."
+    overrides = parse(overrides_in(arguments))
+    if not is_sweep(arguments):
+        for word in [override.input_line for override in overrides if override.is_sweep_override()]:
+            key, _, value = word.partition("=")
+            return (
+                f"{word}: a setting has one value. Add -m to start a run with each; a list is "
+                f"written {key}=[{value}], a text with commas \"{key}='{value}'\"."
+            )
     known, groups = _known_keys(command, arguments)
-    for override in parse(overrides_in(arguments)):
+    for override in overrides:
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             continue
@@ -118,12 +116,13 @@ def groups_of(command: str) -> frozenset[str]:
 
 
 def refuse_flag(command: str, arguments: list[str]) -> None:
-    """Refuse a setting that is written as an option, --epochs 3, before Hydra's parser does.
+    """Refuse an option that there is not, or that is a setting, before Hydra's parser does.
 
     Raises:
-        UserError: that shows how settings are written.
+        UserError: naming the nearest option, or showing how settings are written.
     """
-    if not any(word.startswith("--") for word in arguments):
+    odd = [word for word in arguments if word.startswith("--") and not _is_option(word)]
+    if not odd:
         return
     known, _ = _known_keys(command, [])
     for word, following in zip_longest(arguments, arguments[1:], fillvalue="VALUE"):
@@ -133,6 +132,17 @@ def refuse_flag(command: str, arguments: list[str]) -> None:
             if not equals:
                 value = "VALUE" if "=" in following or following.startswith("-") else following
             raise UserError(f"{word}: settings are written without dashes, {key}={value}.")
+    name = odd[0].partition("=")[0]
+    raise UserError(
+        f"There is no option {name}.{did_you_mean(name, OPTIONS)} Settings are written without "
+        f"dashes; `landmarks {command} --help` lists them."
+    )
+
+
+def _is_option(word: str) -> bool:
+    """Say whether Hydra's parser takes a word as one of its options, which may be cut short."""
+    name = word.partition("=")[0]
+    return name == "--" or any(option.startswith(name) for option in OPTIONS)
 
 
 def _nearest_key(key: str, known: set[str]) -> str | None:

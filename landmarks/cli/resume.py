@@ -17,20 +17,9 @@ from landmarks.runs.quoting import change_texts, literal, say_setting, write_wor
 
 log = logging.getLogger(__name__)
 RESUMED = "resumed"  # the name of its settings among Hydra's
-OF_A_START = {  # how long and on what a run trains says nothing of which run it is
-    *(
-        "epochs",
-        "max_time",
-        "device",
-        "threads",
-        "workers",
-        "compile",
-        "graph",
-        "logger",
-        "pictured_region",
-    ),
-    *("data.cache", "data.cache_dir"),
-}
+# How long, on what and before whom a run trains says nothing of which run it is.
+MACHINE = "device threads workers compile graph data.cache data.cache_dir".split()
+OF_A_START = {"epochs", "max_time", "logger", "pictured_region", *MACHINE}
 OWN_PLACE = ("resume", "run_dir", "hydra.run.dir", "hydra.output_subdir")
 
 
@@ -147,17 +136,17 @@ def _unfit(checkpoint: Path, words: list[str], folders: tuple[str, ...]) -> str 
     try:
         own = read_own(checkpoint)
         changed = differences(own, put_on_top(own, words, folders))
-        changed = {key: pair for key, pair in changed.items() if not _is_of_a_start(key)}
+        changed = {
+            key: pair
+            for key, pair in changed.items()
+            if OF_A_START.isdisjoint((key, key.partition(".")[0]))
+        }
     except UserError as error:
         return f"does not fit ({str(error).rstrip('.')})"
     if not changed:
         return None
     listed = [f"{key}={before}, not {after}" for key, (before, after) in list(changed.items())[:3]]
     return f"has other settings ({'; '.join(listed)}{'; ...' if len(changed) > 3 else ''})"
-
-
-def _is_of_a_start(key: str) -> bool:
-    return key in OF_A_START or key.partition(".")[0] in OF_A_START
 
 
 def _unready(run: Path) -> str | None:

@@ -26,14 +26,14 @@ from landmarks.runs.renames import rename_targets
 from landmarks.runs.trusted import trusted
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
-KEPT = {
-    *("split", "input_size", "crop", "box_margin", "box_from", "seed", "init", "name", "model"),
-    *("data.limit", "data.exclude", "optimizer._target_", "optimizer.amsgrad"),
-}
-OPEN = {  # of the model
-    *("model.freeze", "model.sigma", "model.weight", "model.decoder", "model.chunk", "model.fuse"),
-    *("model.proposals", "model.boxes", "model.margin"),
-}
+KEPT = set(
+    "split input_size crop box_margin box_from seed init name model "
+    "data.limit data.exclude optimizer._target_ optimizer.amsgrad".split()
+)
+OPEN = set(  # of the model
+    "model.freeze model.sigma model.weight model.decoder model.chunk model.fuse "
+    "model.proposals model.boxes model.margin".split()
+)
 NOT_KEPT = ("resume", "run_dir")
 
 
@@ -73,10 +73,6 @@ def put_on_top(own: Own, words: list[str], searched: tuple[str, ...] = ()) -> di
     A group's choice (optimizer=sgd) replaces the group by today's, unless the run was begun with
     the same words about it: then its own settings are meant, whatever that choice is today.
 
-    Args:
-        words: each sets something.
-        searched: folders with choices of the user's own, of --config-dir.
-
     Raises:
         UserError: for a word that sets nothing, or names other code in a group that it leaves.
     """
@@ -113,11 +109,7 @@ def differences(own: Own, settings: dict) -> dict[str, tuple[Any, Any]]:
 
 
 def refuse_kept(own: Own, changed: dict[str, tuple[Any, Any]], words: list[str]) -> None:
-    """Refuse changes of what a run keeps as it was begun.
-
-    Raises:
-        UserError: naming the word and the setting.
-    """
+    """Refuse changes of what a run keeps as it was begun."""
     kept = [key for key in changed if {key, key.partition(".")[0]} & KEPT and key not in OPEN]
     if not kept:
         return
@@ -131,11 +123,7 @@ def refuse_kept(own: Own, changed: dict[str, tuple[Any, Any]], words: list[str])
 
 
 def trust(key: str, node: Any, run: Path) -> None:
-    """Refuse a saved setting that names code, unless it is a group of ours that names our own.
-
-    Raises:
-        UserError: naming the setting.
-    """
+    """Refuse a saved setting that names code, unless it is a group of ours that names our own."""
     if isinstance(node, dict) and "_target_" in node:
         trusted(node, key)
         node = {name: value for name, value in node.items() if name != "_target_"}

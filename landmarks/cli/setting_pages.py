@@ -118,11 +118,8 @@ def read_page(
             if name not in content or taker_of(kind, name, node_of(files, f"{name}/{option}"))
         }
         if isinstance(node, dict):
-            found, taker = (
-                _meanings_of_choice(files, f"{name}/{choice}"),
-                taker_of(kind, name, node),
-            )
-            inside = list(_settings(node, found, taker, given, f"{name}."))
+            found = _meanings_of_choice(files, f"{name}/{choice}")
+            inside = list(_settings(node, found, taker_of(kind, name, node), given, f"{name}."))
         else:  # a recipe; it comes last, when all that it can set is known
             inside = _set_by(files.read(f"{name}/{choice}"), known)
         known |= {setting.key: setting for setting in inside}
@@ -131,11 +128,7 @@ def read_page(
 
 
 def read_choice(kind: Callable, group: str, choice: str) -> list[Setting]:
-    """Return the settings of one of the program's own choices, as its files have them.
-
-    Args:
-        kind: what takes the settings of a command that has the group.
-    """
+    """Return the settings of one of the program's own choices, as its files have them."""
     files = Files()
     name = f"{group}/{choice}"
     node, meanings = node_of(files, name), _meanings_of_choice(files, name)

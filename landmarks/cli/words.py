@@ -12,8 +12,11 @@ from landmarks.runs.quoting import at_home, literal, write_word
 from landmarks.settings import GROUPED
 
 PATHLIKE = re.compile(r"[/\\]|[^ -~]|^~$")
-BESIDE = r"[\w./+-]"  # what makes a number with underscores part of another word
+BESIDE = r"[\w./+-]"  # what makes a number part of another word
 NAMES = re.compile(rf"(?<!{BESIDE}){GROUPED.pattern}(?!{BESIDE})")
+# Texts, whatever they look like: Hydra would read 1.10 as 1.1, and 1e5 as 100000.0.
+TEXTS = ("name", "run_dir", "init", "resume", "checkpoint", "input", "only")
+NUMBERS = re.compile(rf"(?<!{BESIDE})[+-]?[\d.][\w.+-]*(?!{BESIDE})")
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
@@ -77,13 +80,18 @@ def named_place(words: list[str]) -> Path | None:
     return None
 
 
+def is_sweep(arguments: list[str]) -> bool:
+    """Say whether a command line starts several runs."""
+    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
+
+
 def place_sweep(arguments: list[str]) -> list[str]:
     """Return the arguments of a sweep with its run_dir= where Hydra looks for that.
 
     Raises:
         UserError: if the folder holds a sweep already, or a run is to be resumed.
     """
-    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+    if not is_sweep(arguments):
         return arguments
     words = overrides_in(arguments)
     given = dict(word.split("=", 1) for word in words)
@@ -101,15 +109,21 @@ def place_sweep(arguments: list[str]) -> list[str]:
 
 
 def refuse_place(arguments: list[str]) -> None:
-    """Refuse a folder that Hydra cannot name to itself.
-
-    Raises:
-        UserError: naming it.
-    """
+    """Refuse a folder that Hydra cannot name to itself."""
     places = [word for word in arguments if word.startswith("run_dir=") and r"\${" in word]
     if places or "${" in str(Path.cwd()):
         place = (places or [f"'{Path.cwd()}'"])[0]
         raise UserError(f"{place}: no run can be kept in a folder with ${{ in its name.")
+
+
+def refuse_deleted(arguments: list[str]) -> None:
+    """Refuse a word that takes a setting away, such as ~model."""
+    for word in arguments:
+        if word.startswith("~") and "/" not in word and not word.startswith("~hydra"):
+            raise UserError(
+                f"{word} takes a setting away, and a command needs them all: leave it out, or give "
+                f"the setting another value."
+            )
 
 
 def mend_words(arguments: list[str]) -> list[str]:
@@ -121,7 +135,8 @@ def _mend(word: str) -> str:
     key, _, value = word.partition("=")
     is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
     if not is_quoted and not {"'", '"'} & set(value):
-        word = key + "=" + NAMES.sub(r'"\g<0>"', value)
+        numbers = NUMBERS if key in TEXTS else NAMES
+        word = key + "=" + numbers.sub(r'"\g<0>"', value)
     try:
         (override,) = parse([word])
         text = None if override.is_sweep_override() else override.value()

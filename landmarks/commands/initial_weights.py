@@ -11,7 +11,7 @@ from landmarks.data.loader import Batches
 from landmarks.errors import UserError
 from landmarks.inference.claims import check_memory_of, check_progress, check_settings
 from landmarks.models.freezing import refuse_untrained
-from landmarks.models.weights import check_weights
+from landmarks.models.weights import PUBLISHED, check_weights
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint
 from landmarks.runs.find import FINISHED, find_checkpoint
 from landmarks.runs.quoting import say_setting
@@ -42,8 +42,8 @@ class InitialWeights(NamedTuple):
 def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     """Return the model's settings, and the checkpoint that its weights are taken from, if any.
 
-    Weights that cannot be had or read are said here, before the data are, which can take minutes.
-    They are only looked for where there is something to learn.
+    A file of weights that cannot be read is refused here, before the data are read, which can take
+    minutes. Published weights come after the data: without a network, faults of the data count too.
 
     Raises:
         UserError: if what the settings start from is not there.
@@ -63,7 +63,10 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
         return InitialWeights(blank)
     if wanted == "none":
         refuse_untrained(model)
-    if Path(settings.data.get("root") or ".").is_dir():  # else the sentence about that comes first
+    is_there = Path(
+        settings.data.get("root") or "."
+    ).is_dir()  # or the sentence about that is first
+    if is_there and wanted not in PUBLISHED:
         check_weights(model.get("backbone"), wanted)
     return InitialWeights(model)
 
@@ -82,11 +85,7 @@ def _refuse_finished(settings: TrainSettings) -> None:
 
 
 def _open(path: Path) -> Checkpoint:
-    """Return the checkpoint that a new run takes weights from.
-
-    Raises:
-        UserError: if it is none, or says what no training does.
-    """
+    """Return the checkpoint that a new run takes weights from."""
     checkpoint = load_checkpoint(path)
     check_settings(checkpoint.config)
     return checkpoint

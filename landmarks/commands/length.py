@@ -29,7 +29,7 @@ def open_budget(
     """Return the budget of a training that goes on from where it stands.
 
     Args:
-        needed: what a step needs, see `compare_thawed`.
+        needed: by a step, see `compare_thawed`.
         started: time.monotonic() when the command started.
     """
     frozen = training.model.frozen_epochs
@@ -76,13 +76,9 @@ def refuse_finished(
     """Refuse to train a finished run on if no limit that ended it is raised.
 
     Args:
-        run: its folder.
         epoch, seconds: that it has been trained for.
         epochs, max_time: the limits now.
         before: the settings it was last trained with.
-
-    Raises:
-        UserError: naming the limits to raise.
     """
     limit, limit_before = _seconds(max_time), _seconds(before["max_time"])
     reached = []
@@ -114,8 +110,6 @@ def settle_length(
     """Plan how a resumed run goes on: as it was planned, or anew where its limits are others.
 
     Args:
-        settings: with the limits now.
-        training: as it was left.
         before: the settings it was last trained with.
 
     Raises:
@@ -128,10 +122,12 @@ def settle_length(
         _refuse(run, training.epoch, [_say_time(max_time, training.seconds)])
     if is_finished or (epochs, limit) != (before["epochs"], limit_before):
         training.plan_anew(budget.guess(training.step))
+        limits = {"epochs": epochs, "max_time": max_time}
+        said = " ".join(f"{key}={value}" for key, value in limits.items() if value is not None)
         log.info(
-            f"Its length is now epochs={epochs} max_time={max_time}: it goes on as after "
+            f"Its length is now {said or 'without limit'}: it goes on as after "
             f"{100 * training.progress:.0f} % of such a run, at "
-            f"{training.schedule(training.progress):.2g} of the highest learning rate."
+            f"{100 * training.schedule(training.progress):.3g} % of the highest learning rate."
         )
     elif limit is None and training.total_steps != budget.most:  # another number of batches
         training.plan_anew(budget.most)

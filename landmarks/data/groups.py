@@ -36,9 +36,9 @@ def group_by_table(names: np.ndarray, source: str, file: str | None, column: str
         UserError: if there is no such table or column, or a face has no group.
     """
     if file is None or not Path(file).is_file():
+        found = "" if file is None else f"; there is no {file}"
         raise UserError(
-            f"split.by=groups needs split.file=FILE, a table with {NAME} and '{column}'; found "
-            f"{file}."
+            f"split.by=groups needs split.file=FILE, a table with {NAME} and '{column}'{found}."
         )
     listed, groups = _read(Path(file), column)
     names = plain_names(names)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from landmarks.errors import UserError
-from landmarks.files import remove_folder
+from landmarks.files import remove_folder, replacing
 from landmarks.runs.lock import LOCK, is_held
 from landmarks.runs.quoting import say_setting
 
@@ -67,11 +67,7 @@ def remove_abandoned(run: Path) -> None:
 
 
 def refuse_taken(run: Path, command: str) -> None:
-    """Refuse to write a command's results into the folder of a training run.
-
-    Raises:
-        UserError: naming the setting that continues that run.
-    """
+    """Refuse to write a command's results into the folder of a training run."""
     if command == "train" and is_held(run):
         raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
     taken = CHECKPOINTS if command == "train" else OF_TRAINING
@@ -92,8 +88,9 @@ def mark_failure(run: Path) -> Iterator[None]:
     except Exception as error:
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         if not (run / FINISHED).is_file():
-            with contextlib.suppress(OSError):  # the error itself may be a full disk
-                (run / FAILED).write_text(f"{said}\n", encoding="utf-8")
+            # The error itself may be a full disk.
+            with contextlib.suppress(UserError), replacing(run / FAILED) as part:
+                part.write_text(f"{said}\n", encoding="utf-8")
         raise
 
 

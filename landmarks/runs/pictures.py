@@ -110,6 +110,7 @@ def save_curves(path: Path, history: list[dict]) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     finally:
         if named is not None:
             os.environ["MPLBACKEND"] = named
@@ -117,14 +118,12 @@ def save_curves(path: Path, history: list[dict]) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in history]
-    titles = {
-        "train_loss": "training loss",
-        "val_mse": "validation MSE, px²",
-        "val_nme": "validation NME",
-    }
-    for axis, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+    losses = ("train_loss", "training loss")
+    errors = ("val_mse", "validation MSE, px²"), ("val_nme", "validation NME")
+    for axis, (key, title) in zip(figure.subplots(1, 3), (losses, *errors), strict=True):
         axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
         axis.set(title=title, xlabel="epoch", yscale="log")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(alpha=0.3, which="both")
     with replacing(path) as part:
         figure.savefig(part, dpi=100)

@@ -96,6 +96,10 @@ REFUSED = {
     "loss.w=5": "It belongs to loss=wing: leave it out, or choose",
     "input_size=8": "input_size takes a whole number of pixels, at least 16",
     "modle.weights=none": "Did you mean 'model.weights'?",
+    "--hlep": "There is no option --hlep. Did you mean '--help'?",
+    "loss=l1,wing": "loss=l1,wing: a setting has one value. Add -m",
+    "~model": "~model takes a setting away",
+    "~optimizer.lr": "~optimizer.lr takes a setting away",
     "name=a=b": "cannot be read as setting=value",
     "split.share=1.5": "split.share takes a number between 0 and 1",
 }

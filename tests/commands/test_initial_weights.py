@@ -63,3 +63,14 @@ def test_files_that_cannot_be_read_are_refused_before_the_data_are(
     train(*words, code=1)
     error = capsys.readouterr().err
     assert "stray.pt" in error and error.count("\n") == 1
+
+
+def test_faults_of_the_data_are_said_before_a_missing_network(train, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(room.torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(room, "_answers", lambda url: False)
+    words = ["model.weights=imagenet"]
+    train(*words, code=1)
+    assert "cannot be downloaded" in capsys.readouterr().err
+    (train.made.root / "train/landmarks.csv").write_text("name\n")
+    train(*words, code=1)
+    assert "landmarks.csv, line 1" in capsys.readouterr().err

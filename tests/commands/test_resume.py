@@ -141,6 +141,25 @@ def test_a_run_is_not_begun_in_the_folder_of_another(train, capsys):
     assert before == [p.read_bytes() for p in sorted(Path("runs/a").rglob("*")) if p.is_file()]
 
 
+def test_the_second_of_two_starts_at_once_leaves_the_settings_of_the_first(
+    train, monkeypatch, capsys
+):
+    """The other start has made the folder since this one has looked, and holds it."""
+    Path("runs/a/.hydra").mkdir(parents=True)
+    Path("runs/a/.hydra/config.yaml").write_text("of the other")
+    monkeypatch.setattr("landmarks.runs.lock._take", lambda file: False)
+    monkeypatch.setattr("landmarks.cli.launch.refuse_taken", lambda *_: None)
+    train("run_dir=runs/a", "epochs=1", code=1)
+    assert "being trained by another process" in capsys.readouterr().err
+    assert [p.read_text() for p in Path("runs/a/.hydra").iterdir()] == ["of the other"]
+
+
+def test_a_named_folder_is_gone_again_where_the_words_are_wrong(train, tmp_path):
+    train("run_dir=new/a", "epochs=none", code=2)
+    train("run_dir=new/a", "epoch=1", code=2)
+    assert not (tmp_path / "new/a").exists()
+
+
 def test_resume_auto_without_an_unfinished_run_starts_anew(train, tmp_path):
     train("epochs=1")
     train("epochs=1", "resume=auto")

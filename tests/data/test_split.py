@@ -71,8 +71,8 @@ def test_real_groups_stay_together(faces68):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"file": None}, "needs split.file=FILE"),
-        ({"file": "nowhere.csv"}, "found nowhere.csv"),
+        ({"file": None}, r"needs split.file=FILE, a table with file_name and 'person'\.$"),
+        ({"file": "nowhere.csv"}, "there is no nowhere.csv"),
         ({"column": "age"}, "'age' are needed"),
         ({"column": "planet"}, "all 100 faces .* are of one of the groups of 'planet'"),
     ],

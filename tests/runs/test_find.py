@@ -1,5 +1,7 @@
 """Run folders: what a refused start takes away again, and whose folder is not touched."""
 
+from pathlib import Path
+
 import pytest
 
 from landmarks.errors import UserError
@@ -64,6 +66,18 @@ def test_a_finished_run_that_could_not_be_trained_on_stays_finished(tmp_path):
     with pytest.raises(ValueError, match="three"), mark_failure(tmp_path):
         raise ValueError("three")
     assert [path.name for path in tmp_path.iterdir()] == [FINISHED]
+
+
+def test_a_note_that_cannot_be_written_leaves_the_old_one_and_the_error(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no room")
+
+    (tmp_path / FAILED).write_text("old")
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(ValueError, match="three"), mark_failure(tmp_path):
+        raise ValueError("three")
+    assert (tmp_path / FAILED).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == [FAILED]
 
 
 def test_an_error_is_noted_and_a_stop_is_not(tmp_path):

@@ -103,6 +103,21 @@ def test_curves_are_written_and_readable(tmp_path, epochs):
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7])
+def test_curves_name_whole_epochs(epochs, tmp_path, monkeypatch):
+    ticks = []
+
+    def keep(figure, *_, **__):
+        ticks.extend(tick for axis in figure.axes for tick in axis.get_xticks())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", keep)
+    row = {"train_loss": 1.0, "val_mse": 2.0, "val_nme": 0.1}
+    with pytest.raises(KeyboardInterrupt):
+        save_curves(tmp_path / "curves.png", [{"epoch": i + 1, **row} for i in range(epochs)])
+    assert ticks and all(tick == round(tick) for tick in ticks)
+
+
 def test_curves_that_are_not_finite_are_drawn_too(tmp_path):
     history = [
         {"epoch": 1, "train_loss": math.nan, "val_mse": math.inf, "val_nme": 0.0},
