@@ -44,8 +44,10 @@ def contest(tmp_path):
         for part, count in (("train", train), ("test", test)):
             (root / part / "images").mkdir(parents=True)
             names = [f"{rng.integers(2**63):032x}.jpg" for _ in range(count)]
-            points = [paint(root / part / "images" / name, i, num_points, rng)
-                      for i, name in enumerate(names)]  # fmt: skip
+            points = [
+                paint(root / part / "images" / name, i, num_points, rng)
+                for i, name in enumerate(names)
+            ]
             parts[part] = names, np.array(points).reshape(count, num_points, 2)
         names, points = parts["train"]
         header = [f"Point_{k}_{axis}" for k in range(num_points) for axis in "XY"]
@@ -55,9 +57,13 @@ def contest(tmp_path):
         rows = [[name, row.tolist()] for name, row in zip(parts["test"][0], wanted, strict=True)]
         write_table(root / "test/test_points.csv", ["file_name", "point_index_list"], rows)
         return SimpleNamespace(
-            root=root, names=names, points=points, wanted=wanted,
-            test_names=parts["test"][0], test_points=parts["test"][1],
-        )  # fmt: skip
+            root=root,
+            names=names,
+            points=points,
+            wanted=wanted,
+            test_names=parts["test"][0],
+            test_points=parts["test"][1],
+        )
 
     return write
 

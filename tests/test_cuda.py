@@ -28,10 +28,9 @@ from landmarks.training.precision import Precision
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
-TINY = [
-    *("input_size=32", "batch_size=4", "epochs=2", "workers=0", "split.share=0.25"),
-    *("device=cuda", "run_dir=run"),
-]
+TINY = (
+    "input_size=32 batch_size=4 epochs=2 workers=0 split.share=0.25 device=cuda run_dir=run".split()
+)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def make(name, **changes):
     torch.manual_seed(0)
     mean = torch.rand(K, 2) * SIZE
     loss = l1 if name in ("resnet18", "mobilenet_v3_large") else adaptive_wing
-    return build(node, num_points=K, size=SIZE, elementwise=loss, mean_points=mean)
+    return build(node, num_points=K, input_size=SIZE, elementwise=loss, mean_points=mean)
 
 
 def faces():

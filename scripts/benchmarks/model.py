@@ -39,7 +39,7 @@ def random_model(num_points: int = NUM_POINTS) -> Landmarker:
         backbone=BACKBONE,
         weights="none",
         num_points=num_points,
-        size=SIZE,
+        input_size=SIZE,
         elementwise=l1,
         mean_points=centre,
     )

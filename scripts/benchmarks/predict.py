@@ -82,7 +82,8 @@ def measure(options: argparse.Namespace) -> dict:
     model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     workers = choose_workers("auto", device.type)
     batches = Batches(
-        *(CroppedFaces(faces, "letterbox", SIZE), faces.rows),
+        CroppedFaces(faces, "letterbox", SIZE),
+        faces.rows,
         batch_size=options.batch_size,
         workers=workers,
         pin_memory=device.type == "cuda",

@@ -35,7 +35,7 @@ def measure(options: argparse.Namespace) -> dict:
     images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     points = (SIZE - 1) * torch.rand(options.images, options.points, 2, generator=random)
     torch.manual_seed(0)
-    known = {"num_points": options.points, "size": SIZE, "elementwise": adaptive_wing}
+    known = {"num_points": options.points, "input_size": SIZE, "elementwise": adaptive_wing}
     models = {
         "unet": classic_unet(sigma=SIGMA, **known),
         "unet_resnet34": unet(
@@ -57,8 +57,11 @@ def measure(options: argparse.Namespace) -> dict:
         f"{options.points} points, {options.images} images of {SIZE} pixels, on {device} (threads: "
         f"{torch.get_num_threads()}); ours with amp {precision.name}, channels_last:"
     )
-    for name, what in {"plain": "plain, maps of 128x128", "unet": "unet, stride 1",
-                       "unet_resnet34": "unet_resnet34, stride 2"}.items():  # fmt: skip
+    for name, what in {
+        "plain": "plain, maps of 128x128",
+        "unet": "unet, stride 1",
+        "unet_resnet34": "unet_resnet34, stride 2",
+    }.items():
         say_seconds(f"training step, {what}", seconds[name])
         say_seconds(f"prediction, {what}", seconds[f"predict_{name}"])
     per_image = {

@@ -87,7 +87,9 @@ class EngineLoop:
         """Train an epoch and return the seconds up to its validation."""
         self.training.total_steps = self.training.step + len(self.batches)
         fit(
-            *(self.training, self.batches, self.judge),
+            self.training,
+            self.batches,
+            self.judge,
             budget=self.budget,
             display=self.display,
             stop=Stop(),

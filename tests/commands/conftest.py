@@ -15,10 +15,10 @@ from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
 
-TINY = [
-    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=2"),
-    *("split.share=0.25", "amp=off", "device=cpu", "workers=0"),
-]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=2 "
+    "split.share=0.25 amp=off device=cpu workers=0".split()
+)
 
 
 class Train:

@@ -93,8 +93,10 @@ def test_planted_faults_are_found_and_left_out(drawn, here, capsys):
     (images / names[21]).unlink()
     planted |= {names[20]: "corrupt", names[21]: "missing"}
     shutil.copy(images / names[30], images / names[31])
-    shutil.copy(root / "test/images" / sorted(p.name for p in (root / "test/images").iterdir())[0],
-                images / names[40])  # fmt: skip
+    shutil.copy(
+        root / "test/images" / sorted(p.name for p in (root / "test/images").iterdir())[0],
+        images / names[40],
+    )
     planted |= {names[31]: "duplicate", names[40]: "duplicate"}
     smaller = cv2.resize(cv2.imread(str(images / names[50])), None, fx=0.8, fy=0.8)
     cv2.imwrite(str(images / names[51]), smaller)

@@ -9,10 +9,10 @@ import torch
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
-TINY = [
-    *("model=resnet18", "input_size=32", "batch_size=4", "epochs=1", "augment=none", "workers=0"),
-    *("split.share=0.25", "amp=off", "device=cpu"),
-]
+TINY = (
+    "model=resnet18 input_size=32 batch_size=4 epochs=1 augment=none workers=0 "
+    "split.share=0.25 amp=off device=cpu".split()
+)
 
 
 @pytest.fixture

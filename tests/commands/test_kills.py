@@ -18,10 +18,10 @@ import pytest
 from landmarks.runs.checkpoint import load_checkpoint
 
 KILLS = int(os.environ.get("LANDMARKS_KILLS", "3"))
-WORDS = [
-    *("train", "model=resnet18", "model.backbone=shufflenet_v2_x0_5", "model.weights=none"),
-    *("input_size=32", "batch_size=4", "epochs=3", "split.share=0.25", "amp=off", "device=cpu"),
-]
+WORDS = (
+    "train model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none "
+    "input_size=32 batch_size=4 epochs=3 split.share=0.25 amp=off device=cpu".split()
+)
 # Forks a training for each line, so that torch is imported once. A training is killed when it is
 # about to touch its n-th file (or take a step, which counts as one), or after so many seconds.
 HOST = """

@@ -147,7 +147,12 @@ def waits(clock):
 @pytest.mark.parametrize(("freeze", "epoch"), [("none", 0), ("backbone", 0), (2, 2), (2, 0)])
 def test_a_step_costs_more_once_the_backbone_is_not_frozen(freeze, epoch):
     model = regressor(
-        backbone="resnet18", weights="none", freeze=freeze, num_points=3, size=32, elementwise=l1
+        backbone="resnet18",
+        weights="none",
+        freeze=freeze,
+        num_points=3,
+        input_size=32,
+        elementwise=l1,
     )
     training = Training(
         model, adamw(model, lr=1e-3), Constant(), Precision("off", torch.device("cpu")), epoch=epoch

@@ -15,10 +15,10 @@ from landmarks.data.crop import read_face
 from landmarks.geometry import transform
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
-TINY = [
-    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),
-    *("split.share=0.25", "amp=off", "device=cpu", "workers=0", "run_dir=runs/a"),
-]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
+    "split.share=0.25 amp=off device=cpu workers=0 run_dir=runs/a".split()
+)
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def rows_of(path):
 def test_no_argument_takes_the_newest_run_and_its_data(made, capsys):
     out = predict("npz=true")
     assert "Model: runs/a/best.pt" in capsys.readouterr().out
-    assert {p.name for p in out.iterdir() if p.suffix not in (".log", "")} == {
-        *("submission.csv", "predictions.csv", "predictions.npz", "faces.png")
-    }
+    assert {p.name for p in out.iterdir() if p.suffix not in (".log", "")} == set(
+        "submission.csv predictions.csv predictions.npz faces.png".split()
+    )
     submission = rows_of(out / "submission.csv")
     columns = ["file_name", "Point_M0_X", "Point_M0_Y", "Point_M1_X", "Point_M1_Y"]
     assert submission[0] == columns

@@ -17,10 +17,10 @@ def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.endswith("-first") and "=" not in run.name
     left = {path.name for path in run.iterdir()}
-    assert left == {
-        *(".hydra", "best.pt", "last.pt", "metrics.csv", "curves.png", "faces.png"),
-        *("augmented.png", "split.npz", "train.log", "finished.json"),
-    }
+    assert left == set(
+        ".hydra best.pt last.pt metrics.csv curves.png faces.png augmented.png "
+        "split.npz train.log finished.json".split()
+    )
     assert [row["epoch"] for row in train.metrics(run)] == ["1", "2"]
     content = load_checkpoint(run / "best.pt")
     assert content.num_points == 5 and content.layout["name"] == "none"

@@ -78,7 +78,7 @@ BROKEN = {
     "csv, no name": ("table-csv", "train.csv", "image", "what", ["line 1", "data.name_column"]),
     "csv, no y": ("table-csv", "train.csv", "y_3,", "z_3,", ["line 1", "no column for y of"]),
     "csv, two kinds": ("table-csv", "train.csv", "y_3,", "y3,", ["line 1", "'x_0' and 'y3'"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("name", "file", "old", "new", "said"), BROKEN.values(), ids=BROKEN)
@@ -101,9 +101,13 @@ def test_malformed_files_are_refused_in_one_sentence(
 
 @pytest.mark.parametrize(
     ("name", "file", "between", "line", "column"),
-    [("ibug", "trainset/5ü.pts", " ", 6, 2), ("wflw", "*train.txt", " ", 6, 6),
-     ("table-csv", "train.csv", ",", 7, 7), ("table-tsv", "train.tsv", "\t", 7, 7)],
-)  # fmt: skip
+    [
+        ("ibug", "trainset/5ü.pts", " ", 6, 2),
+        ("wflw", "*train.txt", " ", 6, 6),
+        ("table-csv", "train.csv", ",", 7, 7),
+        ("table-tsv", "train.tsv", "\t", 7, 7),
+    ],
+)
 def test_a_field_that_is_no_number_is_named(
     name, file, between, line, column, write, parts, tmp_path
 ):
@@ -163,10 +167,17 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
 
 @pytest.mark.parametrize(
     "columns",
-    ["x_0,y_0,x_1,y_1", "x0,y0,x1,y1", "0_x,0_y,1_x,1_y", "Point_0_X,Point_0_Y,Point_1_X,Point_1_Y",
-     "Point_M0_X,Point_M0_Y,Point_M1_X,Point_M1_Y", "landmark_0_x,landmark_0_y,landmark_1_x,"
-     "landmark_1_y", "x1,y1,x2,y2", "kp.x.1,kp.y.1,kp.x.2,kp.y.2"],
-)  # fmt: skip
+    [
+        "x_0,y_0,x_1,y_1",
+        "x0,y0,x1,y1",
+        "0_x,0_y,1_x,1_y",
+        "Point_0_X,Point_0_Y,Point_1_X,Point_1_Y",
+        "Point_M0_X,Point_M0_Y,Point_M1_X,Point_M1_Y",
+        "landmark_0_x,landmark_0_y,landmark_1_x,landmark_1_y",
+        "x1,y1,x2,y2",
+        "kp.x.1,kp.y.1,kp.x.2,kp.y.2",
+    ],
+)
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
 def test_columns_of_points_are_found_by_their_index(tmp_path, columns, order):
     from landmarks.data.formats.table import read_faces
@@ -190,10 +201,10 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
         read_faces(str(tmp_path / "t.parquet"), "")
 
 
-TINY = [
-    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=2", "epochs=1"),
-    *("split.share=0.25", "amp=off", "device=cpu", "workers=0", "run_dir=runs/a"),
-]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=2 epochs=1 "
+    "split.share=0.25 amp=off device=cpu workers=0 run_dir=runs/a".split()
+)
 
 
 @pytest.mark.parametrize(

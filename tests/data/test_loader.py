@@ -115,8 +115,12 @@ def test_a_batch_larger_than_the_data_is_the_data(faces):
 
 def test_every_face_gets_its_turn(faces):
     loader = batches(faces, seed=0, batch_size=7)
-    seen = {row for number in range(12) for batch in loader.order.batch_rows(number)
-            for row in batch.tolist()}  # fmt: skip
+    seen = {
+        row
+        for number in range(12)
+        for batch in loader.order.batch_rows(number)
+        for row in batch.tolist()
+    }
     assert seen == set(range(11))
 
 

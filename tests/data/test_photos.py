@@ -143,9 +143,9 @@ def test_links_are_followed_once_and_never_round(faces, tmp_path):
     (tmp_path / "disk/deep/round").symlink_to(tmp_path / "disk")
     (faces.folder / "z.png").symlink_to(tmp_path / "disk/x.png")
     found = names_in(faces.folder)
-    assert sorted(name.rpartition("/")[2] for name in found) == [
-        *("a.jpg", "b.jpg", "c.jpg", "d.png", "e.jpg", "f.jpg", "x.png", "y.png", "z.png"),
-    ]
+    assert sorted(name.rpartition("/")[2] for name in found) == (
+        "a.jpg b.jpg c.jpg d.png e.jpg f.jpg x.png y.png z.png".split()
+    )
     assert {"sub/c.jpg", "z.png"} <= set(found)  # by their own names, where they have them
 
 

@@ -14,12 +14,18 @@ FILES = {
     "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "CVAT"),
     "voc": ("a.xml", "<annotation>\n<folder/><filename>a.jpg</filename>", "Pascal"),
     "labelme": ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.png"}', "LabelMe"),
-    "label studio": ("a.json", '[{"id": 1, "annotations": [{"result": [{"original_width": 6, '
-                     '"value": {"x": 1}}]}]}]', "Label Studio"),
+    "label studio": (
+        "a.json",
+        '[{"id": 1, "annotations": [{"result": [{"original_width": 6, "value": {"x": 1}}]}]}]',
+        "Label Studio",
+    ),
     "via json": ("a.json", '{"a.jpg12": {"regions": [{"shape_attributes": {}}]}}', "VIA"),
     "results": ("a.json", '[{"image_id": 1, "category_id": 1, "keypoints": [1]}]', "COCO results"),
-    "coco": ("a.json", '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}',
-             "data=coco"),
+    "coco": (
+        "a.json",
+        '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}',
+        "data=coco",
+    ),
     "coco, other order": ("a.json", '{"annotations": [{"image_id": 1}]}', "data=coco"),
     "json": ("a.json", '{"faces": {}}', "unknown"),
     "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "YOLO"),
@@ -29,14 +35,18 @@ FILES = {
     "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "without a name"),
     "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "without a name"),
     "wflw": ("a.txt", "1.5 " * 206 + "a.jpg\n", "data=wflw"),
-    "via csv": ("a.csv", "#filename,file_size,file_attributes,region_count,region_id,"
-                "region_shape_attributes,region_attributes\n", "VIA"),
+    "via csv": (
+        "a.csv",
+        "#filename,file_size,file_attributes,region_count,region_id,"
+        "region_shape_attributes,region_attributes\n",
+        "VIA",
+    ),
     "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "DeepLabCut"),
     "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "grey values"),
     "celeba": ("a.txt", "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n", "CelebA"),
     "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "MATLAB"),
     "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "LabelMe"),
-}  # fmt: skip
+}
 SETTINGS = {
     "table": lambda path: {"train": str(path), "test": ""},
     "coco": lambda path: {"root": str(path.parent), "train_annotations": path.name, **NOTHING},

@@ -189,8 +189,12 @@ def test_dark_follows_broad_and_oblong_maps(sigma):
 @pytest.mark.parametrize(
     ("decode", "level", "worst"),
     [
-        *((dark, 0.02, 0.026), (dark, 0.1, 0.15), (local, 0.02, 0.04), (local, 0.1, 0.18)),
-        *((weighted, 0.02, 0.03), (weighted, 0.1, 0.18)),
+        (dark, 0.02, 0.026),
+        (dark, 0.1, 0.15),
+        (local, 0.02, 0.04),
+        (local, 0.1, 0.18),
+        (weighted, 0.02, 0.03),
+        (weighted, 0.1, 0.18),
     ],
 )
 @pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 3.0])

@@ -29,7 +29,7 @@ def checkpoint(checkpoint_of):
     """A small model's."""
     node = {**node_of("resnet18"), "weights": "none"}
     arguments = {key: node[key] for key in node if not key.startswith("_")}
-    model = trusted(node, "model")(**arguments, num_points=5, size=32)
+    model = trusted(node, "model")(**arguments, num_points=5, input_size=32)
     flip, metrics = [1, 0, 2, 3, 4], {"epoch": 1, "val_mse": 2.5}
     return checkpoint_of({"model": node}, flip=flip, metrics=metrics, weights=model.state_dict())
 
@@ -48,8 +48,13 @@ WRONG = {
     "num_points": [0, -1, True, 2.0, "5", None, 6, 10**9, [5]],
     "flip": [[0], [0, 1, 2, 3, 5], [1, 2, 3, 4, 0], [0.0] * 5, "01234", 7, [[0]] * 5],
     "layout": [
-        *(None, {}, 5, {"name": "none", "num_points": 4}, {"name": "x", "num_points": 10**12}),
-        *({"name": "x", "num_points": 5, "eyes": [0, 9]}, {"name": "x", "num_points": 5, "a": 1}),
+        None,
+        {},
+        5,
+        {"name": "none", "num_points": 4},
+        {"name": "x", "num_points": 10**12},
+        {"name": "x", "num_points": 5, "eyes": [0, 9]},
+        {"name": "x", "num_points": 5, "a": 1},
         {"name": "x", "num_points": 5, "swap": [[0, 1, 2, 4]]},
         {"name": "x", "num_points": 5, "regions": {"a": [-1, 2]}},
     ],
@@ -69,8 +74,13 @@ def test_a_wrong_claim_is_one_sentence(key, value, checkpoint):
     "wrong",
     [
         *({"input_size": size} for size in (0, -32, 10**9, "32", 32.5, None)),
-        *({"crop": "x"}, {"box_margin": -1}, {"flip_test": 3}, {"pictured_region": []}),
-        *({"model": None}, {"model": []}, {"data": 1}),
+        {"crop": "x"},
+        {"box_margin": -1},
+        {"flip_test": 3},
+        {"pictured_region": []},
+        {"model": None},
+        {"model": []},
+        {"data": 1},
     ],
 )
 def test_wrong_settings_are_one_sentence(wrong, checkpoint):
@@ -81,9 +91,14 @@ def test_wrong_settings_are_one_sentence(wrong, checkpoint):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"backbone": "resnet34"}, {"refine": 10**9}, {"refine": 0}),
-        *({"_target_": "landmarks.models.heads.RegressionHead"}, {"_target_": ["x"]}, {"x": 1}),
-        *({"_target_": "landmarks.models.builders.unet", "width": 10**9}, {"_partial_": True}),
+        {"backbone": "resnet34"},
+        {"refine": 10**9},
+        {"refine": 0},
+        {"_target_": "landmarks.models.heads.RegressionHead"},
+        {"_target_": ["x"]},
+        {"x": 1},
+        {"_target_": "landmarks.models.builders.unet", "width": 10**9},
+        {"_partial_": True},
     ],
 )
 def test_a_wrong_builder_is_one_sentence(wrong, checkpoint):
@@ -95,8 +110,15 @@ def test_a_wrong_builder_is_one_sentence(wrong, checkpoint):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"epoch": -1}, {"step": 10**15}, {"batch": 1.5}, {"total_steps": "x"}, {"seconds": None}),
-        *({"seconds": float("nan")}, {"history": 3}, {"history": [3]}, {"history": [{"a": [...]}]}),
+        {"epoch": -1},
+        {"step": 10**15},
+        {"batch": 1.5},
+        {"total_steps": "x"},
+        {"seconds": None},
+        {"seconds": float("nan")},
+        {"history": 3},
+        {"history": [3]},
+        {"history": [{"a": [...]}]},
     ],
 )
 def test_a_wrong_progress_is_refused(wrong):

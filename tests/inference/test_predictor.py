@@ -25,7 +25,7 @@ def checkpoint(checkpoint_of):
     node |= {"weights": "none", "refine": 0}
     arguments = {key: node[key] for key in node if not key.startswith("_")}
     torch.manual_seed(0)
-    model = trusted(node, "model")(**arguments, num_points=K, size=32)
+    model = trusted(node, "model")(**arguments, num_points=K, input_size=32)
     weights = model.state_dict()
     weights["head.start"] = torch.tensor([[0.0, 0], [31, 0], [10, 20], [15.5, 15.5], [4, 8]])
     weights["head.offsets.weight"].zero_()

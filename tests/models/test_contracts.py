@@ -34,7 +34,7 @@ def test_a_model_is_a_backbone_and_a_head_that_keep_their_promises(target):
     known = functools.partial(build).func.__kwdefaults__ or {}
     takes = {*known, *build.__annotations__}
     node = {key: value for key, value in MODELS[target].items() if key in takes}
-    model = build(**node, num_points=K, size=SIZE).eval()
+    model = build(**node, num_points=K, input_size=SIZE).eval()
     backbone, head = model.backbone, model.head
     assert isinstance(backbone, Backbone) and isinstance(head, Head)
     assert len(backbone.mean) == len(backbone.std) == 3
@@ -63,6 +63,8 @@ def test_a_loss_of_another_domain_is_refused():
     with pytest.raises(UserError, match=r"loss=adaptive_wing .* heatmaps.* coordinates"):
         check_domain(loss, "pixels")
     with pytest.raises(UserError, match="loss=adaptive_wing"):
-        regressor(backbone="resnet18", weights="none", num_points=K, size=32, elementwise=loss)
+        regressor(
+            backbone="resnet18", weights="none", num_points=K, input_size=32, elementwise=loss
+        )
     for built in (l1, loss):
-        classic_unet(num_points=K, size=32, elementwise=built, fuse=False)
+        classic_unet(num_points=K, input_size=32, elementwise=built, fuse=False)

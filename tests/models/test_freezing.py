@@ -167,7 +167,9 @@ def test_compiled_it_freezes_and_trains_alike_and_compiles_twice():
 
 def test_a_frozen_torchvision_network_keeps_its_graph():
     """Its train and eval graphs change places with its mode, and a compiled one is then stale."""
-    model = regressor(backbone="resnet18", weights="none", freeze="backbone", num_points=K, size=32)
+    model = regressor(
+        backbone="resnet18", weights="none", freeze="backbone", num_points=K, input_size=32
+    )
     forward = type(model.backbone.stages).forward
     assert model.train().backbone.stages.get_submodule("layer1.0.bn1").training is False
     assert model.eval().train() and type(model.backbone.stages).forward is forward
@@ -208,7 +210,7 @@ def test_with_group_norms_a_face_does_not_see_its_batch(make):
 
 
 def classic_unet_of(norm):
-    return classic_unet(norm=norm, stride=4, num_points=K, size=SIZE)
+    return classic_unet(norm=norm, stride=4, num_points=K, input_size=SIZE)
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(512, 32), (64, 32), (32, 16), (24, 8), (58, 2)])
@@ -225,12 +227,12 @@ def test_norms_start_from_pretrained_weights_and_come_back_from_a_checkpoint(
 ):
     torch.manual_seed(1)
     settings = {"backbone": "resnet18", "norm": norm}
-    source = regressor(backbone="resnet18", weights="none", num_points=K, size=32)
+    source = regressor(backbone="resnet18", weights="none", num_points=K, input_size=32)
     for parameter in source.parameters():
         nn.init.normal_(parameter, std=0.1)
     torch.save(source.backbone.state_dict(), tmp_path / "weights.pth")
     path = str(tmp_path / "weights.pth")
-    model = regressor(**settings, weights=path, num_points=K, size=32)
+    model = regressor(**settings, weights=path, num_points=K, input_size=32)
     nn.init.normal_(model.head.offsets.weight, std=0.01)
     for name, parameter in source.backbone.named_parameters():
         assert torch.equal(model.backbone.get_parameter(name), parameter), name

@@ -18,10 +18,10 @@ from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 SIZE, K = 32, 5
 # The same code as a smaller one that is tested: to build and run them all takes minutes.
-LARGER = {
-    *("resnet34", "resnet50", "resnext50", "wide_resnet50"),
-    *("densenet201", "efficientnet_v2_s", "unet_resnet34", "unet_convnext_tiny"),
-}
+LARGER = set(
+    "resnet34 resnet50 resnext50 wide_resnet50 densenet201 efficientnet_v2_s "
+    "unet_resnet34 unet_convnext_tiny".split()
+)
 MODELS = sorted(
     f.name.removesuffix(".yaml")
     for f in files("landmarks.configs.model").iterdir()
@@ -44,7 +44,7 @@ def make(name, elementwise=l1, size=SIZE, stirred=True):
     torch.manual_seed(0)
     mean = torch.linspace(5, 25, 2 * K).reshape(K, 2)
     node = node_of(name)
-    model = build(node, num_points=K, size=size, elementwise=elementwise, mean_points=mean)
+    model = build(node, num_points=K, input_size=size, elementwise=elementwise, mean_points=mean)
     if stirred:  # as after some training: heads may start with weights of zero
         for parameter in model.head.parameters():
             torch.nn.init.normal_(parameter, std=0.01)

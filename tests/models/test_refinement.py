@@ -86,7 +86,9 @@ def test_what_is_read_has_a_gradient_and_where_it_is_read_has_none():
 
 @pytest.mark.parametrize("refine", [0, 1])
 def test_refine_chooses_them(refine):
-    model = regressor(backbone="resnet18", weights="none", refine=refine, num_points=K, size=SIZE)
+    model = regressor(
+        backbone="resnet18", weights="none", refine=refine, num_points=K, input_size=SIZE
+    )
     maps = model.extract(torch.zeros(1, 3, SIZE, SIZE))
     assert (model.head.corrections is not None) == bool(refine)
     assert [tuple(m.shape[1:]) for m in maps[-2:]] == [

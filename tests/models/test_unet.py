@@ -8,7 +8,7 @@ from landmarks.models.backbones import TorchvisionBackbone
 from landmarks.models.builders import classic_unet, unet
 from landmarks.models.unet import ClassicUnet, Unet
 
-SETTLED = {"num_points": 7, "size": 64, "elementwise": adaptive_wing, "fuse": False}
+SETTLED = {"num_points": 7, "input_size": 64, "elementwise": adaptive_wing, "fuse": False}
 
 
 def test_classic_unet_has_the_known_size():
@@ -20,11 +20,14 @@ def test_classic_unet_has_the_known_size():
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
 @pytest.mark.parametrize("side", [64, 80])
-@pytest.mark.parametrize("make", [
-    ClassicUnet,
-    lambda stride: Unet(TorchvisionBackbone("resnet18"), stride, 24),
-    lambda stride: Unet(TorchvisionBackbone("convnext_tiny"), stride, 24),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        ClassicUnet,
+        lambda stride: Unet(TorchvisionBackbone("resnet18"), stride, 24),
+        lambda stride: Unet(TorchvisionBackbone("convnext_tiny"), stride, 24),
+    ],
+)
 def test_publishes_what_it_returns(make, stride, side):
     if make is not ClassicUnet and stride != 4 and side == 80:
         pytest.skip("one side is enough where the finest map is enlarged")

@@ -73,7 +73,7 @@ def changed(model, *arguments):
 def resnet(num_points=5, size=32, seed=0, name="resnet18", refine=0):
     torch.manual_seed(seed)
     mean = torch.rand(num_points, 2) * size
-    known = {"num_points": num_points, "size": size, "mean_points": mean}
+    known = {"num_points": num_points, "input_size": size, "mean_points": mean}
     model = regressor(backbone=name, weights="none", refine=refine, **known)
     nn.init.normal_(model.head.offsets.weight, std=0.01)
     return model.eval()
@@ -151,7 +151,7 @@ def test_a_backbone_inside_a_unet_is_found(back, caplog):
 
 
 def test_regression_and_heatmaps_share_their_encoder():
-    maps = unet(backbone="resnet18", weights="none", num_points=5, size=32)
+    maps = unet(backbone="resnet18", weights="none", num_points=5, input_size=32)
     plain = resnet(seed=1)
     assert {name.split(".")[1] for name in changed(maps, content_of(plain), 32, "a.pt")} == {
         "encoder"
@@ -182,7 +182,7 @@ def test_an_older_head_that_subtracts_nothing_is_not_passed_to_a_new_one(points,
 
 def test_heatmaps_of_another_sigma_keep_their_maps():
     wide, narrow = (
-        unet(backbone="resnet18", weights="none", num_points=5, size=32, sigma=sigma)
+        unet(backbone="resnet18", weights="none", num_points=5, input_size=32, sigma=sigma)
         for sigma in (7, 3)
     )
     changed(narrow, content_of(wide), 32, "a.pt")

@@ -81,7 +81,7 @@ def test_partial_takes_what_fits_and_says_what_does_not(tmp_path, caplog):
 @pytest.mark.parametrize("where", ["run folder", "training"])
 def test_a_checkpoint_of_ours_is_a_file_of_weights(where, tmp_path, caplog):
     torch.manual_seed(2)
-    model = regressor(backbone="convnext_tiny", weights="none", num_points=3, size=64)
+    model = regressor(backbone="convnext_tiny", weights="none", num_points=3, input_size=64)
     torch.nn.init.normal_(model.backbone.classifier[0].weight)
     state = {"weights": model.state_dict()}
     content = state if where == "run folder" else {"training": {"model": state["weights"]}}

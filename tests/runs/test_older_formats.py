@@ -12,11 +12,10 @@ from landmarks.models.heads import RegressionHead
 from landmarks.runs.checkpoint import load_checkpoint, load_config
 from landmarks.runs.older_formats import LATER, SYNTHETIC
 
-FIRST = {  # the settings that the first version had
-    *("data", "layout", "model", "loss", "optimizer", "scheduler", "split", "input_size", "crop"),
-    *("epochs", "max_time", "batch_size", "accumulate", "clip", "ema", "seed", "device", "amp"),
-    *("compile", "workers", "name"),
-}
+FIRST = set(  # the settings that the first version had
+    "data layout model loss optimizer scheduler split input_size crop epochs max_time batch_size "
+    "accumulate clip ema seed device amp compile workers name".split()
+)
 LAYOUT = {"name": "none", "num_points": 3}
 WEIGHTS = {"w": torch.zeros(6)}
 

@@ -12,9 +12,18 @@ from landmarks.errors import UserError
 from landmarks.runs.quoting import at_home, change_texts, say_setting, write_word
 
 TEXTS = [
-    *("runs/a", "a b", "a=b", "[1]", "d/été", "it's", 'say "x"', "a\\", 'a\\"b', "C:\\data\\x"),
-    *("$x", "${x}", "\\${x}", "a${x}\\", "x\\\\", "{n}", "~", "a,b", "", "100%", "-x", "(1)", "#"),
-    *("2024_06", "1e5", "1.10", "null", "True", "NaN", "inf", "a:b", "d/x y/'z' \"w\""),
+    "a b",
+    'say "x"',
+    "a\\",
+    'a\\"b',
+    "C:\\data\\x",
+    "\\${x}",
+    "a${x}\\",
+    "x\\\\",
+    "",
+    "d/x y/'z' \"w\"",
+    *"runs/a a=b [1] d/été it's $x ${x} {n} ~ a,b 100% -x (1) #".split(),
+    *"2024_06 1e5 1.10 null True NaN inf a:b".split(),
 ]
 
 

@@ -26,9 +26,14 @@ def pictures(folder):
 def test_layout_of_the_folder(written):
     found = sorted(str(p.relative_to(written)) for p in written.rglob("*") if p.suffix != ".jpg")
     assert found == [
-        "test", "test/images", "test/landmarks.csv", "test/test_points.csv",
-        "train", "train/images", "train/landmarks.csv",
-    ]  # fmt: skip
+        "test",
+        "test/images",
+        "test/landmarks.csv",
+        "test/test_points.csv",
+        "train",
+        "train/images",
+        "train/landmarks.csv",
+    ]
     assert len(pictures(written / "train")) == 6
     assert len(pictures(written / "test")) == 4
 

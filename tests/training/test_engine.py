@@ -85,10 +85,11 @@ def train(points=POINTS, batch=0, validated=((0.0, 0.0),), precision=None, **set
     optimizer = Steps(model)
     precision = precision or Precision("off", torch.device("cpu"))
     training = Training(
-        *(model, optimizer, Constant(), precision), batch=batch, step=batch, **settings
+        model, optimizer, Constant(), precision, batch=batch, step=batch, **settings
     )
     fit(
-        *(training, Known(points)),
+        training,
+        Known(points),
         partial(validate, batches=Known(validated), precision=precision, eyes=None),
         budget=Budget(1, None, len(points), 0.0, 0.0),
         display=Display(1),

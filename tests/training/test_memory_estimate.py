@@ -156,7 +156,9 @@ def test_bfloat16_takes_less_and_gradients_that_stay_take_more():
 
 @pytest.mark.parametrize("smaller", [8, 4])
 def test_smaller_batches_follow_from_one_estimate(smaller):
-    model = regressor(backbone="resnet18", weights="none", num_points=5, size=64, elementwise=l1)
+    model = regressor(
+        backbone="resnet18", weights="none", num_points=5, input_size=64, elementwise=l1
+    )
     training = in_training(model)
     guessed = estimate(training, 16, size=64).total(smaller)
     assert guessed == pytest.approx(estimate(training, smaller, size=64).total(), rel=0.15)
@@ -189,7 +191,9 @@ def test_storages_are_counted_once_and_until_they_are_released():
 
 
 def test_it_takes_no_time():
-    model = regressor(backbone="resnet34", weights="none", num_points=971, size=128, elementwise=l1)
+    model = regressor(
+        backbone="resnet34", weights="none", num_points=971, input_size=128, elementwise=l1
+    )
     training, started = in_training(model), time.process_time()
     needed = estimate_step(training, (32, 3, 128, 128), (32, 971, 2))
     assert time.process_time() - started < 4  # about 1 on one slow core
@@ -201,9 +205,7 @@ def test_it_takes_no_time():
 def test_against_a_gpu():
     device = torch.device("cuda")
     model = Unet(68).to(device, memory_format=torch.channels_last)
-    training = Training(
-        model, adamw(model, lr=1e-3), Constant(), Precision("bf16", device)
-    )  # fmt: skip
+    training = Training(model, adamw(model, lr=1e-3), Constant(), Precision("bf16", device))
     needed = estimate(training, 16, size=128)
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -257,5 +259,8 @@ if __name__ == "__main__":
     nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8)).sum().backward()  # loads what torch loads late
     measure(Unet(68), 5)
     measure(
-        regressor(backbone="resnet18", weights="none", num_points=5, size=128, elementwise=l1), 16
+        regressor(
+            backbone="resnet18", weights="none", num_points=5, input_size=128, elementwise=l1
+        ),
+        16,
     )

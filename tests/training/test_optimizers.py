@@ -11,7 +11,7 @@ from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
 from landmarks.training.state import Training
 
-FACES = {"num_points": 3, "size": 32}
+FACES = {"num_points": 3, "input_size": 32}
 STAGES = {  # of resnet18, and how many come after
     **{"conv1": 4, "bn1": 4, "layer1": 3, "layer2": 2, "layer3": 1, "layer4": 0},
 }

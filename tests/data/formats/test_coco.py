@@ -27,8 +27,11 @@ def read(tmp_path):
         images = images or [{"id": i, "file_name": f"{i}.png"} for i in range(2)]
         content = {"images": images, "annotations": annotations, "categories": categories}
         (tmp_path / "a.json").write_text(json.dumps(content))
-        files = {f"{p}_{w}": x for p in ("train", "test")
-                 for w, x in (("annotations", "a.json"), ("images", "images"))}  # fmt: skip
+        files = {
+            f"{p}_{w}": x
+            for p in ("train", "test")
+            for w, x in (("annotations", "a.json"), ("images", "images"))
+        }
         return read_faces(str(tmp_path), **files, **settings, part=part)
 
     return read

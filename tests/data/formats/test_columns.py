@@ -41,9 +41,12 @@ def test_corners_of_a_box_beside_named_points_are_asked_about():
 
 @pytest.mark.parametrize(
     "header",
-    ["name,x_0,y_0,v_0,x_1,y_1,v_1", "name,0_x,0_y,0_visible,1_x,1_y,1_visible",
-     "name,eye_x,eye_y,eye_visibility,nose_x,nose_y,nose_visibility"],
-)  # fmt: skip
+    [
+        "name,x_0,y_0,v_0,x_1,y_1,v_1",
+        "name,0_x,0_y,0_visible,1_x,1_y,1_visible",
+        "name,eye_x,eye_y,eye_visibility,nose_x,nose_y,nose_visibility",
+    ],
+)
 def test_visibility_is_found(header):
     assert find(header) == (0, [1, 2, 4, 5], [], [3, 6])
     with pytest.raises(UserError, match="no column for the visibility of point"):

@@ -96,8 +96,10 @@ BAD = {
     "quoted": (with_row('b.jpg\t1\t"2"\t3\t4'), ["line 3, column 3", "'\"2\"'"]),
     "twins": (with_row("a.jpg\t1\t2\t3\t4"), ["line 3, column 1", "'a.jpg'", "line 2"]),
     "empty line": (with_row(""), ["line 3", "empty"]),
-    "not UTF-8": (with_row("b.jpg\t1\t2\t3\t4").encode().replace(b"b.", b"\xe9."),
-                  ["line 3, column 1", "UTF-8"]),
+    "not UTF-8": (
+        with_row("b.jpg\t1\t2\t3\t4").encode().replace(b"b.", b"\xe9."),
+        ["line 3, column 1", "UTF-8"],
+    ),
     "parent": (with_row("../b.jpg\t1\t2\t3\t4"), ["line 3, column 1", "'../b.jpg'", "leaves"]),
     "parent inside": (with_row("x/../../b\t1\t2\t3\t4"), ["line 3, column 1", "leaves"]),
     "absolute": (with_row("/etc/b.jpg\t1\t2\t3\t4"), ["line 3, column 1", "'/etc/b.jpg'"]),
@@ -112,7 +114,7 @@ BAD = {
     "empty file": ("", ["line 1"]),
     "header only": (HEADER, ["a header and no faces"]),
     "no header": ("".join(ROWS), ["line 1, column 2", "'1'"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD)

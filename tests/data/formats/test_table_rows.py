@@ -51,9 +51,14 @@ def test_blanks_and_odd_names_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("/a.png", "'a.png'"), ("C:\\b\\a.png", "'a.png'"), ("http://x.org/a.png", "'a.png'"),
-     ("../a.png", "'..'"), ("", "no file name")],
-)  # fmt: skip
+    [
+        ("/a.png", "'a.png'"),
+        ("C:\\b\\a.png", "'a.png'"),
+        ("http://x.org/a.png", "'a.png'"),
+        ("../a.png", "'..'"),
+        ("", "no file name"),
+    ],
+)
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name, said):
     (tmp_path / "t.csv").write_text(f"x_0,y_0,name\n1,2,{name}\n")
     with pytest.raises(UserError, match="line 2, column 3") as refused:

@@ -26,7 +26,7 @@ from landmarks.training.state import Training
 
 SIZE, K = 64, 5
 CPU = torch.device("cpu")
-FEW = {"proposals": 16, "boxes": 1, "num_points": K, "size": SIZE}
+FEW = {"proposals": 16, "boxes": 1, "num_points": K, "input_size": SIZE}
 
 
 @pytest.fixture(scope="module")
