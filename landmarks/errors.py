@@ -14,6 +14,11 @@ class UserError(Exception):
     code = 1
 
 
+def say_count(count: int, noun: str) -> str:
+    """Return "1 face", "2 faces"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that looks most like `word`, or None where none does."""
     return next(iter(get_close_matches(word, list(choices), n=1, cutoff=0.5)), None)

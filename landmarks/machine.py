@@ -51,10 +51,8 @@ def _left_in_groups(root: Path) -> Iterator[int]:
         if controllers == "":  # version 2
             folder, limit, usage = mount, "memory.max", "memory.current"
         elif "memory" in controllers.split(","):  # version 1
-            folder, limit, usage = (
-                mount / "memory",
-                *(f"memory.{name}_in_bytes" for name in ("limit", "usage")),
-            )
+            folder = mount / "memory"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
         own = Path(path.lstrip("/"))
@@ -111,9 +109,8 @@ def _quota(group: Path) -> float:
 def _old_quota(group: Path) -> float:
     """Return the cores of a group's limit in version 1."""
     try:
-        most, period = (
-            int((group / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")
-        )
+        most = int((group / "cpu.cfs_quota_us").read_text())
+        period = int((group / "cpu.cfs_period_us").read_text())
     except (OSError, ValueError):
         return math.inf
     return most / period if most > 0 else math.inf

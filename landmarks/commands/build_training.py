@@ -10,7 +10,7 @@ from landmarks.commands.build import build
 from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.inference.rebuild import describe_model
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import take_weights
@@ -27,7 +27,7 @@ def build_model(settings: TrainSettings, initial: InitialWeights, inputs: Inputs
     model = build(
         initial.model,
         num_points=inputs.faces.num_points,
-        size=settings.input_size,
+        input_size=settings.input_size,
         elementwise=build(settings.loss),
         mean_points=inputs.mean,
     )
@@ -88,10 +88,10 @@ def choose_graph(
 def say_training(settings: TrainSettings, training: Training, inputs: Inputs) -> None:
     """Log what is trained, on which faces, and by what its errors are told."""
     faces, layout = inputs.faces, inputs.layout
+    count, points = len(inputs.training.rows), say_count(faces.num_points, "point")
     log.info(
-        f"{faces.source}: {len(inputs.training.rows)} faces to train on, "
-        f"{len(inputs.validation.rows)} to validate on, {faces.num_points} points (layout "
-        f"{layout.name}, NME normalised by {layout.nme_name})."
+        f"{faces.source}: {say_count(count, 'face')} to train on, {len(inputs.validation.rows)} to "
+        f"validate on, {points} (layout {layout.name}, NME normalised by {layout.nme_name})."
     )
     if settings.resume or settings.init:
         weights = f"{settings.resume or settings.init}'s"

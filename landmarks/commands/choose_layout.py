@@ -47,7 +47,6 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
     """Return the layout, or none where "auto" has chosen it and the faces' own pairs are others.
 
     Args:
-        node, named: as `settle_layout` has them.
         flip: (K,) the permutation that the faces bear out, if any.
     """
     known = named.flip_permutation()
@@ -69,20 +68,16 @@ def _unname(named: Layout, doubt: str) -> Layout:
 def _drop_unlabelled_eyes(named: Layout, faces: Faces, labelled: np.ndarray) -> Layout:
     if not named.eyes or labelled[named.eyes].all():
         return named
+    left, right = named.eyes
     log.warning(
-        "The eyes of layout %s, points %d and %d, are not labelled in %s: errors are normalised by "
-        "the box of a face's points.",
-        *(named.name, *named.eyes, faces.source),
+        f"The eyes of layout {named.name}, points {left} and {right}, are not labelled in "
+        f"{faces.source}: errors are normalised by the box of a face's points."
     )
     return replace(named, eyes=None, places={})
 
 
 def choose_layout(node: dict, num_points: int) -> Layout:
-    """Return the configured layout; for "auto" the one that has this number of points.
-
-    Raises:
-        UserError: if the named layout has another number of points.
-    """
+    """Return the configured layout; for "auto" the one that has this number of points."""
     if node["name"] == "auto":
         for file in sorted(files("landmarks.configs.layout").iterdir(), key=lambda f: f.name):
             if file.name.endswith(".yaml"):

@@ -30,7 +30,11 @@ def open_faces(predictor: Predictor, data: dict, images: str | None, other_point
         UserError: if there are none, or the model does not have their points.
     """
     config = predictor.checkpoint.config
-    faces = _find_input(images, data, config) if images else _read_data(data, config)
+    if images:  # turned as those trained on were
+        exif = data.get("exif") or config["data"].get("exif", "rotate")
+        faces = find_images(images, data["limit"], exif)
+    else:
+        faces = _read_data(data, config)
     if not other_points:
         _refuse_other_points(faces, predictor.num_points)
     if faces.wanted is not None and faces.wanted.max() >= predictor.num_points:
@@ -73,12 +77,6 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
         log.warning(
             f"{faces.source} asks for such points {asked} times: its numbers there are guesses."
         )
-
-
-def _find_input(place: str, data: dict, trained: dict) -> Faces:
-    """Return the faces of the images that `input` names, turned as those trained on were."""
-    exif = data.get("exif") or trained["data"].get("exif", "rotate")
-    return find_images(place, data["limit"], exif)
 
 
 def _read_data(data: dict, trained: dict) -> Faces:

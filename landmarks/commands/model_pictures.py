@@ -14,13 +14,7 @@ from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.devices import move
 from landmarks.models.landmarker import Landmarker
-from landmarks.runs.pictures import (
-    arrange,
-    draw_face,
-    draw_heatmaps,
-    drawing,
-    save_picture,
-)
+from landmarks.runs.pictures import arrange, draw_face, draw_heatmaps, drawing, save_picture
 from landmarks.training.precision import Precision
 from landmarks.training.validation import predict
 
@@ -42,18 +36,16 @@ def picture_validation(
     They are of the pictured validation faces; a picture is (H, W, 3) uint8 BGR.
     """
     for batch, predicted, _ in predict(model, inputs.pictured, precision):
-        images = [
-            read_image(inputs.faces.path(row), exif=inputs.faces.exif)
-            for row in batch.rows.tolist()
-        ]
+        faces = inputs.faces
+        images = [read_image(faces.path(row), exif=faces.exif) for row in batch.rows.tolist()]
         there = [i for i, image in enumerate(images) if image is not None]
         if not there:
             continue
-        truth = inputs.faces.points[batch.rows[there].numpy()]
+        truth = faces.points[batch.rows[there].numpy()]
         found = predicted.cpu().numpy()[there]
         found[:, ~inputs.labelled] = np.nan  # nobody knows where they are
-        faces = zip([images[i] for i in there], truth, found, strict=True)
-        yield "faces", arrange([draw_face(*face) for face in faces])
+        drawn = zip([images[i] for i in there], truth, found, strict=True)
+        yield "faces", arrange([draw_face(*face) for face in drawn])
         if has_heatmaps(model):
             some = there[:MAX_HEATMAPS]
             images, points = batch.images[some], batch.points[some]

@@ -22,9 +22,7 @@ class RunFolder:
     """Keeps a training in its run's folder.
 
     Args:
-        settings: of the run.
         training: kept, as it is whenever `keep` is called.
-        inputs: what it reads.
         logger: tells people of it, beside the files that every run leaves.
     """
 
@@ -42,9 +40,8 @@ class RunFolder:
             self._log_epoch()
         if inputs.augment is not None:
             rows = np.random.default_rng(self.settings.seed).permutation(inputs.training.rows)
-            draw_augmented(
-                self.path / "augmented.png", inputs.training.source, rows, inputs.augment
-            )
+            path, source = self.path / "augmented.png", inputs.training.source
+            draw_augmented(path, source, rows, inputs.augment)
 
     def keep(self, is_best: bool, is_epoch: bool) -> None:
         """Save last.pt, and best.pt if it is the best; after an epoch tell people of it, too."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.faces import Faces
 from landmarks.data.groups import group_images
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop, CropName
 from landmarks.settings import Needs
 
@@ -64,7 +64,8 @@ def frame_faces(
         )
     if not usable.any():
         raise UserError(f"crop=box: every face of {faces.source} has {what}.")
-    log.warning(f"Left out {len(bad)} faces of {faces.source} that have {what}, {first}.")
+    count = say_count(len(bad), "face")
+    log.warning(f"Left out {count} of {faces.source} with {what}, {first}.")
     return replace(faces, rows=rows[usable]), BoxCrop(box_margin)
 
 

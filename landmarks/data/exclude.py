@@ -11,7 +11,7 @@ from landmarks.data.faces import Faces, plain_names
 from landmarks.data.formats.table_rows import read_header, read_texts
 from landmarks.data.near_names import say_near
 from landmarks.data.text_file import read_text
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
 COLUMNS = ("name", "file_name")
@@ -19,11 +19,7 @@ FILE_NAME = re.compile(r"\.[a-z]\w{1,4}$")  # how a line ends that is one
 
 
 def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
-    """Return (N,) bool: is the face's image named in the file? All False where there is no file.
-
-    Args:
-        faces: of the training part.
-        file: see `read_names`.
+    """Return (N,) bool: is the training face's image named in the file, see `read_names`?
 
     Names that are not among the faces are counted in a warning. A name stands for an image: where
     an image shows several faces, all of them are left out.
@@ -45,7 +41,7 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
     if len(faces) and excluded.all():
         raise UserError(f"data.exclude={file} names every face of {faces.source}: none is left.")
     if excluded.any():
-        log.info(f"Left out {int(excluded.sum())} faces named in {file}.")
+        log.info(f"Left out {say_count(excluded.sum(), 'face')} named in {file}.")
     return excluded
 
 
@@ -74,9 +70,8 @@ def read_names(file: str) -> set[bytes]:
         wanted = [name for name in (column, "level", "part") if name in header]
         rows = list(read_texts(path, [header.index(name) for name in wanted]))
     except OSError as error:
-        raise UserError(
-            f"data.exclude={file} cannot be read ({error.strerror}); name a table."
-        ) from error
+        said = f"data.exclude={file} cannot be read ({error.strerror}); name a table."
+        raise UserError(said) from error
     chosen = (dict(zip(wanted, (text.strip() for text in row), strict=True)) for row in rows)
     return _plain(
         row[column]

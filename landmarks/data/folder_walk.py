@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from landmarks.errors import UserError
 
 log = logging.getLogger(__name__)
-COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff")
-SCARCE = (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".ras", ".sr", ".hdr", ".gif", ".jp2", ".avif")
-IMAGE_ENDINGS = (*COMMON, *SCARCE)
-DRAWN = (".svg", ".psd", ".ico", ".eps", ".pdf", ".apng", ".tga", ".exr", ".pfm", ".pic")
-CODED = (".heic", ".heif", ".jxl", ".j2k", ".jpx")
-RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw")
-VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg")
-UNREAD_ENDINGS = (*DRAWN, *CODED, *RAW, *VIDEOS)  # OpenCV does not read them
+IMAGE_ENDINGS = tuple(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff "
+    ".ppm .pgm .pbm .pnm .pam .ras .sr .hdr .gif .jp2 .avif".split()
+)
+UNREAD_ENDINGS = tuple(  # of pictures and videos that OpenCV does not read
+    ".heic .heif .jxl .svg .psd .ico .eps .pdf .apng .tga .j2k .jpx .exr .pfm .pic "
+    ".dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .raw "
+    ".mp4 .m4v .mov .avi .mkv .webm .wmv .mpg .mpeg".split()
+)
 
 
 def ending(name: str) -> str:

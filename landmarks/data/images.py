@@ -21,7 +21,6 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
     """Return the faces with `rows` set to those that are not excluded and whose images can be read.
 
     Args:
-        faces: names and their folder.
         reading: training faces may be excluded, and their images are decoded, once; of test faces
             it is only checked that the files exist.
         linked: links may lead out of the images folder, as its files were found, not named.

@@ -64,9 +64,7 @@ def map_faces(
 def to_faces(
     arrays: Arrays, folder: Path, source: str, reading: FileReading, linked: bool = False
 ) -> Faces:
-    """Return the first `limit` of the faces, their images in `folder` checked.
-
-    linked: see `check_images`.
+    """Return the first `limit` of the faces, their images in `folder` checked by `check_images`.
 
     Raises:
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.

@@ -17,12 +17,7 @@ CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
 
 
 def say_near(names: list[str], there: Iterable[str]) -> str:
-    """Return a sentence with the existing name nearest to a missing one, or "".
-
-    Args:
-        names: the missing ones.
-        there: the existing ones.
-    """
+    """Return a sentence with the name of those `there` that is nearest to a missing one."""
     there = list(there)
     if not there:
         return " There are no files at all."

@@ -20,7 +20,6 @@ def find_images(place: str, limit: int | None = None, exif: ExifName = "rotate")
     """Return the faces of a folder of images, of one image, or of a list, one image path a line.
 
     Args:
-        place: the folder or file.
         limit: only so many, the first ones; None: all.
         exif: see `Faces`.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from landmarks.data.faces import Faces
 from landmarks.data.groups import group_by_table, group_images
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
 from landmarks.settings import Needs, Rule
 
@@ -47,7 +47,9 @@ def split_faces(
     """
     rows = faces.rows if faces.rows is not None else np.arange(len(faces))
     if len(rows) < 2:
-        raise UserError(f"{faces.source} has {len(rows)} faces to use; at least 2 are needed.")
+        raise UserError(
+            f"{faces.source} has {say_count(len(rows), 'face')} to use; at least 2 are needed."
+        )
     count = max(1, round(len(rows) * share))
     names = faces.names[rows]
     if by == "groups":

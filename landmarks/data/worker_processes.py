@@ -80,10 +80,7 @@ def end_readers(iterator: Callable) -> None:
 
 @contextmanager
 def explain_readers(workers: int) -> Iterator[None]:
-    """Turn errors of worker processes in this context into advice.
-
-    Args:
-        workers: how many there are; 0: nothing is done.
+    """Turn errors of so many worker processes in this context into advice.
 
     Raises:
         UserError: if a process has ended, or memory or open files have run out.

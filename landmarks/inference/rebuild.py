@@ -38,7 +38,7 @@ def rebuild_model(checkpoint: Checkpoint, changes: dict | None = None) -> Landma
     arguments = check_arguments(builder, node, "model")
     if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
-    arguments |= {"num_points": count, "size": checkpoint.config["input_size"]}
+    arguments |= {"num_points": count, "input_size": checkpoint.config["input_size"]}
     # On "meta" it takes no memory, however much is asked for; RegNets compute their widths there.
     with contextlib.suppress(NotImplementedError), torch.device("meta"):
         check_shapes(builder(**arguments).state_dict(), checkpoint.weights)

@@ -57,10 +57,8 @@ class TorchvisionBackbone(Backbone):
     Args:
         name: one of `NAMES`; its weights are random.
 
-    Attributes:
-        channels, strides: of each feature map; a stride is in input pixels per cell. The last is
-            32; most families begin at 2, ConvNeXt at 4, and Swin gives the last map alone.
-        mean, std: of R, G, B in 0..1, by which torchvision normalises images for these weights.
+    The last stride is 32; most families begin at 2, ConvNeXt at 4, and Swin gives the last map
+    alone. Images are normalised as torchvision does for its weights.
     """
 
     def __init__(self, name: str):

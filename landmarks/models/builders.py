@@ -23,10 +23,7 @@ Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 class Network:
     """A torchvision network, and what of it is trained.
 
-    Args:
-        backbone, weights, partial: see `build_backbone`.
-        freeze: see `Landmarker`.
-        norm: see `landmarks.models.freezing.change_norms`.
+    See `build_backbone`, for `freeze` `Landmarker`, for `norm` `change_norms`.
     """
 
     backbone: BackboneName
@@ -57,18 +54,17 @@ def regressor(
     init_output: Literal["mean", "center"] = "mean",
     refine: Rounds = 0,
     num_points: int,
-    size: int,
+    input_size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
 ) -> Landmarker:
     """Return a model that regresses coordinates from a torchvision network.
 
     Args:
-        network: see `Network`.
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
         refine: rounds of refinement by finer features, see `Refinement`; 0: none.
-        num_points, size, elementwise: see `RegressionHead`.
+        num_points, input_size, elementwise: see `RegressionHead`.
         mean_points: (K, 2) pixels, for init_output="mean".
 
     Raises:
@@ -78,10 +74,10 @@ def regressor(
     refinement = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
-        refinement = Refinement(FINE_WIDTH, num_points, size, FINE_STRIDE, refine)
+        refinement = Refinement(FINE_WIDTH, num_points, input_size, FINE_STRIDE, refine)
     change_norms(body, network.norm)
     start = mean_points if init_output == "mean" else None
-    head = RegressionHead(body.channels[-1], num_points, size, elementwise, start, refinement)
+    head = RegressionHead(body.channels[-1], num_points, input_size, elementwise, start, refinement)
     return Landmarker(body, head, network.freeze)
 
 
@@ -92,7 +88,7 @@ def unet(
     width: PositiveInt = 96,
     stride: Stride = 4,
     num_points: int,
-    size: int,
+    input_size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
     sigma: Positive | Range = 1.0,
@@ -101,18 +97,18 @@ def unet(
     """Return a model that predicts a heatmap a landmark, from a torchvision encoder's U-Net.
 
     Args:
-        network: the encoder, see `Network`.
+        network: the encoder.
         width: channels the maps are made from.
         stride: input pixels a cell of the heatmaps.
         mean_points: not used; maps start near zero.
-        num_points, size, elementwise, sigma, maps: see `HeatmapHead`.
+        num_points, input_size, elementwise, sigma, maps: see `HeatmapHead`.
 
     Raises:
         UserError: see `build_backbone` and `change_norms`.
     """
     body = Unet(network.build(), stride, width)
     change_norms(body, network.norm)
-    head = HeatmapHead(width, num_points, size, elementwise, sigma, **vars(maps))
+    head = HeatmapHead(width, num_points, input_size, elementwise, sigma, **vars(maps))
     return Landmarker(body, head, network.freeze)
 
 
@@ -122,7 +118,7 @@ def classic_unet(
     stride: Stride = 1,
     norm: Literal["batch", "group"] = "batch",
     num_points: int,
-    size: int,
+    input_size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
     sigma: Positive | Range = 4.0,
@@ -132,5 +128,5 @@ def classic_unet(
     body = ClassicUnet(stride)
     change_norms(body, norm)
     channels = body.channels[-1]
-    head = HeatmapHead(channels, num_points, size, elementwise, sigma, **vars(maps))
+    head = HeatmapHead(channels, num_points, input_size, elementwise, sigma, **vars(maps))
     return Landmarker(body, head)

@@ -67,7 +67,6 @@ class Head(nn.Module):
         """Return the mean loss over what is labelled, a float32 scalar.
 
         Args:
-            features: the backbone's maps.
             points: (B, K, 2) float32 in input pixels, NaN where unlabelled.
         """
         raise NotImplementedError

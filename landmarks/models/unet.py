@@ -30,10 +30,6 @@ class ClassicUnet(Backbone):
     Args:
         stride: 1, 2 or 4: finer levels are left out on the way up.
 
-    Attributes:
-        channels, strides: of each returned map.
-        mean, std: of R, G, B in 0..1, by which images are normalised.
-
     Source: Ronneberger et al., U-Net, MICCAI 2015.
     """
 
@@ -81,10 +77,6 @@ class Unet(Backbone):
         stride: of the features that are returned.
         width: their channels.
         keeps_last: return the encoder's last map after them.
-
-    Attributes:
-        channels, strides: of each returned map.
-        mean, std: the encoder's.
 
     Source: Lin et al., Feature Pyramid Networks, CVPR 2017, its top-down pathway.
     """

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 MAX_LISTED = 8  # at most so many names in a message
 
 
-def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: str) -> None:
+def take_weights(model: Landmarker, checkpoint: Checkpoint, input_size: int, source: str) -> None:
     """Copy what fits from a checkpoint into a model, and log what was taken and what was not.
 
     A tensor fits if it has the name and shape of one of the model's; a module that stands elsewhere
@@ -26,8 +26,7 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: s
 
     Args:
         model: filled in place; any of ours.
-        checkpoint: where they come from.
-        size: side of the model's input, in pixels.
+        input_size: side of the model's input, in pixels.
         source: what to call the checkpoint in messages.
 
     Raises:
@@ -49,18 +48,14 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, size: int, source: s
             f"from; choose the model= it was trained with, or leave init= out."
         )
     first = {n for n in parameters if n.startswith("head.") and ".corrections." not in n}
+    _, start = found.get("head.start", ("", None)) if "head.start" in settings else ("", None)
     if not first <= fits.keys():  # what an older head subtracts is nothing, and would stay so
-        fits = {
-            name: value
-            for name, value in fits.items()
-            if name != "head.center.mean" or value.isfinite().all()
-        }
-    elif (
-        "head.start" in settings & found.keys()
-        and found["head.start"][1].shape == own["head.start"].shape
-    ):
-        scale = size / checkpoint.config["input_size"]
-        fits["head.start"] = (found["head.start"][1] + 0.5) * scale - 0.5
+        mean = fits.get("head.center.mean")
+        if mean is not None and not mean.isfinite().all():
+            del fits["head.center.mean"]
+    elif start is not None and start.shape == own["head.start"].shape:
+        scale = input_size / checkpoint.config["input_size"]
+        fits["head.start"] = (start + 0.5) * scale - 0.5
     model.load_state_dict(fits, strict=False)
     _report(source, own, found, fits.keys(), moved)
 

@@ -17,10 +17,7 @@ from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)
 # What wrappers, detectors and this program's models put before torchvision's names.
-PREFIXES = (
-    *("module.", "_orig_mod.", "model.", "backbone.", "stages.", "encoder.", "body."),
-    *("net.", "network."),
-)
+PREFIXES = "module. _orig_mod. model. backbone. stages. encoder. body. net. network.".split()
 WRAPPERS = ("weights", "state_dict", "training", "model", "model_state_dict")
 CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 # torchvision's own published DenseNet and detector files are older than its code.
@@ -84,14 +81,7 @@ def find_weights(name: str | None, weights: str | Path) -> Path | None:
 
 
 def check_weights(name: str | None, weights: str | Path) -> None:
-    """Refuse weights that cannot be had or read, before anything is built that they fill.
-
-    Args:
-        name, weights: as in `find_weights`.
-
-    Raises:
-        UserError: as `load_weights`, but for what does not fit.
-    """
+    """Refuse weights that cannot be had or read, see `find_weights`, before anything is built."""
     path = find_weights(name, weights)
     if path is not None:
         _read(path, whole=False)

@@ -13,15 +13,7 @@ from landmarks.runs.older_formats import update, update_settings
 
 FORMAT = 7
 FIRST = ("config", "num_points", "layout", "metrics", "weights")  # what every version wrote
-UNFIT = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    UserError,
-    ValueError,
-)
+UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, UserError, ValueError)
 MAX_DEPTH, MAX_VALUES = 16, 100_000  # of plain data
 
 

@@ -37,12 +37,9 @@ class EmptyMapsWarning(Logger):
                 )
             return
         self.warned = True
+        way_on = "if it stays so, start anew" if progress < 1 else "train for longer, or anew"
         log.warning(
-            "The heatmaps have collapsed to zero: after %.0f %% of training, %d steps, %s, not "
-            "near 1; %s with a higher model.sigma or model.weight, a lower optimizer.lr, or "
-            "another loss.",
-            100 * progress,
-            row["step"],
-            found,
-            "if it stays so, start anew" if progress < 1 else "train for longer, or anew",
+            f"The heatmaps have collapsed to zero: after {100 * progress:.0f} % of training, "
+            f"{row['step']} steps, {found}, not near 1; {way_on} with a higher model.sigma or "
+            f"model.weight, a lower optimizer.lr, or another loss."
         )

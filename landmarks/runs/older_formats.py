@@ -82,10 +82,8 @@ def update(content: dict) -> None:
         row.clear()
         row.update(values)  # in its columns' order
     if content["training"] is not None:  # it was planned once, when it began
-        content["training"] = {
-            **{"planned_at": 0, "planned_from": 0.0, "schedule": {}},
-            **content["training"],
-        }
+        plan = {"planned_at": 0, "planned_from": 0.0, "schedule": {}}
+        content["training"] = {**plan, **content["training"]}
 
 
 def _flip_of(layout: dict, weights: dict[str, Tensor]) -> list[int] | None:

@@ -12,16 +12,7 @@ from landmarks.runs.not_finite import find_faults, say_faults
 
 
 def pick_points(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the asked points (n, M, 2) of faces with points (n, K, 2) and indices (n, M).
-
-    Raises:
-        UserError: if a face is asked for a point that it does not have.
-    """
-    if wanted.max(initial=0) >= points.shape[1]:
-        raise UserError(
-            f"test_points.csv asks for point {wanted.max()} and the model has {points.shape[1]} "
-            f"points (0 to {points.shape[1] - 1}): predict with a model of that layout."
-        )
+    """Return the asked points (n, M, 2) of faces with points (n, K, 2) and indices (n, M)."""
     return np.take_along_axis(points, wanted[:, :, None].astype(np.intp), axis=1)
 
 

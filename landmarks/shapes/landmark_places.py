@@ -43,13 +43,9 @@ def find_misplaced(
     if kept.sum() < MIN_PLACES or not enough.any():
         return ""
     shapes = align_shapes(middles[enough])
-    away = min(
-        (
-            _distances(shapes.faces.mean(0), side)
-            for side in (expected[kept], expected[kept].conj())
-        ),
-        key=lambda distances: (distances**2).sum(),
-    )
+    sides = expected[kept], expected[kept].conj()
+    each = [_distances(shapes.faces.mean(0), side) for side in sides]
+    away = min(each, key=lambda distances: (distances**2).sum())
     bound = MAX_DISTANCE + TURN_ALLOWANCE / np.sqrt(len(shapes.faces))
     if away.max() <= bound:
         return ""

@@ -86,7 +86,6 @@ def _judge(points, known, rows, max_faces: int, seed: int) -> Symmetry:
     wrong = _too_few(sample, least, known is None)
     if wrong:
         return Symmetry(None, np.nan, np.nan, wrong, source)
-    tested = flip
     if flip is not None:
         sample, tested = _leave_unlabelled(sample, flip)
     shapes = align_shapes(sample)

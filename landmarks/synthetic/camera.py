@@ -15,9 +15,8 @@ def take_photo(rng: np.random.Generator, image: np.ndarray, scale: float) -> np.
         photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.5:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 0.016 * scale + 0.4))
-    strength = rng.choice(
-        [0.0, rng.uniform(0.01, 0.05), rng.uniform(0.05, 0.15)], p=[0.3, 0.5, 0.2]
-    )
+    strengths = [0.0, rng.uniform(0.01, 0.05), rng.uniform(0.05, 0.15)]
+    strength = rng.choice(strengths, p=[0.3, 0.5, 0.2])
     if strength > 0:
         noise = rng.integers(0, 256, photo.shape, dtype=np.uint8)
         # 255 steps of even noise have a deviation of 74: strength 0.1 is about 7 grey levels.

@@ -121,9 +121,8 @@ def paint_nose(
     under = np.concatenate([base, base[::-1] + 0.06 * down])
     glaze(image, under, fold, rng.uniform(0.3, 0.7), 0.018 * scale)
     for side in (points[c.NOSE_LEFT], points[c.NOSE_RIGHT]):
-        glaze(
-            image, side[8:36], fold, rng.uniform(0.15, 0.5), 0.02 * scale, line_width=0.03 * scale
-        )
+        alpha = rng.uniform(0.15, 0.5)
+        glaze(image, side[8:36], fold, alpha, 0.02 * scale, line_width=0.03 * scale)
         glaze(image, side[36:50], dark, 0.5, 0.011 * scale, line_width=0.02 * scale)
         glaze(image, side[49:], dark, 0.45, 0.008 * scale, line_width=0.014 * scale)
         hole = ellipse(side[55] - 0.018 * down, (0.045 * scale, 0.02 * scale), _tilt(points))
@@ -182,10 +181,8 @@ def _paint_inside(
         reach = min(1.0, rng.uniform(0.07, 0.11) * scale / gap)
         teeth = np.concatenate([inner_up[2:30], (inner_up + reach * tall)[29:1:-1]]) - corner
         fill(inside, teeth, np.array([236, 230, 216]) * rng.uniform(0.75, 1.0))
-        gaps = [
-            np.stack([inner_up[k], inner_up[k] + reach * tall[k]]) - corner for k in range(4, 29, 3)
-        ]
-        for line in gaps:
+        for k in range(4, 29, 3):
+            line = np.stack([inner_up[k], inner_up[k] + reach * tall[k]]) - corner
             glaze(inside, line, (120, 100, 90), 0.35, 0.0, line_width=1)
         glaze(inside, inner_up - corner, (60, 30, 30), 0.5, 0.01 * scale, line_width=0.02 * scale)
     mask = np.zeros(patch.shape[:2], np.uint8)

@@ -57,17 +57,9 @@ def paint_neck(
     across = np.array([scale * rng.uniform(0.48, 0.6), 0.0])
     foot = np.array([0, 0.5 * scale])
     flare = np.array([0.25 * scale, 0.0])
-    outline = np.stack(
-        [
-            head_base - across,
-            throat - across,
-            throat - across - flare + foot,
-            throat + across + flare + foot,
-            throat + across,
-            head_base + across,
-        ]
-    )
-    fill(image, outline, skin * 0.8)
+    left = head_base - across, throat - across, throat - across - flare + foot
+    right = throat + across + flare + foot, throat + across, head_base + across
+    fill(image, np.stack([*left, *right]), skin * 0.8)
     for side in (-1, 1):
         edge = np.stack([head_base + side * across, throat + side * across])
         glaze(image, edge, skin * 0.5, 0.6, 0.1 * scale, line_width=0.12 * scale)

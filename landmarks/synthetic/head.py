@@ -133,9 +133,8 @@ def _shape_mouth(head: Head, points: np.ndarray) -> None:
     lower = np.r_[np.zeros(64), np.ones(64)]
     opening = 0.23 * head.mouth_open * np.sqrt(middle)
     y += np.where(lower > 0, 0.85 * opening, -0.15 * opening)
-    y += (
-        0.01 * head.smile * middle - 0.055 * head.smile * side**2 + 0.02 * head.mouth_height - 0.015
-    )
+    rise = 0.01 * head.smile * middle - 0.055 * head.smile * side**2
+    y += rise + 0.02 * head.mouth_height - 0.015
     width = 0.97 + 0.08 * head.mouth_width + 0.2 * head.smile - 0.1 * head.mouth_open
     lips[:, 0] *= width
     lips[:, 1] = y
@@ -165,13 +164,12 @@ def shape_head(head: Head) -> np.ndarray:
 def rotation(head: Head) -> np.ndarray:
     """Rotation (3, 3) of column vectors in the head's frame."""
     yaw, pitch, roll = np.radians([head.yaw, head.pitch, head.roll])
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    about_x = np.array(
-        [[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]]
-    )
-    about_z = np.array(
-        [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]
-    )
+    sin, cos = np.sin(yaw), np.cos(yaw)
+    about_y = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    sin, cos = np.sin(pitch), np.cos(pitch)
+    about_x = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
+    sin, cos = np.sin(roll), np.cos(roll)
+    about_z = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     return about_z @ about_x @ about_y
 
 

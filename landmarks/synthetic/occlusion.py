@@ -30,21 +30,13 @@ def paint_glasses(
         if dark:
             glaze(image, ring, np.clip(frame * 0.4, 0, 255), rng.uniform(0.75, 0.97), 0.01 * scale)
         shine = ring[22:28] * 0.7 + ring.mean(0) * 0.3
-        glaze(
-            image,
-            shine,
-            (255, 255, 255),
-            rng.uniform(0, 0.35),
-            0.02 * scale,
-            line_width=0.03 * scale,
-        )
+        alpha, blur = rng.uniform(0, 0.35), 0.02 * scale
+        glaze(image, shine, (255, 255, 255), alpha, blur, line_width=0.03 * scale)
     bridge = np.stack([rings[0][0], rings[1][20]])
-    temples = [
-        np.stack([rings[0][20], points[c.FOREHEAD][136]]),
-        np.stack([rings[1][0], points[c.FOREHEAD][8]]),
-    ]
+    left = np.stack([rings[0][20], points[c.FOREHEAD][136]])
+    right = np.stack([rings[1][0], points[c.FOREHEAD][8]])
     stroke(image, rings, np.clip(frame, 0, 255), width, closed=True)
-    stroke(image, [bridge, *temples], np.clip(frame, 0, 255), width)
+    stroke(image, [bridge, left, right], np.clip(frame, 0, 255), width)
 
 
 def paint_hand(

@@ -12,11 +12,8 @@ from landmarks.synthetic.head import Head, draw_head, project, shape_head, turn
 
 _SKINS = np.array([[246, 212, 190], [228, 182, 150], [205, 152, 118], [160, 108, 78], [98, 64, 48]])
 # Around the neutral head: the skull's middle, the ears and where the neck begins.
-_SKULL, _EARS, _NECK = (
-    [0.0, -0.14, -0.45],
-    [[-0.87, 0.2, -0.75], [0.87, 0.2, -0.75]],
-    [0.0, 0.95, -0.7],
-)
+_SKULL, _NECK = [0.0, -0.14, -0.45], [0.0, 0.95, -0.7]
+_EARS = [[-0.87, 0.2, -0.75], [0.87, 0.2, -0.75]]
 
 
 def draw_face(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +79,8 @@ def _draw_skin(rng: np.random.Generator) -> np.ndarray:
 
 def face_outline(points: np.ndarray) -> np.ndarray:
     """The polygon around the face: jaw and forehead; their overlap beside the ears is left out."""
-    return np.concatenate(
-        [points[c.JAW_LEFT][59::-1], points[c.JAW_RIGHT][:60], points[c.FOREHEAD]]
-    )
+    jaw = points[c.JAW_LEFT][59::-1], points[c.JAW_RIGHT][:60]
+    return np.concatenate([*jaw, points[c.FOREHEAD]])
 
 
 def _inner_outline(points: np.ndarray) -> np.ndarray:
@@ -148,26 +144,15 @@ def _paint_complexion(
     for nose, lip, jaw in sides:
         wing, mouth = here[nose][40], here[lip]
         cheek = 0.55 * wing + 0.45 * here[jaw] - [0, 0.08 * scale]
-        glaze(
-            face,
-            ellipse(cheek, (0.16 * scale,) * 2, 0),
-            skin * [1.0, 0.72, 0.7],
-            blush,
-            0.08 * scale,
-        )
+        round_cheek = ellipse(cheek, (0.16 * scale,) * 2, 0)
+        glaze(face, round_cheek, skin * [1.0, 0.72, 0.7], blush, 0.08 * scale)
         out = mouth + 0.18 * (mouth - here[[841, 872]].mean(0))
         fold = np.stack([wing, 0.5 * (wing + out) + 0.25 * (out - here[586]), out])
         glaze(face, fold, skin * 0.6, lined, 0.02 * scale, line_width=0.025 * scale)
     if rng.random() < 0.25:
         jaw = np.concatenate([here[c.JAW_LEFT][48::-1], here[c.JAW_RIGHT][:49]])
-        beard = np.concatenate(
-            [jaw, [0.5 * (here[872] + here[108]), here[586], 0.5 * (here[841] + here[44])]]
-        )
+        lip = [0.5 * (here[872] + here[108]), here[586], 0.5 * (here[841] + here[44])]
+        beard = np.concatenate([jaw, lip])
         tone = 0.3 * skin + 0.7 * np.clip(cut.colour, 0, 170)
-        glaze(
-            face,
-            beard,
-            tone,
-            rng.choice([rng.uniform(0.15, 0.4), rng.uniform(0.6, 0.9)]),
-            0.06 * scale,
-        )
+        alpha = rng.choice([rng.uniform(0.15, 0.4), rng.uniform(0.6, 0.9)])
+        glaze(face, beard, tone, alpha, 0.06 * scale)

@@ -40,7 +40,6 @@ def read_faces(
         keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
             other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
         category: name or id of the faces' category; None: the one that has keypoints.
-        reading: see `FileReading`.
 
     A keypoint with v=0 is not labelled. Crowds, other categories and, in training, faces without a
     labelled keypoint are left out. Test faces need no keypoints; a test file without annotations

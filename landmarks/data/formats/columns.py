@@ -7,8 +7,10 @@ from typing import NamedTuple
 from landmarks.data.formats.landmarks_csv import NUMBER
 from landmarks.errors import UserError, did_you_mean
 
-NAMES = ("file_name", "filename", "image_name", "image_path", "image", "file", "path", "name")
-RARER_NAMES = ("image_id", "img_name", "img_path", "img", "file_path", "filepath")
+NAMES = (
+    "file_name filename image_name image_path image file path name "
+    "image_id img_name img_path img file_path filepath".split()
+)
 BOXES = (
     ["box_x0", "box_y0", "box_x1", "box_y1"],
     ["x_min", "y_min", "x_max", "y_max"],
@@ -61,7 +63,7 @@ def _find_name(path: Path, header: list[str], wanted: str | None) -> int:
     if wanted is not None:
         return _find(path, header, wanted, "data.name_column")
     lowered = [column.casefold() for column in header]
-    for known in (*NAMES, *RARER_NAMES):
+    for known in NAMES:
         if known in lowered:
             return lowered.index(known)
     numbers = [column for column in header if NUMBER.fullmatch(column)]

@@ -50,14 +50,12 @@ def read_faces(
             lies in them is the test part, all else the training part; None: testset and ibug, as
             the 300-W protocol has it.
         one_based: the first pixel is (1, 1), as in MATLAB and in 300-W; False: (0, 0).
-        reading: see `FileReading`.
 
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
     folders = ["testset", "ibug"] if test_folders is None else test_folders
-    base = Path(root)
-    part = reading.part
+    base, part = Path(root), reading.part
     listed = _list_files(base, part, folders)
     if not listed:
         refuse_other(base, "ibug")
@@ -74,13 +72,8 @@ def read_faces(
         "one_based": one_based,
         "version": VERSION,
     }
-    arrays = map_faces(
-        "ibug",
-        source,
-        lambda: _read(base, listed),
-        reading,
-        first_pixel=1.0 if one_based else 0.0,
-    )
+    read, first = (lambda: _read(base, listed)), float(one_based)
+    arrays = map_faces("ibug", source, read, reading, first_pixel=first)
     return to_faces(arrays, base, root, reading, linked=True)
 
 

@@ -26,7 +26,6 @@ def read_faces(
     Args:
         train, test: how many of each.
         seed: another seed, other faces.
-        reading: see `Reading`.
 
     Raises:
         UserError: if the cache cannot be written.

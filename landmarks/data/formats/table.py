@@ -35,12 +35,11 @@ def read_faces(
     Args:
         train, test: the files; that of `test` need hold no points.
         images: the folder that file names start from; None: the file's own.
-        name_column: of the file names; None: the first there is of those in
-            `landmarks.data.formats.columns`.
+        name_column: of the file names; None: the first there is of
+            `landmarks.data.formats.columns.NAMES`.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
             `landmarks.data.formats.columns.BOXES`, if any.
         hidden: see `landmarks.data.doubts.Doubts`.
-        reading: see `FileReading`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x, in

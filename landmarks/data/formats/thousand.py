@@ -20,7 +20,6 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
     Args:
         root: holds train/images, train/landmarks.csv, test/images and test_points.csv (in test/ or
             in root itself), directly or under contest01_data/.
-        reading: see `FileReading`.
 
     Raises:
         UserError: if the folder holds nothing of the kind, a file is malformed, or an image cannot

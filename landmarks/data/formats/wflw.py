@@ -31,7 +31,6 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
     Args:
         root: holds WFLW_images/ and, itself or in WFLW_annotations/,
             list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt and ..._test.txt.
-        reading: see `FileReading`.
 
     Points and boxes are used as they are: the first pixel's centre is (0, 0).
 

@@ -29,10 +29,6 @@ class FpnBackbone(Backbone):
     Args:
         network: the detector whose backbone it is.
         freeze: norms, stem and first stage are not trained.
-
-    Attributes:
-        channels, strides: of each returned map.
-        mean, std: of R, G, B in 0..1, by which images are normalised.
     """
 
     def __init__(self, network: KeypointRCNN, freeze: bool):
@@ -77,7 +73,7 @@ def keypoint_rcnn(
     decoder: DecoderName = "local",
     chunk: Literal["auto"] | PositiveInt = "auto",
     num_points: int,
-    size: int,
+    input_size: int,
     elementwise: Elementwise | None = None,
     mean_points=None,
 ) -> Landmarker:
@@ -97,7 +93,7 @@ def keypoint_rcnn(
             mean shape in its box, "uniform" anywhere, as published.
         proposals: boxes an image that may be the face.
         boxes, margin, sigma, decoder, chunk: see `RcnnHead`.
-        num_points, size: K, and the input's side in pixels.
+        num_points, input_size: K, and the input's side in pixels.
         elementwise: not used: the head has losses of its own.
         mean_points: (K, 2) input pixels, for init_output="mean".
 
@@ -118,7 +114,7 @@ def keypoint_rcnn(
     body = FpnBackbone(network, freeze)
     start = mean_points if init_output == "mean" else None
     held = None if chunk == "auto" else chunk
-    head = RcnnHead(network, size, margin, boxes, sigma, decoder, start, held)
+    head = RcnnHead(network, input_size, margin, boxes, sigma, decoder, start, held)
     # By torchvision's names, without the layer whose rows are landmarks.
     named = nn.ModuleDict({"backbone": body, "rpn": head.rpn, "roi_heads": head.roi_heads})
     load_weights(named, NAME, weights, partial, whole=True)
