@@ -26,7 +26,7 @@ _under_way: set[Path] = set()  # by this process
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Yield where to write what shall be `path`: beside it, and gone when the context is left.
+    """Yield a path beside `path` to write to; it is removed when the context is left.
 
     It ends as `path` does: many writers choose the format by that.
     """
@@ -62,11 +62,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses in this context, in which `path` is written, into one sentence.
-
-    Raises:
-        UserError: that says so.
-    """
+    """Raise UserError where `path` cannot be written in this context, the disk being full say."""
     try:
         yield
     except Exception as error:
@@ -107,7 +103,7 @@ def explain_refusal(error: OSError) -> str | None:
 
 
 def reserve(path: Path) -> None:
-    """Take the room on the disk that a file has the size of.
+    """Reserve the room on the disk that a file needs.
 
     To write to a mapped file with holes on a full disk kills the process without a message.
 

@@ -53,7 +53,7 @@ class Needs:
     says: str = ""
 
     def holds(self, settings: Mapping[str, Any], group: str = "") -> bool:
-        """Say whether it is so; `settings` by their whole keys, None stands for a missing one."""
+        """Say whether `settings`, by whole keys, fulfil this; a missing one counts as None."""
         values = [settings.get(key) for key in self.whole(group)]
         if isinstance(self.wanted, Rule):
             return any(map(self.wanted.holds, values))

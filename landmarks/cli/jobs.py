@@ -14,7 +14,7 @@ from landmarks.runs.find import remove_abandoned
 
 
 class Jobs:
-    """Runs jobs; a failed one does not keep the next from its turn, a signal does."""
+    """Runs jobs; the next one runs after a failure, but not after a signal."""
 
     def __init__(self):
         self.codes: list[int] = []

@@ -1,4 +1,4 @@
-"""How a run resumes, in its own folder and with its own settings; no other run takes that."""
+"""How a run resumes: in its own folder, with its own settings."""
 
 import logging
 from importlib.resources import files

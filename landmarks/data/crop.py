@@ -26,8 +26,8 @@ def read_face(
 ) -> np.ndarray | None:
     """Read an image file into `out`, see `crop_face`; None if it cannot be read.
 
-    A JPEG that will be shrunk is decoded at half its size, a quarter or an eighth: the decoder
-    averages for less than nothing.
+    A JPEG that will be shrunk is decoded at a half, a quarter or an eighth of its size, which is
+    faster than decoding it whole.
     """
     data = read_bytes(path)
     if data is None:
@@ -46,8 +46,8 @@ def read_face(
 def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:
     """Return how many columns and rows of an image may be averaged before it is scaled.
 
-    What is left to do is a scale above 1/2, where interpolation between neighbours skips no pixel,
-    or one up to 17/16: an image a little short of twice the size is halved all the same.
+    The scale that is left lies above 1/2, where interpolation between neighbours skips no pixel. It
+    may reach 17/16: an image a little smaller than twice the input is halved all the same.
     """
     if isinstance(crop, np.ndarray):
         blocks = max(1, min(int(17 / (16 * crop[0, 0])), width, height))

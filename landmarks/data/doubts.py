@@ -1,4 +1,4 @@
-"""Labels that may be no places in an image: numbers and signs for what is missing, and shares."""
+"""Labels that may not be pixels: marks for missing points, and shares of the image."""
 
 from collections import Counter
 from typing import Literal
@@ -9,7 +9,7 @@ from landmarks.errors import UserError
 
 MissingName = float | Literal["negative", "none"] | None
 HiddenName = Literal["missing", "labelled"] | None
-# Of a face's size. A real point has others nearer than that; a mark for "missing" has not.
+# Share of a face's size. A real point lies nearer to the others; a mark for "missing" does not.
 MIN_DISTANCE = 0.05
 MIN_SIGN_DISTANCE = 0.5  # the same for a negative sign
 MIN_ZERO_SHARE = 0.015  # of all points: more at (0, 0) are no slips of annotators
@@ -18,7 +18,7 @@ SAMPLE = 64  # faces of a block whose numbers are looked at
 
 
 class Doubts:
-    """Counts, block by block, what may be no place, and asks about it at the end.
+    """Counts labels that may not be pixels, block by block, and asks about them at the end.
 
     Args:
         missing: the number that stands in x and y of a missing point, or "negative": all points

@@ -1,4 +1,4 @@
-"""Which points have labels: what no face has labelled, a model cannot learn."""
+"""Which points have labels: a model cannot learn a point that no face has labelled."""
 
 import logging
 
@@ -15,7 +15,7 @@ MAX_NAMED = 5  # points in a sentence
 def find_labelled(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return (K,) bool: is the point of points (N, K, 2) labelled in one of the rows?
 
-    As a rule the first faces say so of all, and no more are read.
+    Reading ends once every point has been seen labelled, as a rule after the first faces.
     """
     labelled = np.zeros(points.shape[1], bool)
     for start in range(0, len(rows), BLOCK):

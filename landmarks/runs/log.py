@@ -1,4 +1,4 @@
-"""Loggers: what a run tells people of itself, epoch by epoch."""
+"""Loggers: they report on a run, epoch by epoch."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from landmarks.runs.pictures import drawing, save_curves, save_picture
 
 
 class Logger:
-    """Tells of a run; hooks that a logger does not need do nothing.
+    """Reports on a run; hooks that a logger does not need do nothing.
 
     Args:
         run_dir: the run's folder; a logger that leaves files leaves them there.
@@ -20,7 +20,7 @@ class Logger:
         self.run_dir = run_dir
 
     def log_epoch(self, history: list[dict], progress: float) -> None:
-        """Tell of an epoch, or of those of an earlier session.
+        """Report the last epoch, or those of an earlier session.
 
         Args:
             history: one row an epoch, as in metrics.csv, the last one new: names -> numbers, errors

@@ -1,4 +1,4 @@
-"""Predictions that are no numbers: a failure, where a label that is NaN is only missing."""
+"""Predictions that are not finite: a failure, while a label that is NaN is only missing."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ MAX_NAMED = 3  # faces in a sentence
 
 
 def find_faults(points: Tensor) -> Tensor:
-    """Return of each face's points (B, K, 2) the first that is NaN or infinite; -1: none. (B,)."""
+    """Return (B,) each face's first point, of (B, K, 2), that is not finite; -1: there is none."""
     bad = ~points.isfinite().all(2)
     return torch.where(bad.any(1), bad.byte().argmax(1), -1)
 

@@ -9,8 +9,8 @@ from landmarks.shapes.pairing import misfit
 
 HALVINGS = 2  # each gives two halves
 ROUNDING = 0.3  # original pixels: labels are whole pixels, which are 1/sqrt(12) off, rms
-# Bounds. Measured with the right permutation on 50 to 2,000 real faces of 971 and of 68 points;
-# behind it what wrong ones, one-sided and random sets gave.
+# Bounds, from 50 to 2,000 real faces of 971 and of 68 points. "Up to" is what the right permutation
+# measured, "from" what wrong ones, one-sided and random sets did.
 MAX_RESIDUAL = 0.1  # of the mean shape, over its size, plus TURN_ALLOWANCE / sqrt(faces)
 TURN_ALLOWANCE = 0.6  # how far from symmetric one turned head is: 0.57 in the most turned percent
 MAX_MISFIT = 1.15  # of mirrored faces, over that of faces, rms: up to 1.06; from 1.2

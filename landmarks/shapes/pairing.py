@@ -88,8 +88,11 @@ def mirror(shapes: Shapes, model: Model, flip: np.ndarray) -> np.ndarray:
 
 
 def mirror_costs(shapes: Shapes, model: Model, flip: np.ndarray) -> np.ndarray:
-    """Return (K, K): the mean squared distance of point j of the mirrored faces to where the model
-    expects what is called point i, if the others are renamed by `flip` (K,)."""
+    """Return (K, K) costs of taking point j for the mirror image of point i.
+
+    A cost is the mean squared distance of point j of the mirrored faces to where the model expects
+    point i, once the other points are renamed by `flip` (K,).
+    """
     renamed = mirror(shapes, model, flip)
     expected, found = model.project(renamed), renamed[:, flip]
     products = expected.real.T @ found.real + expected.imag.T @ found.imag

@@ -1,7 +1,7 @@
 """The flip permutation of the points: a layout's, checked on the faces, or found in the faces.
 
-A wrong one teaches a model wrong faces and shows in no message, so nothing is guessed: where the
-faces do not speak clearly, flipping is off, and the reason says why.
+A wrong permutation teaches a model wrong faces, and no message shows it. So nothing is guessed:
+where the faces do not speak clearly, flipping is off, and `reason` says why.
 """
 
 from dataclasses import dataclass, replace
