@@ -21,7 +21,7 @@ def run_of(checkpoint_of, tmp_path_factory):
         torch.manual_seed(seed)
         start = np.random.default_rng(seed).uniform(4, size - 4, (K, 2)).astype(np.float32)
         builder = trusted(node, "model")
-        model = builder(**arguments, num_points=K, size=size, mean_points=start)
+        model = builder(**arguments, num_points=K, input_size=size, mean_points=start)
         for head in (model.head, getattr(model.head, "corrections", None)):
             for key in ("weight", "offsets"):  # answers that depend on the image
                 part = getattr(head, key, None)
