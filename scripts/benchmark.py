@@ -28,6 +28,7 @@ BENCHMARKS = {
     "growth": "how the heatmap loss grows with points and cells",
     "check": "faults that `landmarks check` finds among those planted",
     "decode": "heatmap decoders, against one another and DARK as published",
+    "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
     "startup": "how long `landmarks --help` takes",
 }
 
@@ -70,7 +71,7 @@ def _run(word: str, rest: list[str]) -> dict:
     benchmark.add_options(parser)
     options = parser.parse_args(rest)
     for name, value in vars(options).items():
-        if isinstance(value, int) and value < 1:
+        if type(value) is int and value < 1:  # True and False are ints too
             raise UserError(f"--{name.replace('_', '-')} {value}: at least 1 is needed.")
     if options.root is not None and not Path(options.root).is_dir():
         raise UserError(f"--root {options.root}: there is no such folder.")

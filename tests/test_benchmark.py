@@ -156,3 +156,36 @@ def test_predict_compares_text_with_the_model(run):
     result = run("predict", *words, "--threads", "1")
     assert result.keys() == {"images_per_s", "ratio", "text_us", "text_share"}
     assert all(value > 0 for value in result.values())
+
+
+def test_gpu_measures_everything_on_the_cpu(run, uncompiled):
+    result = run("gpu", "--fake", "--models", "resnet34", "--rounds", "1")
+    share = result.pop("loop_share")
+    assert result.keys() == {
+        *("capture_speedup_32", "floor_ratio_32", "unet_step_speedup", "images_per_s"),
+        *("predict_unet", "predict_unet_resnet34"),
+    }
+    assert share < 1 and all(value > 0 for value in result.values())
+
+
+def test_gpu_measures_the_parts_that_are_named(run):
+    result = run("gpu", "--fake", "--parts", "loop", "--rounds", "1")
+    assert [name for name, value in result.items() if value is not None] == ["loop_share"]
+
+
+# torch counts no product that is added in place, as those of the heatmaps' gradients are.
+@pytest.mark.parametrize(
+    ("name", "uncounted"), [("resnet18", 0), ("unet_resnet18", 2 * 2 * (2 * 8 * 8) * 96 * 16)]
+)
+def test_the_floor_has_the_products_of_a_step(benchmark, uncompiled, name, uncounted):
+    import torch
+    from benchmarks.floor import Floor
+    from benchmarks.recorded import Scale, build_model
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = build_model(name, Scale(size=32, points=16))
+    images, points = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), 32 * torch.rand(2, 16, 2)
+    with FlopCounterMode(display=False) as counter:
+        model(images, points).backward()
+    counted = Floor(model, images).flops - uncounted
+    assert counted == pytest.approx(counter.get_total_flops(), rel=1e-4)

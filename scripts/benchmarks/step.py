@@ -13,6 +13,7 @@ from benchmarks.turns import median_ratio, say_seconds, take_turns
 from benchmarks.writeup import WholeMaps, adaptive_wing_loss, draw_targets, expect_points
 from landmarks.losses import adaptive_wing
 from landmarks.models.builders import classic_unet, unet
+from landmarks.models.landmarker import Landmarker
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 
@@ -34,14 +35,7 @@ def measure(options: argparse.Namespace) -> dict:
     shape = (options.images, 3, SIZE, SIZE)
     images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     points = (SIZE - 1) * torch.rand(options.images, options.points, 2, generator=random)
-    torch.manual_seed(0)
-    known = {"num_points": options.points, "input_size": SIZE, "elementwise": adaptive_wing}
-    models = {
-        "unet": classic_unet(sigma=SIGMA, **known),
-        "unet_resnet34": unet(
-            backbone="resnet34", weights="none", stride=2, sigma=SIGMA / 2, **known
-        ),
-    }
+    models = heatmap_models(options.points)
     precision = Precision("auto", device)
     ways: dict[str, Callable] = {}
     for name, model in models.items():
@@ -73,6 +67,18 @@ def measure(options: argparse.Namespace) -> dict:
         for base in models
         for name in [prefix + base]
     } | per_image
+
+
+def heatmap_models(num_points: int, size: int = SIZE) -> dict[str, Landmarker]:
+    """Return the classic U-Net with maps of the input's size, and a faster one with half of it."""
+    torch.manual_seed(0)
+    known = {"num_points": num_points, "input_size": size, "elementwise": adaptive_wing}
+    return {
+        "unet": classic_unet(sigma=SIGMA, **known),
+        "unet_resnet34": unet(
+            backbone="resnet34", weights="none", stride=2, sigma=SIGMA / 2, **known
+        ),
+    }
 
 
 class Ours:
@@ -110,7 +116,8 @@ class Plain:
 
     def __call__(self) -> None:
         """Take a training step, the targets included: the loader makes them for every step."""
-        targets = np.stack([draw_targets(face, SIZE, SIGMA) for face in self.points])
+        size = self.images.shape[-1]
+        targets = np.stack([draw_targets(face, size, SIGMA) for face in self.points])
         self.model.train()
         maps = self.model(self.images.to(self.device) / 255)
         loss = adaptive_wing_loss(maps, torch.from_numpy(targets).to(self.device))

@@ -16,7 +16,7 @@ from benchmarks.model import (
     prepare_device,
     random_model,
 )
-from benchmarks.turns import median_ratio, say_seconds
+from benchmarks.turns import median_ratio, say_seconds, take_told_turns
 from landmarks.data.cropped import Batch
 from landmarks.devices import move
 from landmarks.interrupt import Stop
@@ -73,15 +73,19 @@ class TimedValidation:
 
 
 class EngineLoop:
-    """`landmarks.training.engine.fit` with the default settings, an epoch a turn."""
+    """`landmarks.training.engine.fit`, an epoch a turn.
 
-    def __init__(self, batches: list[Batch], precision: Precision, turns: int):
-        model = to_device(random_model(), precision.device)
-        self.training = Training(model, adamw(model, lr=1e-3), Cosine(), precision, Ema(model, EMA))
-        self.batches, self.validation = TimedBatches(batches), TimedValidation(batches[0])
+    Args:
+        batches: notes in `asked` when an epoch begins, as `TimedBatches` does.
+        example: of the batches; one of its faces is validated on.
+    """
+
+    def __init__(self, training: Training, batches, example: Batch, turns: int):
+        self.training, self.batches = training, batches
+        self.validation, precision = TimedValidation(example), training.precision
         self.budget = Budget(turns, None, len(batches), 0.0, time.monotonic())
         self.judge = partial(validate, batches=self.validation, precision=precision, eyes=None)
-        self.display = Display(len(batches[0].images))
+        self.display = Display(batches.batch_size)
 
     def __call__(self) -> float:
         """Train an epoch and return the seconds up to its validation."""
@@ -129,16 +133,13 @@ def measure(options: argparse.Namespace) -> dict:
     precision = Precision("auto", prepare_device(options))
     count = options.batches or (2 if precision.device.type == "cpu" else 100)
     batches = [random_batch(options.batch_size, seed) for seed in range(count)]
+    model = to_device(random_model(), precision.device)
+    training = Training(model, adamw(model, lr=1e-3), Cosine(), precision, Ema(model, EMA))
     ways = {
-        "ours": EngineLoop(batches, precision, options.rounds + 1),
+        "ours": EngineLoop(training, TimedBatches(batches), batches[0], options.rounds + 1),
         "bare": BareLoop(batches, precision),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(options.rounds + 1):
-        for name, way in ways.items():
-            spent = way()
-            if turn > 0:  # the first turn allocates and tunes
-                seconds[name].append(spent)
+    seconds = take_told_turns(ways, options.rounds)
     print(
         f"{BACKBONE} at {SIZE} pixels, {NUM_POINTS} points, {count} batches of "
         f"{options.batch_size} on {precision.device} (threads: {torch.get_num_threads()}), "
@@ -157,14 +158,14 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     return model.to(device, memory_format=torch.channels_last)
 
 
-def random_batch(size: int, seed: int) -> Batch:
+def random_batch(count: int, seed: int, size: int = SIZE, points: int = NUM_POINTS) -> Batch:
     """Return a batch as the loader makes them, of random pixels and points."""
     random = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (size, SIZE, SIZE, 3), generator=random, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (count, size, size, 3), generator=random, dtype=torch.uint8)
     return Batch(
         pixels.permute(0, 3, 1, 2),
-        SIZE * torch.rand(size, NUM_POINTS, 2, generator=random),
-        torch.eye(2, 3).repeat(size, 1, 1),
-        torch.arange(size),
-        torch.ones(size, dtype=torch.bool),
+        size * torch.rand(count, points, 2, generator=random),
+        torch.eye(2, 3).repeat(count, 1, 1),
+        torch.arange(count),
+        torch.ones(count, dtype=torch.bool),
     )
