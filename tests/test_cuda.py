@@ -1,5 +1,6 @@
 """What only a GPU can show: no step waits for it, and it finds what the CPU finds."""
 
+import copy
 import gc
 import sys
 
@@ -12,18 +13,23 @@ from omegaconf import OmegaConf
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.commands.build import build
-from landmarks.data.cropped import CroppedFaces
+from landmarks.data.cropped import Batch, CroppedFaces
 from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches
 from landmarks.devices import ahead_on_device, copy_ahead
+from landmarks.errors import UserError
 from landmarks.heatmaps.compile import fuse_loss
 from landmarks.heatmaps.loss import heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing, l1
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.ema import Ema
-from landmarks.training.optimizers import adamw
+from landmarks.training.memory_advice import explain_training_memory
+from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
+from landmarks.training.schedules import Cosine
+from landmarks.training.state import Training
+from landmarks.training.steps import WARM_UP
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68
@@ -57,42 +63,105 @@ def faces():
     return images.contiguous(memory_format=torch.channels_last).pin_memory(), points.pin_memory()
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_training_step_does_not_wait_for_the_gpu(name, cuda):
+STRONG = {
+    **{"shift": 0.1, "scale": 0.2, "rotate": 20.0, "flip": 0.5, "brightness": 0.3, "gamma": 0.2},
+    **{"degrade": 1.0, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 1.0, "erase_size": 0.3},
+}
+
+
+def in_training(name, cuda, graph, amp="auto", optimizer=adamw, **settings):
+    """Return a training of seeded weights under strong augmentation, and one batch."""
     model = make(name).to(cuda, memory_format=torch.channels_last).train()
-    optimizer, ema, precision = adamw(model, lr=1e-3), Ema(model, 0.99), Precision("auto", cuda)
-    strong = {"degrade": 1.0, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 1.0}
-    augment = Augment(
-        **{
-            "shift": 0.1,
-            "scale": 0.2,
-            "rotate": 20.0,
-            "flip": 0.5,
-            "brightness": 0.3,
-            "erase_size": 0.3,
-            **strong,
-        },
-        size=SIZE,
-        permutation=np.arange(K)[::-1].copy(),
+    training = Training(
+        *(model, optimizer(model, lr=1e-4), Cosine(), Precision(amp, cuda)),
+        ema=Ema(model, 0.99),
+        augment=Augment(**STRONG, size=SIZE, permutation=np.arange(K)[::-1].copy()),
+        graph=graph,
+        total_steps=100,
+        **settings,
     )
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    for step in range(6):
-        if step == 3:  # all is compiled, tuned and allocated
-            torch.cuda.set_sync_debug_mode("error")
-        images, points = faces()
-        images, points = (part.to(cuda, non_blocking=True) for part in (images, points))
-        batch = augment(images, points, step)
-        with precision.autocast():
-            loss = model(*batch)
-        precision.scaler.scale(loss).backward()
-        precision.step(optimizer, None)
-        optimizer.zero_grad(set_to_none=True)
-        ema.update()
-        model.advance(step / 6, 0)
+    images, points = faces()
+    none = torch.empty(0)
+    return training, Batch(images, points, none, none, none)
+
+
+def walk(training, batch, steps):
+    """Take so many steps and return the losses, read at the end."""
+    losses = []
+    for _ in range(steps):
+        losses.append(training.backward(batch).clone())
+        if training.waiting == training.accumulate:
+            training.update()
+    return torch.stack(losses).cpu()
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_step_does_not_wait_for_the_gpu(name, graph, cuda):
+    training, batch = in_training(name, cuda, graph)
+    walk(training, batch, WARM_UP + 2)  # all is compiled, tuned, allocated and recorded
+    before = [parameter.detach().clone() for parameter in training.model.parameters()]
+    torch.cuda.set_sync_debug_mode("error")
+    for _ in range(3):
+        loss = training.backward(batch)
+        training.update()
     torch.cuda.set_sync_debug_mode("default")
     assert loss.isfinite()
-    moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+    after = training.model.parameters()
+    moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert np.mean(moved) > 0.9
+
+
+@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "clip": 0.5}])
+@pytest.mark.parametrize("amp", ["bf16", "fp16", "off"])
+@pytest.mark.parametrize("name", ["resnet18", "unet_resnet18"])
+def test_recorded_steps_are_the_plain_ones(name, amp, settings, cuda):
+    """To within three times of what two plain trainings differ: sums are in no fixed order."""
+    found = []
+    for graph in (False, False, True):
+        training, batch = in_training(name, cuda, graph, amp, **settings)
+        losses = walk(training, batch, 24)
+        assert not graph or training.steps.replay_update is not None
+        found.append(
+            (losses, torch.cat([p.detach().flatten() for p in training.model.parameters()]))
+        )
+    for plain, again, recorded in zip(*found, strict=True):
+        noise = (plain - again).norm() + 2e-3 * plain.norm()
+        assert (plain - recorded).norm() < 3 * noise
+
+
+@pytest.mark.parametrize("optimizer", [adam, sgd])
+def test_every_optimizer_can_be_recorded(optimizer, cuda):
+    training, batch = in_training("resnet18", cuda, True, optimizer=optimizer)
+    losses = walk(training, batch, 12)
+    assert losses.isfinite().all() and training.steps.replay_update is not None
+
+
+def test_a_thawed_backbone_is_recorded_anew(cuda):
+    training, batch = in_training("unet_resnet18", cuda, True)
+    training.model.frozen_epochs = 1
+    walk(training, batch, WARM_UP + 2)
+    still = training.model.backbone.pretrained().state_dict()
+    before = {name: value.clone() for name, value in still.items()}
+    walk(training, batch, 2)
+    assert all(torch.equal(before[name], value) for name, value in still.items())
+    training.epoch = 1
+    walk(training, batch, WARM_UP + 2)
+    assert training.steps.replay_update is not None
+    assert not all(torch.equal(before[name], value) for name, value in still.items())
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_run_goes_on_from_recorded_to_plain_and_back(first, cuda):
+    begun, batch = in_training("resnet18", cuda, first)
+    walk(begun, batch, 8)
+    state = copy.deepcopy(begun.state_dict())
+    losses = []
+    for graph in (first, not first):
+        resumed, _ = in_training("resnet18", cuda, graph)
+        resumed.load_state_dict(copy.deepcopy(state))
+        losses.append(walk(resumed, batch, 8))
+    torch.testing.assert_close(*losses, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -150,7 +219,8 @@ def test_a_run_from_photos_to_points(amp, model, contest, tmp_path, monkeypatch)
     assert np.median(np.abs(points["cuda"] - points["cpu"])) < 0.1
 
 
-def test_memory_that_runs_out_ends_in_advice(contest, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("graph", ["true", "false"])
+def test_memory_that_runs_out_ends_in_advice(graph, contest, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     made = contest(train=12)
@@ -160,12 +230,30 @@ def test_memory_that_runs_out_ends_in_advice(contest, tmp_path, monkeypatch, cap
     share = room / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(share)
     try:
-        settings = [*TINY, "model=unet", "input_size=256", "batch_size=8"]
+        settings = [*TINY, "model=unet", "input_size=256", "batch_size=8", f"graph={graph}"]
         assert cli.main(["train", f"data.root={made.root}", *settings]) != 0
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     said = capsys.readouterr()
     assert "batch_size=4 accumulate=2" in said.out + said.err
+
+
+def test_memory_that_runs_out_while_recording_ends_in_advice(cuda):
+    training, batch = in_training("unet", cuda, "auto")
+    walk(training, batch, WARM_UP)
+    torch.cuda.synchronize()
+    gc.collect()
+    torch.cuda.empty_cache()
+    share = torch.cuda.memory_reserved() / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        with (
+            pytest.raises(UserError, match="batch_size=2 accumulate=2"),
+            explain_training_memory(training, None, 4, ["a smaller model"]),
+        ):
+            walk(training, batch, 1)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.fixture
