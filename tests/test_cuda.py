@@ -34,6 +34,10 @@ from landmarks.training.steps import WARM_UP
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
+STRONG = {
+    **{"shift": 0.1, "scale": 0.2, "rotate": 20.0, "flip": 0.5, "brightness": 0.3, "gamma": 0.3},
+    **{"degrade": 0.5, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 0.5, "erase_size": 0.3},
+}
 TINY = (
     "input_size=32 batch_size=4 epochs=2 workers=0 split.share=0.25 device=cuda run_dir=run".split()
 )
@@ -162,6 +166,31 @@ def test_a_run_goes_on_from_recorded_to_plain_and_back(first, cuda):
         resumed.load_state_dict(copy.deepcopy(state))
         losses.append(walk(resumed, batch, 8))
     torch.testing.assert_close(*losses, rtol=0.02, atol=0)
+
+
+def test_a_captured_augmentation_is_the_eager_one(cuda):
+    some = {**STRONG, "degrade": 0.5, "erase": 0.5}
+    augment = Augment(**some, size=SIZE, permutation=np.arange(K)[::-1].copy())
+    (images, points), most = (part.to(cuda) for part in faces()), augment.most(4)
+    numbers = torch.from_numpy(augment.draw(4, 0, SIZE).numbers).to(cuda)
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        augment.apply(images, points, numbers, most)
+    torch.cuda.current_stream().wait_stream(stream)
+    with torch.cuda.graph(graph):
+        captured = augment.apply(images, points, numbers, most)
+    for step in range(8):
+        drawn = augment.draw(4, step, SIZE)
+        numbers.copy_(torch.from_numpy(drawn.numbers))
+        graph.replay()
+        same = augment.apply(images, points, numbers, most)
+        for replayed, eager in zip(captured, same, strict=True):
+            torch.testing.assert_close(replayed, eager, rtol=0, atol=0, equal_nan=True)
+        # Products of other shapes round otherwise, and then a quantised wave may be another.
+        eager, moved = augment(images, points, step)
+        assert (captured[0] - eager).abs().mean() < 0.05
+        torch.testing.assert_close(captured[1], moved, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", MODELS)
