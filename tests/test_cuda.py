@@ -34,10 +34,6 @@ from landmarks.training.steps import WARM_UP
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
-STRONG = {
-    **{"shift": 0.1, "scale": 0.2, "rotate": 20.0, "flip": 0.5, "brightness": 0.3, "gamma": 0.3},
-    **{"degrade": 0.5, "blur": 1.0, "noise": 8.0, "blocks": 2.0, "erase": 0.5, "erase_size": 0.3},
-}
 TINY = (
     "input_size=32 batch_size=4 epochs=2 workers=0 split.share=0.25 device=cuda run_dir=run".split()
 )
