@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from landmarks.commands.batch_size import begin_with_reference, settle_batch_size
 from landmarks.commands.build import build
 from landmarks.commands.build_training import build_training, say_training
 from landmarks.commands.device_cache import keep_on_device, refuse_device_cache
@@ -41,8 +42,11 @@ def train(settings: TrainSettings) -> int:
     initial = settle_initial_weights(settings)
     precision = _prepare(settings)
 
+    batch_size, settings = settings.batch_size, begin_with_reference(settings)
     inputs = open_inputs(settings, precision.device)
     training = build_training(settings, initial, inputs, precision)
+    if batch_size == "auto":
+        settings, inputs = settle_batch_size(settings, training, inputs)
     savings = name_savings(precision.name, initial.model, settings.input_size)
     needed = check_memory(training, *inputs.shapes, savings)
     inputs = keep_on_device(inputs, precision.device, needed)

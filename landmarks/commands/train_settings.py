@@ -53,7 +53,7 @@ class TrainSettings:
     box_from: Annotated[BoxSource, BOXED]
     epochs: PositiveInt | None
     max_time: Duration | None
-    batch_size: PositiveInt
+    batch_size: PositiveInt | Literal["auto"]
     accumulate: PositiveInt
     clip: Positive | None
     ema: Share

@@ -90,6 +90,7 @@ class Batches:
         on_error: Literal["stop", "skip"] = "stop",
     ):
         self.source, self.faces, self.on_error = source, source.faces, on_error
+        self._settings = {"seed": seed, "workers": workers, "pin_memory": pin_memory}
         self.order = BatchOrder(rows, batch_size, seed)
         self.unreadable: set[int] = set()
         self.readers: Callable = lambda: None  # a weak reference to the worker processes' iterator
@@ -129,6 +130,11 @@ class Batches:
     def rows(self) -> np.ndarray:
         """The rows (n,) of the data set that these are batches of, not shuffled."""
         return self.order.rows
+
+    def resized(self, batch_size: int) -> "Batches":
+        """Return the same in batches of another size."""
+        known = {**self._settings, "on_error": self.on_error}
+        return Batches(self.source, self.rows, batch_size=batch_size, **known)
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
         """Make the next iteration epoch `epoch`, from its batch `batch` on."""

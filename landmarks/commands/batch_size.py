@@ -1,0 +1,92 @@
+"""`batch_size=auto`: the largest batch that fits, and the learning rate that suits it."""
+
+import logging
+import math
+from dataclasses import replace
+
+import torch
+
+from landmarks.commands.inputs import Inputs
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.errors import UserError
+from landmarks.machine import free_memory
+from landmarks.training.memory_advice import MAX_SHARE
+from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.state import Training
+
+log = logging.getLogger(__name__)
+REFERENCE = 32  # faces: the batch that the configs' learning rates are of
+MIN_STEPS = 100  # updates an epoch that are left: a larger batch costs accuracy
+
+
+def begin_with_reference(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with a number of faces a batch, REFERENCE where they say "auto".
+
+    Raises:
+        UserError: if a run that is resumed is to choose anew.
+    """
+    if settings.batch_size != "auto":
+        return settings
+    if settings.resume:
+        raise UserError(
+            "batch_size=auto is chosen when a run begins, and a resumed run keeps its own: leave "
+            "it out, or give a number."
+        )
+    return replace(settings, batch_size=REFERENCE)
+
+
+def settle_batch_size(
+    settings: TrainSettings, training: Training, inputs: Inputs
+) -> tuple[TrainSettings, Inputs]:
+    """Return settings and inputs with the batch size and the rates that "auto" stands for.
+
+    Rates grow with the square root of the batch, those of SGD in proportion to it.
+
+    Args:
+        settings: with a batch_size of REFERENCE faces.
+        training: not started; its rates are changed in place.
+        inputs: of such batches.
+
+    Source: Malladi et al., On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, NeurIPS
+    2022; Goyal et al., Accurate, Large Minibatch SGD, 2017.
+    """
+    device, faces = training.precision.device, len(inputs.training.rows)
+    size = REFERENCE
+    if device.type != "cpu":  # where a larger batch is no faster
+        size = largest_batch(_count(training, inputs), free_memory(device), faces)
+    ratio = size / REFERENCE
+    factor = ratio if isinstance(training.optimizer, torch.optim.SGD) else math.sqrt(ratio)
+    for group in training.optimizer.param_groups:
+        group["initial_lr"] *= factor
+    rate = settings.optimizer["lr"] * factor
+    log.info("batch_size=auto: %d faces a batch, optimizer.lr=%.3g.", size, rate)
+    settings = replace(settings, batch_size=size, optimizer={**settings.optimizer, "lr": rate})
+    inputs = inputs._replace(
+        training=inputs.training.resized(size), validation=inputs.validation.resized(2 * size)
+    )
+    return settings, inputs
+
+
+def largest_batch(needed: Estimate, free: int, faces: int) -> int:
+    """Return the largest power of two, REFERENCE or more, that fits and leaves MIN_STEPS an epoch.
+
+    Args:
+        needed: by a step, whose model is on the device already.
+        free: bytes on the device.
+        faces: to train on.
+    """
+    size = REFERENCE
+    room = MAX_SHARE * (free + needed.weights)
+    while needed.total(2 * size) <= room and faces // (2 * size) >= MIN_STEPS:
+        size *= 2
+    return size
+
+
+def _count(training: Training, inputs: Inputs) -> Estimate:
+    try:
+        return estimate_step(training, *inputs.shapes)
+    except Exception as error:  # of a model that fake tensors cannot follow
+        raise UserError(
+            f"batch_size=auto: the memory that this model needs cannot be counted "
+            f"({type(error).__name__}): give a number."
+        ) from error
