@@ -102,8 +102,8 @@ def _prepare(settings: TrainSettings) -> Precision:
 
 def _say_stopped(training: Training, run: Path) -> None:
     log.warning(
-        "Stopped in epoch %d, batch %d; saved %s. Go on with: landmarks train %s",
-        *(training.epoch + 1, training.batch, run / "last.pt", say_setting("resume", run)),
+        f"Stopped in epoch {training.epoch + 1}, batch {training.batch}; saved {run / 'last.pt'}. "
+        f"Go on with: landmarks train {say_setting('resume', run)}"
     )
 
 
@@ -117,12 +117,11 @@ def _say_done(
     """
     if budget.max_time is not None and budget.spent > budget.max_time:
         log.warning(
-            "max_time=%s was exceeded by %s; %s of it went by before the first batch.",
-            *(settings.max_time, say_duration(budget.spent - budget.max_time)),
-            say_duration(begun - started),
+            f"max_time={settings.max_time} was exceeded by "
+            f"{say_duration(budget.spent - budget.max_time)}; {say_duration(begun - started)} of "
+            f"it went by before the first batch."
         )
     log.info(
-        "Done in %s. Best val MSE %.3f px². Best model, with curves.png and faces.png: %s",
-        *(say_duration(time.monotonic() - started), training.best),
-        Path(settings.run_dir) / "best.pt",
+        f"Done in {say_duration(time.monotonic() - started)}. Best val MSE {training.best:.3f} "
+        f"px². Best model, with curves.png and faces.png: {Path(settings.run_dir) / 'best.pt'}"
     )

@@ -33,8 +33,8 @@ def frame_as_trained(
     turned = trained["data"].get("exif", faces.exif)  # synthetic faces need no turning
     if faces.exif != turned:
         log.warning(
-            "Images of %s are read with data.exif=%s, and the model was trained with %s.",
-            *(faces.source, faces.exif, turned),
+            f"Images of {faces.source} are read with data.exif={faces.exif}, and the model was "
+            f"trained with {turned}."
         )
     if trained["data"].get("one_based"):
         log.info(
@@ -56,9 +56,9 @@ def frame_as_trained(
         _explain_framing(faces, margin)
     elif chosen["box_from"] != source or chosen["box_margin"] != margin:
         log.warning(
-            "Faces are framed by box_from=%s, box_margin=%g; the model was trained with "
-            "box_from=%s, box_margin=%g.",
-            *(*chosen.values(), source, margin),
+            f"Faces are framed by box_from={chosen['box_from']}, "
+            f"box_margin={chosen['box_margin']:g}; the model was trained with box_from={source}, "
+            f"box_margin={margin:g}."
         )
     return frame_faces(faces, crop, chosen["box_margin"], chosen["box_from"], leave_out)
 
@@ -67,9 +67,8 @@ def _explain_framing(faces: Faces, margin: float) -> None:
     """Say that labels frame the faces, as in training; where there are none, ask for boxes."""
     if faces.points is not None:
         log.warning(
-            "Faces of %s are framed by their labels, as in training (box_from=points); set "
-            "box_from=data to predict as for faces without labels.",
-            faces.source,
+            f"Faces of {faces.source} are framed by their labels, as in training "
+            f"(box_from=points); set box_from=data to predict as for faces without labels."
         )
         return
     trained = f"The model was trained on boxes of labels (box_from=points, box_margin={margin:g})"

@@ -69,23 +69,22 @@ def check_memory(
         # its failure must not stop training.
         said = " ".join(str(error).split())[:200]
         log.warning(
-            "The memory that training needs could not be counted (%s: %s): it may not fit.",
-            type(error).__name__,
-            said,
+            f"The memory that training needs could not be counted ({type(error).__name__}: "
+            f"{said}): it may not fit."
         )
         return None
     free = free_memory(training.precision.device)
+    left = "" if free is None else f", {say_bytes(free + needed.weights)} free"
     log.info(
-        "%.1f M parameters; %.1f GFLOPs an image and step; at least %s of memory for batches of "
-        "%d%s.",
-        *(needed.parameters / 1e6, needed.flops / 1e9, say_bytes(needed.total())),
-        *(needed.batch_size, "" if free is None else f", {say_bytes(free + needed.weights)} free"),
+        f"{needed.parameters / 1e6:.1f} M parameters; {needed.flops / 1e9:.1f} GFLOPs an image and "
+        f"step; at least {say_bytes(needed.total())} of memory for batches of {needed.batch_size}"
+        f"{left}."
     )
     if free is not None and needed.total() > free + needed.weights:
         sentence = _refuse(needed, free + needed.weights, training.accumulate, savings)
         if training.forward is training.model:
             raise UserError(sentence)
-        log.warning("%s Compiled, it may need less.", sentence)
+        log.warning(f"{sentence} Compiled, it may need less.")
     return needed
 
 

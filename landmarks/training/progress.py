@@ -72,8 +72,8 @@ class Display:
         elif now - self.printed >= LINE_EVERY:
             self.printed = now
             log.info(
-                "epoch %d, batch %d of %d: loss %.4g, %.0f images/s, %.0f %% waiting for data",
-                *(self.epoch, batch, batches, loss, speed, 100 * self.wait_share),
+                f"epoch {self.epoch}, batch {batch} of {batches}: loss {loss:.4g}, {speed:.0f} "
+                f"images/s, {100 * self.wait_share:.0f} % waiting for data"
             )
 
     def end_epoch(self, row: dict, is_best: bool) -> None:

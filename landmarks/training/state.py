@@ -16,10 +16,7 @@ from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
 from landmarks.training.steps import RecordedSteps, Steps
 
-PLAIN = (
-    *("epoch", "batch", "step", "total_steps", "planned_at", "planned_from"),
-    *("seconds", "best", "history"),
-)
+PLAIN = "epoch batch step total_steps planned_at planned_from seconds best history".split()
 
 
 @dataclass(eq=False)
