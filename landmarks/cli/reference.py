@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 
 from landmarks.cli.main import COMMANDS, load_command
-from landmarks.cli.setting_pages import Page, Setting, read_choice, read_page
+from landmarks.cli.setting_pages import Page, Setting, read_page, settings_of_choice
 from landmarks.settings import settings_of
 
 INTRODUCTION = """# Settings
@@ -62,7 +62,7 @@ def _say_group(name: str, pages: dict[str, Page], kinds: dict[str, Callable]) ->
     lines += [f"| `{choice}` | {_cell(said)} |" for choice, (said, _) in choices.items()]
     alike: dict[tuple, dict[str, list[Setting]]] = {}
     for choice, (_, kind) in choices.items():
-        settings = read_choice(kind, name, choice)
+        settings = settings_of_choice(kind, name, choice)
         alike.setdefault(tuple(setting.key for setting in settings), {})[choice] = settings
     for keys, tables in alike.items():
         first, *others = tables

@@ -7,8 +7,6 @@ signature that receives the setting. `--help` and docs/settings.md are made from
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
 from types import MappingProxyType
 
 import yaml
@@ -19,10 +17,9 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.idle import taker_of
 from landmarks.cli.words import flatten, searchpath
-from landmarks.commands.choices import bases_of
+from landmarks.commands.choices import CONFIGS, bases_of, read_choice, read_text
 from landmarks.settings import Needs, describe_parameters, marks_of
 
-CONFIGS = "landmarks.configs"
 LONG = 60  # signs: a default that is longer is not shown
 
 
@@ -64,21 +61,8 @@ class Page:
     groups: list[Group]
 
 
-@dataclass(frozen=True)
-class Files:
-    """The files of settings that Hydra finds: the program's own, and those of --config-dir."""
-
-    folders: tuple[Path, ...] = ()
-
-    def read(self, name: str) -> str:
-        """Return the text of a file such as "model/resnet18"; "" where there is none."""
-        places = [resources.files(CONFIGS), *self.folders]
-        files = [place.joinpath(f"{name}.yaml") for place in places]
-        return next((file.read_text(encoding="utf-8") for file in files if file.is_file()), "")
-
-
 def read_page(
-    command: str, kind: Callable, overrides: Sequence[str] = (), folders: Sequence[str] = ()
+    command: str, kind: Callable, overrides: Sequence[str] = (), folders: tuple[str, ...] = ()
 ) -> Page:
     """Compose a command's config and say what every setting in it means.
 
@@ -90,10 +74,9 @@ def read_page(
     Raises:
         hydra.errors.HydraException: if the overrides cannot be composed.
     """
-    files = Files(tuple(map(Path, folders)))
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIGS, version_base="1.3"):
-        words = [*searchpath(tuple(folders)), *overrides]
+        words = [*searchpath(folders), *overrides]
         config = compose(command, overrides=words, return_hydra_config=True)
         loader = GlobalHydra.instance().config_loader()
         chosen = {
@@ -105,7 +88,7 @@ def read_page(
             name: loader.get_group_options(name, config_name=command, overrides=words)
             for name in chosen
         }
-    heading, meanings = read_comments(files.read(command))
+    heading, meanings = read_comments(read_text(command))
     content = OmegaConf.to_container(config, resolve=False)
     given = {"command": command}
     settings = list(_settings(content, meanings, kind, given, skip={"hydra", *chosen}))
@@ -113,34 +96,25 @@ def read_page(
     for name in sorted(chosen, key=list(meanings).index):
         choice, node = str(chosen[name] or "null"), content.get(name)
         choices = {
-            option: describe(files.read(f"{name}/{option}"))
+            option: describe(read_text(f"{name}/{option}", folders))
             for option in options[name]
-            if name not in content or taker_of(kind, name, node_of(files, f"{name}/{option}"))
+            if name not in content or taker_of(kind, name, read_choice(f"{name}/{option}", folders))
         }
         if isinstance(node, dict):
-            found = _meanings_of_choice(files, f"{name}/{choice}")
+            found = _meanings_of_choice(f"{name}/{choice}", folders)
             inside = list(_settings(node, found, taker_of(kind, name, node), given, f"{name}."))
         else:  # a recipe; it comes last, when all that it can set is known
-            inside = _set_by(files.read(f"{name}/{choice}"), known)
+            inside = _set_by(read_text(f"{name}/{choice}", folders), known)
         known |= {setting.key: setting for setting in inside}
         groups.append(Group(name, choice, _say_group(name, meanings, kind), choices, inside))
     return Page(command, heading, settings, groups)
 
 
-def read_choice(kind: Callable, group: str, choice: str) -> list[Setting]:
+def settings_of_choice(kind: Callable, group: str, choice: str) -> list[Setting]:
     """Return the settings of one of the program's own choices, as its files have them."""
-    files = Files()
     name = f"{group}/{choice}"
-    node, meanings = node_of(files, name), _meanings_of_choice(files, name)
+    node, meanings = read_choice(name), _meanings_of_choice(name)
     return list(_settings(node, meanings, taker_of(kind, group, node), prefix=f"{group}."))
-
-
-def node_of(files: Files, name: str) -> dict:
-    node = yaml.safe_load(files.read(name)) or {}
-    defaults, merged = node.pop("defaults", []), {}
-    for base in bases_of(name, defaults):
-        merged |= node_of(files, base)
-    return node | merged | node if defaults[:1] == ["_self_"] else merged | node
 
 
 def _say_group(name: str, meanings: dict[str, str], kind: Callable) -> str:
@@ -154,12 +128,12 @@ def describe(text: str) -> str:
     return heading.splitlines()[0] if heading else ""
 
 
-def _meanings_of_choice(files: Files, name: str) -> dict[str, str]:
+def _meanings_of_choice(name: str, folders: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the meanings in a choice's file and in those that it is made from."""
-    text = files.read(name)
+    text = read_text(name, folders)
     found: dict[str, str] = {}
     for base in bases_of(name, (yaml.safe_load(text) or {}).get("defaults", [])):
-        found |= _meanings_of_choice(files, base)
+        found |= _meanings_of_choice(base, folders)
     return found | {key: said for key, said in read_comments(text)[1].items() if said}
 
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli import main as cli
 from landmarks.cli.main import COMMANDS, load_command
-from landmarks.cli.setting_pages import read_choice, read_comments, read_page
+from landmarks.cli.setting_pages import read_comments, read_page, settings_of_choice
 from landmarks.settings import settings_of
 
 COMMON = {
@@ -55,7 +55,7 @@ def test_every_choice_says_what_it_is_and_what_its_settings_mean(command, pages)
             assert said, f"{group.name}={choice}"
             if group.name == "experiment":  # it sets what others have
                 continue
-            for setting in read_choice(kind_of(command), group.name, choice):
+            for setting in settings_of_choice(kind_of(command), group.name, choice):
                 assert setting.meaning and setting.takes, f"{choice}: {setting.key}"
 
 
@@ -85,7 +85,9 @@ def test_a_condition_is_told_where_it_is_not_met(pages):
 
 
 def test_what_only_a_developer_of_the_program_sets_is_not_told():
-    keys = {setting.key for setting in read_choice(kind_of("train"), "model", "unet_resnet18")}
+    keys = {
+        setting.key for setting in settings_of_choice(kind_of("train"), "model", "unet_resnet18")
+    }
     assert "model.sigma" in keys and not keys & {"model.chunk", "model.fuse"}
 
 

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from landmarks.cli.idle import taker_of
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
-from landmarks.cli.setting_pages import Files, node_of
 from landmarks.cli.words import flatten
+from landmarks.commands.choices import read_choice
 from landmarks.errors import UserError
 from landmarks.settings import Needs, marks_of, settings_of
 
@@ -134,7 +134,7 @@ def test_conditions_name_settings_that_there_are(command):
             if folder.is_dir()
             else []
         )
-        nodes = [node_of(Files(), f"{group}/{name}") for name in names] or [config[group]]
+        nodes = [read_choice(f"{group}/{name}") for name in names] or [config[group]]
         for node in nodes:
             known |= flatten({group: node}).keys()
             taker = taker_of(kind, group, node)
