@@ -3,6 +3,7 @@
 import copy
 import gc
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.commands.build import build
+from landmarks.data.canvas import CanvasFaces, open_canvas
 from landmarks.data.cropped import Batch, CroppedFaces
 from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.formats.thousand import read_faces
@@ -346,6 +348,21 @@ def test_batches_copied_ahead_come_whole_and_in_order(workers, loaders, cuda):
         assert torch.equal(rows, batch.rows)
         assert images == batch.images.double().sum()
         assert points.item() == pytest.approx(batch.points.nan_to_num(0).double().sum().item())
+
+
+def test_a_canvas_is_gathered_and_pinned_beside_the_training(contest, monkeypatch):
+    faces, threads = read_faces(str(contest(train=12).root), cache="ram"), set()
+    source = CanvasFaces(faces, open_canvas(faces, "stretch", SIZE), SIZE)
+    pin = torch.Tensor.pin_memory
+
+    def noted(tensor, *given):
+        threads.add(threading.current_thread())
+        return pin(tensor, *given)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", noted)
+    made = Batches(source, np.arange(12), batch_size=4, workers=2, pin_memory=True)
+    assert all(batch.images.is_pinned() for batch in made)
+    assert threads and threading.main_thread() not in threads
 
 
 def test_a_batch_copied_ahead_comes_with_its_own_on_the_host(loaders, cuda):

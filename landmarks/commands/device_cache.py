@@ -48,7 +48,7 @@ def keep_on_device(inputs: Inputs, device: torch.device, needed: Estimate | None
     free = free_memory(device)
     spare = spare_memory(cache, free, needed)
     if size + spare > free:
-        return _go_without(inputs, size, free, spare)
+        return _go_without(inputs, size, free, spare, logging.INFO)
     log.info(
         "Canvas cache: %s on the GPU (%s free, of which %s are left to training).",
         *(say_bytes(size), say_bytes(free), say_bytes(spare)),
@@ -65,7 +65,7 @@ def keep_on_device(inputs: Inputs, device: torch.device, needed: Estimate | None
     gc.collect()  # what the traceback held
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return _go_without(inputs, size, free_memory(device), spare)
+    return _go_without(inputs, size, free_memory(device), spare, logging.WARNING)
 
 
 def spare_memory(cache: str, free: int, needed: Estimate | None) -> int:
@@ -82,14 +82,20 @@ def spare_memory(cache: str, free: int, needed: Estimate | None) -> int:
     return int(least if cache == "device" else SPARE_STEPS * least + SPARE_BYTES)
 
 
-def _go_without(inputs: Inputs, size: int, free: int, spare: int) -> Inputs:
+def name_cache_savings(inputs: Inputs) -> list[str]:
+    """Return the settings that give training the memory which faces take, in words."""
+    return ["data.cache=disk"] if isinstance(inputs.training, DeviceBatches) else []
+
+
+def _go_without(inputs: Inputs, size: int, free: int, spare: int, level: int) -> Inputs:
     sizes = say_bytes(size), say_bytes(free), say_bytes(spare)
     if inputs.faces.cache == "device":
         raise UserError(
             "data.cache=device needs {} of the GPU's memory, where {} are free and training needs "
             "{}: use data.cache=disk, or a smaller input_size or batch_size.".format(*sizes)
         )
-    log.warning(
+    log.log(
+        level,
         "Canvas cache: not on the GPU, %s; %s would be needed, %s are free and %s of it are left "
         "to training.",
         *(inputs.reading, *sizes),

@@ -13,7 +13,11 @@ import torch
 from landmarks.commands.batch_size import begin_with_reference, settle_batch_size
 from landmarks.commands.build import build
 from landmarks.commands.build_training import build_training, say_training
-from landmarks.commands.device_cache import keep_on_device, refuse_device_cache
+from landmarks.commands.device_cache import (
+    keep_on_device,
+    name_cache_savings,
+    refuse_device_cache,
+)
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import open_inputs
 from landmarks.commands.length import open_budget, settle_length
@@ -50,6 +54,7 @@ def train(settings: TrainSettings) -> int:
     savings = name_savings(precision.name, initial.model, settings.input_size)
     needed = check_memory(training, *inputs.shapes, savings)
     inputs = keep_on_device(inputs, precision.device, needed)
+    savings = [*name_cache_savings(inputs), *savings]
 
     before = restore(training, settings, inputs.training) if settings.resume else None
     had = before["threads"] if before else "auto"

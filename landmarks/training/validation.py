@@ -6,24 +6,30 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from landmarks.devices import copy_ahead, fetch, move
+from landmarks.devices import copy_ahead, fetch
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.runs.not_finite import find_faults, say_faults
 from landmarks.training.precision import Precision
 
 
-@torch.inference_mode()
 def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
     """Yield (batch, points (B, K, 2), confidence (B, K)) for every batch.
 
     The batch is as the loader gave it; points are float32, in original pixels, on the device.
     """
+    for batch, _, points, confidence in _predict(model, batches, precision):
+        yield batch, points, confidence
+
+
+@torch.inference_mode()
+def _predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
+    """Yield what `predict` does, and after each batch the same on the device."""
     model.eval()
     for batch, moved in copy_ahead(batches, precision.device):
         with precision.autocast():
             points, confidence = model(moved.images)
-        yield batch, transform(moved.to_image, points.float()), confidence
+        yield batch, moved, transform(moved.to_image, points.float()), confidence
     model.report()
 
 
@@ -65,9 +71,8 @@ def validate(
         checked: yields what it is given, as far as that is to be looked at.
     """
     squared, normalized, sure, faults = [], [], [], []
-    for batch, predicted, confidence in predict(model, checked(batches), precision):
-        to_image = move(batch.to_image, precision.device)
-        truth = transform(to_image, move(batch.points, precision.device))
+    for _, batch, predicted, confidence in _predict(model, checked(batches), precision):
+        truth = transform(batch.to_image, batch.points)
         squared.append(squared_error(predicted, truth))
         faults.append(find_faults(predicted))
         normalized.append(normalized_error(predicted, truth, eyes))
