@@ -17,7 +17,7 @@ from tqdm import tqdm
 from landmarks.data.cropped import Batch
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
-from landmarks.devices import move
+from landmarks.devices import move, send
 from landmarks.machine import count_cores
 
 BLOCK_BYTES = 1 << 24  # of pixels, read by one thread at a time
@@ -99,7 +99,7 @@ class DeviceBatches:
         if not batches:
             return
         places = np.searchsorted(self.kept, np.concatenate(batches))
-        index = move(_pinned(torch.from_numpy(places), self.device), self.device)
+        index = send(places, self.device)
         ends = np.cumsum([len(rows) for rows in batches])
         for rows, end in zip(batches, ends.tolist(), strict=True):
             part = slice(end - len(rows), end)
