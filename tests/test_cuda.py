@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import subprocess
 import sys
 import threading
 
@@ -20,13 +21,12 @@ from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches
 from landmarks.devices import ahead_on_device, copy_ahead
-from landmarks.errors import UserError
 from landmarks.heatmaps.compile import fuse_loss
 from landmarks.heatmaps.loss import heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing, l1
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.ema import Ema
-from landmarks.training.memory_advice import explain_training_memory
+from landmarks.training.graphs import record
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Cosine
@@ -122,7 +122,7 @@ def test_recorded_steps_are_the_plain_ones(name, amp, settings, cuda):
     found = []
     for graph in (False, False, True):
         training, batch = in_training(name, cuda, graph, amp, **settings)
-        losses = walk(training, batch, 24)
+        losses = walk(training, batch, 12)
         assert not graph or training.steps.replay_update is not None
         found.append(
             (losses, torch.cat([p.detach().flatten() for p in training.model.parameters()]))
@@ -265,22 +265,50 @@ def test_memory_that_runs_out_ends_in_advice(graph, contest, tmp_path, monkeypat
     assert "batch_size=4 accumulate=2" in said.out + said.err
 
 
-def test_memory_that_runs_out_while_recording_ends_in_advice(cuda):
-    training, batch = in_training("unet", cuda, "auto")
-    walk(training, batch, WARM_UP)
-    torch.cuda.synchronize()
-    gc.collect()
+RUN_OUT = """
+import sys
+import torch
+from landmarks.cli import main as cli
+from landmarks.training import steps
+
+def fill(function, device, pool=None):
     torch.cuda.empty_cache()
-    share = torch.cuda.memory_reserved() / torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(share)
-    try:
-        with (
-            pytest.raises(UserError, match="batch_size=2 accumulate=2"),
-            explain_training_memory(training, None, 4, ["a smaller model"]),
-        ):
-            walk(training, batch, 1)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_reserved() / whole)
+    return record(function, device, pool)
+
+record, steps.record = steps.record, fill
+sys.argv = ["landmarks"]
+sys.exit(cli.main(["train", *WORDS]))
+"""
+
+
+def test_memory_that_runs_out_while_recording_ends_in_advice(contest, tmp_path):
+    """In a process of its own, as it is the end of one."""
+    words = [*TINY, f"data.root={contest(train=24).root}", "model=unet", "input_size=128"]
+    script = f"WORDS = {words}\n{RUN_OUT}"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "batch_size=2 accumulate=2" in ended.stdout + ended.stderr
+
+
+def test_a_recording_that_fails_leaves_the_device_as_it_was(cuda):
+    stream, values = torch.cuda.current_stream(), torch.ones(1000, device=cuda)
+
+    def ask():
+        values.add_(1)
+        float(values.sum())  # the host waits, which a recording forbids
+
+    with pytest.raises(RuntimeError):
+        record(ask, cuda)
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()  # allocations are not held back for a recording under way
+    replay = record(lambda: values.mul_(2), cuda)
+    before = values.sum().item()
+    replay()
+    assert values.sum().item() == 2 * before
 
 
 @pytest.fixture

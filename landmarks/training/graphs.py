@@ -1,6 +1,7 @@
 """CUDA graphs: work that is recorded once and launched again as a whole."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
@@ -25,12 +26,17 @@ def record(function: Callable[[], None], device: torch.device, pool=None) -> Cal
     """
     if device.type != "cuda":
         return function
-    graph = torch.cuda.CUDAGraph()
+    graph, pool, stream = (
+        torch.cuda.CUDAGraph(),
+        pool or new_pool(device),
+        torch.cuda.current_stream(),
+    )
     try:
         # Other threads go on reading images and pinning memory meanwhile.
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             function()
     except RuntimeError as error:
+        _leave(stream, pool)
         # What ended the recording is hidden behind the error of ending it.
         cause = error
         while cause is not None and not isinstance(cause, torch.OutOfMemoryError):
@@ -39,6 +45,17 @@ def record(function: Callable[[], None], device: torch.device, pool=None) -> Cal
             raise
         raise cause from None
     return graph.replay
+
+
+def _leave(stream: torch.cuda.Stream, pool) -> None:
+    """Undo what torch leaves behind where a recording fails: its stream, and its memory's.
+
+    Otherwise no memory would be given back to the device for as long as the process lives.
+    """
+    torch.cuda.set_stream(stream)
+    with suppress(RuntimeError):  # the first says so where it is undone already
+        torch._C._cuda_endAllocateToPool(stream.device.index, pool)
+        torch._C._cuda_releasePool(stream.device.index, pool)
 
 
 def new_pool(device: torch.device):
