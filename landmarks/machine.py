@@ -73,8 +73,10 @@ def _left_in_groups(root: Path) -> Iterator[int]:
 
 
 def say_bytes(count: float) -> str:
-    """Return bytes in words: 41.2 GiB, 350 MiB."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+    """Return bytes in words: 41.2 GiB, 350 MiB, 12 KiB."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def count_cores(root: Path = Path("/")) -> int:

@@ -56,4 +56,5 @@ def test_unknown_systems_do_not_say(tmp_path):
 
 
 def test_say_bytes():
+    assert say_bytes(300) == "0 KiB" and say_bytes(4200) == "4 KiB"
     assert say_bytes(41.24 * GIB) == "41.2 GiB" and say_bytes(350 * 2**20) == "350 MiB"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from landmarks.data.cache_folder import find_cache
 from landmarks.data.cache_use import DAY, Entry, list_caches, remove
+from landmarks.errors import UserError, say_count
 from landmarks.machine import say_bytes
 from landmarks.settings import NonNegative
 
@@ -27,17 +28,20 @@ def cache(settings: CacheSettings) -> int:
     """List caches or clear them; return the exit code."""
     root = find_cache(settings.cache_dir)
     before = time.time() - settings.unused_for * DAY
-    found = [
-        entry
-        for entry in list_caches(root)
-        if entry.used <= before
-        and (settings.only is None or settings.only in describe_cache(entry))
-    ]
+    kept = list_caches(root)
+    found = [e for e in kept if settings.only is None or settings.only in describe_cache(e)]
+    kinds = sorted({entry.folder.parent.name for entry in kept})
+    if settings.only is not None and not found and kept:
+        raise UserError(
+            f"only={settings.only}: no line of the list holds this. Its kinds are "
+            f"{', '.join(f'{kind}/' for kind in kinds)}: only=KIND/, a name or a part of a path."
+        )
+    found = [entry for entry in found if entry.used <= before]
     for entry in found:
         log.info("%s", describe_cache(entry))
     removed = [entry for entry in found if settings.clear and remove(entry.folder)]
     total = say_bytes(sum(entry.size for entry in found))
-    log.info("%d caches, %s, in %s", len(found), total, root)
+    log.info("%s, %s, in %s", say_count(len(found), "cache"), total, root)
     if settings.clear:
         log.info(
             "Removed %d of them, %s.", len(removed), say_bytes(sum(entry.size for entry in removed))

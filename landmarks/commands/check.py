@@ -16,7 +16,7 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.labelled import find_labelled, warn_of_unlabelled
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.geometry import CropName
 from landmarks.health.crop_loss import try_crop
 from landmarks.health.image_facts import GOOD
@@ -71,7 +71,8 @@ def check(settings: CheckSettings) -> int:
     symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
     named = settle_pairs(settings.layout, named, symmetry.flip)
 
-    log.info("%s: %d faces, %s", faces.source, len(rows), _say_layout(named, symmetry))
+    count = say_count(len(rows), "face")
+    log.info("%s: %s, %s", faces.source, count, _say_layout(named, symmetry))
     for line in say_health(health):
         log.info("%s", line)
     framed = None
@@ -86,7 +87,8 @@ def check(settings: CheckSettings) -> int:
         log.warning("crop=%s was not tried: %s", settings.crop, error)
     # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
     write_suspects(out / "suspects.csv", health.findings)
-    log.info("%d suspects, worst first: %s", len(health.findings), out / "suspects.csv")
+    count = say_count(len(health.findings), "suspect")
+    log.info("%s, worst first: %s", count, out / "suspects.csv")
     if framed is not None:
         size = settings.input_size
         tried = try_crop(framed, framed.rows, health.looks.size, chosen, size)
@@ -95,8 +97,8 @@ def check(settings: CheckSettings) -> int:
         if augment.is_on and len(framed.rows):
             source = CroppedFaces(framed, chosen, size, choose_margin(chosen, size))
             shown = np.random.default_rng(settings.seed).permutation(framed.rows)
-            draw_augmented(out / "augmented.png", source, shown, augment)
-            log.info("Faces as training would see them: %s", out / "augmented.png")
+            if draw_augmented(out / "augmented.png", source, shown, augment):
+                log.info("Faces as training would see them: %s", out / "augmented.png")
     with drawing(out):
         parts = {"train": faces, "test": test}
         pictured = save_suspects(out / "suspects.png", parts, health.findings)
@@ -120,7 +122,8 @@ def _read_test(data: dict) -> Faces | None:
 
 
 def _say_layout(named: Layout, symmetry: Symmetry) -> str:
-    said = f"{named.num_points} points, layout {named.name}, {len(named.regions)} regions"
+    points, regions = say_count(named.num_points, "point"), say_count(len(named.regions), "region")
+    said = f"{points}, layout {named.name}, {regions}"
     if symmetry.flip is None:
         return f"{said}; no flip permutation: {symmetry.reason}."
     return f"{said}; flip permutation ({symmetry.source}): {symmetry.reason}."

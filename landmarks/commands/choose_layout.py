@@ -8,7 +8,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from landmarks.data.faces import Faces
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout
 from landmarks.shapes.landmark_places import find_misplaced
 
@@ -53,7 +53,8 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
     if node["name"] != "auto" or named.name == "none" or known is None or flip is None:
         return named
     others = int((flip != known).sum())
-    return _unname(named, f"{others} points have other mirror images") if others else named
+    doubt = f"other mirror images of {say_count(others, 'point')}"
+    return _unname(named, doubt) if others else named
 
 
 def _unname(named: Layout, doubt: str) -> Layout:
@@ -88,7 +89,7 @@ def choose_layout(node: dict, num_points: int) -> Layout:
         return Layout("none", num_points)
     if node["num_points"] != num_points:
         raise UserError(
-            f"layout={node['name']} has {node['num_points']} points and the data has "
+            f"layout={node['name']} has {say_count(node['num_points'], 'point')} and the data has "
             f"{num_points}: use layout=auto or layout=none."
         )
     return Layout(**node)

@@ -10,7 +10,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.formats import thousand
 from landmarks.data.labelled import say_points
 from landmarks.data.photos import find_images
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.trusted import trusted
 from landmarks.settings import check_arguments
@@ -54,7 +54,8 @@ def _refuse_other_points(faces: Faces, num_points: int) -> None:
     )
     if faces.points is not None and faces.points.shape[1] != num_points:
         raise UserError(
-            f"{faces.source} has faces of {faces.points.shape[1]} points and the model finds "
+            f"{faces.source} has faces of {say_count(faces.points.shape[1], 'point')} and the "
+            "model finds "
             f"{num_points}. {way_on}"
         )
     if faces.wanted is not None and faces.wanted.max() < num_points // 2:
@@ -75,7 +76,7 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
     asked = 0 if faces.wanted is None else int(np.isin(faces.wanted, unlabelled).sum())
     if asked:
         log.warning(
-            f"{faces.source} asks for such points {asked} times: its numbers there are guesses."
+            f"{faces.source} asks for such points: {say_count(asked, 'number')} there are guesses."
         )
 
 

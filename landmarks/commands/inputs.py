@@ -21,10 +21,11 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces, plain_names
+from landmarks.data.far_labels import refuse_impossible, warn_of_outside
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout
 from landmarks.machine import say_bytes
 from landmarks.runs.pictures import arrange, draw_face, drawing, save_picture
@@ -88,6 +89,8 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     else:
         training_rows, validation_rows = build(settings.split, faces, seed=seed)
         save_split(split_file, faces, training_rows, validation_rows)
+    used = np.sort(np.r_[training_rows, validation_rows])
+    refuse_impossible(faces, used)
     labelled = require_labels(faces, training_rows, validation_rows)
     named = settle_layout(settings.layout, faces, training_rows, labelled, seed)
     is_wanted = settings.flip_test or settings.augment["flip"] > 0
@@ -96,6 +99,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     if flip is not None and settings.augment["flip"] > 0:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
+    warn_of_outside(faces, used)
     augment = build(settings.augment, size=input_size, permutation=flip, seed=seed)
     augment = augment if augment.is_on else None
 
@@ -109,6 +113,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         plain = CanvasFaces(faces, canvas, input_size)
         wide = CanvasFaces(faces, canvas, input_size, margin)
     workers = choose_workers(settings.workers, device.type)
+    reading = say_count(workers, "reading process")
     shared = {
         "workers": workers,
         "pin_memory": device.type == "cuda",
@@ -126,7 +131,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         flip,
         augment,
         named.pick_ranges(settings.pictured_region),
-        f"{workers} reading processes" if canvas is None else "images from the cache",
+        reading if canvas is None else "images from the cache",
     )
 
 
@@ -168,8 +173,8 @@ def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.
     return symmetry.flip
 
 
-def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> None:
-    """Write a picture of some faces as the model gets them, with their points.
+def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> bool:
+    """Write a picture of some faces as the model gets them, with their points; say if it is there.
 
     Args:
         source: of the faces, with the margin that `choose_margin` gives.
@@ -177,6 +182,8 @@ def draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augme
     """
     with drawing(path.parent):
         _draw_augmented(path, source, rows, augment)
+        return True
+    return False
 
 
 def _draw_augmented(path: Path, source: Dataset, rows: np.ndarray, augment: Augment) -> None:

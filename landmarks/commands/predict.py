@@ -15,7 +15,7 @@ from landmarks.commands.faces_to_predict import open_faces
 from landmarks.commands.model_pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data.boxes import BoxSource
 from landmarks.data.faces import ExifName, Faces, OnError
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.inference.predictor import Predictor
 from landmarks.inference.rebuild import describe_model
 from landmarks.models.heatmap_head import DecoderName
@@ -102,11 +102,13 @@ def predict(settings: PredictSettings) -> int:
             points[:, unlabelled] = np.nan
             album.add(batch, points)
             bar.update(len(rows))
-    log.info("%d faces, all points: %s", len(faces), out / "predictions.csv")
+    log.info("%s, all points: %s", say_count(len(faces), "face"), out / "predictions.csv")
     if batches.unreadable:
         log.warning(
-            "Unreadable images: %d; they keep their rows, with points that are guesses.",
+            "Missing or unreadable images: %d, '%s' first; they keep their rows, with points that "
+            "are guesses.",
             len(batches.unreadable),
+            faces.name(min(batches.unreadable)),
         )
     if faces.wanted is not None:
         _submit(settings, faces, np.concatenate(asked))

@@ -58,7 +58,8 @@ def frame_faces(
     what = "no two labelled points" if box_from == "points" else "no box, or one without size"
     if not leave_out:
         raise UserError(
-            f"crop=box needs a box of each face and {len(bad)} of {faces.source} have {what}, "
+            f"crop=box needs a box of each face: {say_count(len(bad), 'face')} of {faces.source} "
+            f"with {what}, "
             f"{first}: correct them, or leave them out with data.on_error=skip or, in training, "
             f"data.exclude."
         )
@@ -104,7 +105,9 @@ def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     shown = np.bincount(group_images(faces.names[rows]))
     if (shown > 1).any():
         log.warning(
-            f"{(shown > 1).sum()} of {len(shown)} images of {faces.source} show several faces, but "
+            f"Several faces are shown in {(shown > 1).sum()} of {say_count(len(shown), 'image')} "
+            "of "
+            f"{faces.source}, but "
             f"crop={crop} shows the model the whole image: it cannot tell which face is meant. "
             f"Train with crop=box."
         )

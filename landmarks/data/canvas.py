@@ -23,7 +23,7 @@ from landmarks.data.cropped import Batch, CroppedFaces, make_batch
 from landmarks.data.decoding import stamp
 from landmarks.data.faces import Faces
 from landmarks.data.filling import Canvas, fill
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.machine import free_memory, say_bytes
 
@@ -113,11 +113,11 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
             )
         if len(rows):
             log.info(
-                "Canvas cache: %s in %s, %d of %d faces to be read.",
+                "Canvas cache: %s in %s, %d of %s to be read.",
                 say_bytes(len(rows) * side * side * 3),
                 place,
                 stale.sum(),
-                len(rows),
+                say_count(len(rows), "face"),
             )
         fill(canvas, CroppedFaces(faces, crop, size, margin), rows[stale], stamps[stale])
     except OSError as error:

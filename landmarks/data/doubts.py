@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 MissingName = float | Literal["negative", "none"] | None
 HiddenName = Literal["missing", "labelled"] | None
@@ -62,13 +62,13 @@ class Doubts:
         """Raise UserError, naming the setting that answers it, if there is a doubt."""
         if self.hidden is None and self.hidden_places:
             raise UserError(
-                f"{source}: {self.hidden_places} points with v=0 have places: "
+                f"{source}: {say_count(self.hidden_places, 'point')} with v=0 and a place: "
                 f"data.hidden=missing leaves them unlabelled, data.hidden=labelled learns them."
             )
         answer = "data.missing={} leaves them unlabelled, data.missing=none learns them as places."
         if self.signed:
             raise UserError(
-                f"{source}: {self.signed} points have x and y below 0 and lie in their faces "
+                f"{source}: {say_count(self.signed, 'point')} with x and y below 0, in the face "
                 f"without the sign, as MERL-RAV writes hidden points: {answer.format('negative')}"
             )
         asked = [
@@ -79,8 +79,8 @@ class Doubts:
         if asked:
             value = max(asked, key=self.alike.get)
             raise UserError(
-                f"{source}: {self.alike[value]} points are at ({value:g}, {value:g}), away from "
-                f"their faces, as what is missing is written: {answer.format(f'{value:g}')}"
+                f"{source}: {say_count(self.alike[value], 'point')} at ({value:g}, {value:g}), "
+                f"away from the face, as what is missing is written: {answer.format(f'{value:g}')}"
             )
         for what, count in self.numbers.items():
             if self.fractions[what] and self.small[what] >= MIN_FRACTION_SHARE * count:

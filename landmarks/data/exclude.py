@@ -35,7 +35,7 @@ def find_excluded(faces: Faces, file: str | None) -> np.ndarray:
     if len(unknown):
         there = {name.decode() for name in faces.names.tolist()}
         log.warning(
-            f"{len(unknown)} of the {len(names)} names in {file} are not among the faces of "
+            f"{len(unknown)} of {say_count(len(names), 'name')} in {file}: no face of "
             f"{faces.source}.{say_near([name.decode() for name in unknown.tolist()], there)}"
         )
     if len(faces) and excluded.all():

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import remap, unmap
+from landmarks.errors import say_count
 from landmarks.machine import count_cores
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
                     with Path(array.filename).open("rb+") as file:
                         os.fsync(file.fileno())
         except OSError as error:
-            log.warning("%d faces of the canvas cache are not kept: %s.", len(some), error)
+            count = say_count(len(some), "face")
+            log.warning("The canvas cache does not keep %s: %s.", count, error)
             return
         some = some[canvas.readable[rows[some]]]
         canvas.stamps[rows[some]] = stamps[some]

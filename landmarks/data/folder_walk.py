@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
 IMAGE_ENDINGS = tuple(
@@ -54,7 +54,7 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
     if hidden:
         few = ", ".join([*hidden][:3]) + (", ..." if len(hidden) > 3 else "")
         few = os.fsencode(few).decode(errors="replace")  # names of any encoding, printable
-        log.warning(f"Skipped {hidden.total()} hidden names in {root}: {few}.")
+        log.warning(f"Skipped {say_count(hidden.total(), 'hidden name')} in {root}: {few}.")
 
 
 def _leads_on(root: str, folder: str, name: str) -> bool:

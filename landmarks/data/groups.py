@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from landmarks.data.faces import plain_names
 from landmarks.data.formats.table_rows import read_header, read_texts
 from landmarks.data.near_names import say_near
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 NAME = "file_name"
 
@@ -51,7 +51,7 @@ def group_by_table(names: np.ndarray, source: str, file: str | None, column: str
         missing = [name.decode() for name in np.unique(names[lost]).tolist()]
         near = say_near(missing, (name.decode() for name in listed.tolist()))
         raise UserError(
-            f"{file}: {int(lost.sum())} faces of {source} have no group, "
+            f"{file} names no group of {say_count(int(lost.sum()), 'face')} of {source}, "
             f"'{names[lost.argmax()].decode()}' first.{near}"
         )
     count = len(images) + len(kinds)

@@ -12,7 +12,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.good_images import find_good
 from landmarks.data.near_names import say_near_files
 from landmarks.data.reading import Reading
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
         return replace(faces, rows=np.flatnonzero(kept))
     missing = int((~present & kept).sum())
     listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
-    what = f"{len(bad)} of {len(faces)} images ({missing} missing, {len(bad) - missing} unreadable)"
+    what = f"{len(bad)} of {say_count(len(faces), 'image')} ({missing} missing, "
+    what += f"{len(bad) - missing} unreadable)"
     lost = [faces.name(row) for row in np.flatnonzero(~present & kept)]
     near = say_near_files(lost, faces.folder) if lost else ""
     remedy = "Correct the names or restore the images" if near else "Restore them"

@@ -38,12 +38,13 @@ def require_labels(faces: Faces, training: np.ndarray, validation: np.ndarray) -
     labelled = find_labelled(faces.points, training)
     if not labelled.any():
         raise UserError(
-            f"{faces.source}: there are no labels in all {len(training)} training faces, and so "
+            f"{faces.source}: there is no label in {say_count(len(training), 'training face')}, "
+            "and so "
             f"nothing to learn."
         )
     if not find_labelled(faces.points, validation).any():
         raise UserError(
-            f"{faces.source}: there are no labels in all {len(validation)} validation faces "
+            f"{faces.source}: there is no label in {say_count(len(validation), 'validation face')} "
             f"('{faces.name(validation[0])}' first), so that no model can be judged. Split "
             f"otherwise, with split.by=random or a larger split.share, or leave faces without "
             f"labels out with data.exclude=FILE."

@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     advice: str = CONVERT
 
 
+MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
 YOLO = Kind("YOLO-pose labels")
 PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
 POINTS = Kind(
@@ -52,6 +53,7 @@ MARKS = (
     (r'\[\s*\{.*"image_id"\s*:', r'"keypoints"\s*:', Kind("COCO results, without images")),
     (r'\{.*"images"\s*:', r'"file_name"\s*:', Kind("COCO keypoints", "coco", COCO)),
     (r'\{.*"annotations"\s*:', r'"image_id"\s*:', Kind("COCO keypoints", "coco", COCO)),
+    (r'\{.*"categories"\s*:', r'"(keypoints|supercategory)"\s*:', Kind("COCO", "coco", COCO)),
     (r'[{\[]\s*["{\[\]}]', r"", Kind("JSON of a kind unknown here")),
     (r"(.*\n)?(kpt_shape|names|nc)\s*:", r"\b(train|val|kpt_shape)\s*:", YOLO),
     (r"version\s*:.*\n?", r"n_points\s*:", PTS),
@@ -97,6 +99,40 @@ def refuse_other(path: Path, reader: str) -> None:
     said = describe_other(path, reader)
     if said:
         raise UserError(said)
+
+
+def refuse_near(root: Path, *marks: str) -> None:
+    """Raise UserError if a folder near this one holds what belongs here: one that holds it, or one
+    inside of it, was named by mistake.
+
+    Args:
+        root: a folder without the marks.
+        marks: paths, of which one stands in the folder that is meant.
+    """
+
+    def is_meant(folder: Path) -> bool:
+        return any((folder / mark).exists() for mark in marks)
+
+    above = [*Path(os.path.abspath(root)).parents][:MAX_UP]  # noqa: PTH100 (links stay links)
+    found = next((folder for folder in (*above, *_below(root)) if is_meant(folder)), None)
+    if found is not None:
+        raise UserError(f"No faces in '{root}': did you mean data.root={found}?")
+
+
+def _below(root: Path) -> list[Path]:
+    """Return the folders down to two levels below one, the nearest first."""
+    levels = [[root]]
+    for _ in range(MAX_DOWN):
+        inner = (path for folder in levels[-1] for path in _listed(folder) if path.is_dir())
+        levels.append(list(islice(inner, MAX_FILES)))
+    return [folder for level in levels[1:] for folder in level]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(islice(folder.iterdir(), MAX_FILES))
+    except OSError:
+        return []
 
 
 def _of_folder(root: Path) -> tuple[Kind | None, Path]:

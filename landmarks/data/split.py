@@ -72,8 +72,9 @@ def split_faces(
     found = int(validated.sum())
     if abs(found - count) > count / 2:
         log.warning(
-            f"{found} of {len(rows)} faces are validated on, where split.share={share:g} asks for "
-            f"{count}: no {what} of a nearer size can be kept together."
+            f"Validation takes {found} of {say_count(len(rows), 'face')}, where "
+            f"split.share={share:g} asks for {count}: no {what} of a nearer size can be kept "
+            "together."
         )
     return rows[~validated], rows[validated]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
 PREFETCH = 4  # batches that each process reads ahead
@@ -51,7 +51,8 @@ def count_readers(wanted: int, batch: int) -> int:
     for what, count in room.items():
         if count < wanted:
             log.warning(
-                f"{count} reading processes instead of {wanted}: more do not fit; raise {what}."
+                f"{say_count(count, 'reading process')} instead of {wanted}: more do not fit; "
+                f"raise {what}."
             )
             wanted = count
     return wanted

@@ -6,39 +6,45 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.faces import Faces
+from landmarks.health.cuts import CUT_SIDE, SIZE, Bender, FaceToCut
 from landmarks.health.image_facts import GOOD, Looks, Reader, in_threads
-from landmarks.health.shape_model import Fit
-from landmarks.health.shifts import CUT_SIDE, SIZE, ShiftFinder
+from landmarks.health.shape_model import ShapeModel
+from landmarks.health.shifts import ShiftFinder, Shifts
+from landmarks.shapes.aligning import to_complex
 
 LEARNING_FACES = 2000  # faces that the shift finder learns from
 MIN_LEARNING_FACES = 150  # fewer teach it too little
 
 
-def scan(faces: Faces, rows: np.ndarray, fit: Fit | None, threads: int) -> tuple:
+def scan(
+    faces: Faces,
+    rows: np.ndarray,
+    threads: int,
+    model: ShapeModel | None = None,
+    scale: np.ndarray | None = None,
+) -> tuple:
     """Return the looks of all N files (those of `rows` seen), and what `find_shifts` found.
 
     Args:
         faces: N, of which `rows` (n,) are looked at.
-        fit: of the n faces to the shape model; None: shifts are not looked for.
         threads: that read and decode.
+        model: of the n faces' shapes; None: shifts are not looked for.
+        scale: (n,) of the faces' fits to it.
 
     Returns:
-        `Looks`; (n, 3) displacements and (n,) gains, see `ShiftFinder.judge`, NaN where unknown; or
-        None where there are too few faces to learn from.
+        `Looks`; the `Shifts` of the n faces, or None where there are too few to learn from.
     """
     looks = Looks.empty(len(faces))
     reader = Reader(faces, looks, np.full(len(faces), np.nan))
-    if fit is None:
+    if model is None:
         for _ in _pass(reader, rows, threads, "reading images", None):
             pass
         return looks, None
-    scale, shift = np.full((2, len(faces)), np.nan, complex)
-    scale[rows], shift[rows] = fit.scale, fit.shift
-    fitting = rows[np.isfinite(fit.scale)]
-    reader.spare = np.abs(scale) * CUT_SIDE / SIZE  # what a cut would average anyway
+    fitting = rows[np.isfinite(scale)]
+    reader.spare[rows] = np.abs(scale) * CUT_SIDE / SIZE  # what a cut would average anyway
     count = min(len(fitting), LEARNING_FACES)
     taught = fitting[np.linspace(0, len(fitting) - 1, count).astype(int)]
-    finder = ShiftFinder(len(faces))
+    finder, bender = ShiftFinder(len(faces)), Bender(model.mean)
     is_taught = np.isin(np.arange(len(faces)), taught)
     enough = len(taught) >= MIN_LEARNING_FACES
 
@@ -46,23 +52,29 @@ def scan(faces: Faces, rows: np.ndarray, fit: Fit | None, threads: int) -> tuple
         def do(part: np.ndarray, images: list) -> tuple:
             ok = [i for i, row in enumerate(part) if images[i] is not None and chosen[row]]
             kept = part[ok]
-            return kept, function(kept, [images[i] for i in ok], scale[kept], shift[kept])
+            shapes = to_complex(np.asarray(faces.points[kept])[:, model.chosen])
+            scales, shifts, offsets, _ = model.place(shapes)
+            bent = bender.bend((offsets + model.centre).view(np.complex64))
+            placed = (images[i] for i in ok), scales, shifts, bent
+            cut = [FaceToCut(*image, *place) for image, *place in zip(*placed, strict=True)]
+            return function(kept, cut)
 
         return do
 
     learn = placed(finder.look, is_taught) if enough else None
     for outcome in _pass(reader, rows, threads, "reading images", learn):
-        if outcome is not None and len(outcome[0]):
-            finder.learn(*outcome[1])
+        if outcome is not None:
+            finder.learn(*outcome)
     if finder.learned < MIN_LEARNING_FACES:
         return looks, None
     finder.solve()
-    offsets, gains = np.full((len(faces), 3), np.nan), np.full(len(faces), np.nan)
+    shifts = Shifts(*(np.full((len(faces), *shape), np.nan) for shape in ((2,), (2,), ())))
     usable = fitting[looks.state[fitting] == GOOD]
     judge = placed(finder.judge, np.ones(len(faces), bool))
-    for kept, (found, gain) in _pass(reader, usable, threads, "looking for shifts", judge):
-        offsets[kept], gains[kept] = found, gain
-    return looks, (offsets[rows], gains[rows])
+    for kept, found in _pass(reader, usable, threads, "looking for shifts", judge):
+        for values, some in zip(shifts, found, strict=True):
+            values[kept] = some
+    return looks, Shifts(*(values[rows] for values in shifts))
 
 
 def _pass(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.errors import say_count
 from landmarks.health.duplicates import same_labels
 from landmarks.health.image_facts import Looks
 from landmarks.health.image_passes import MIN_LEARNING_FACES, scan
@@ -64,11 +65,12 @@ def inspect(
     notes: list[str] = []
     model = _model(faces, rows, notes)
     fit = None if model is None else _fit(model, faces.points, rows)
-    looks, shifts = scan(faces, rows, fit, threads)
+    scale = None if fit is None else fit.scale
+    looks, shifts = scan(faces, rows, threads, model, scale)
     health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
     health.findings += image_findings(faces, rows, looks, "train")
     health.findings += place_findings(faces, rows, health.places)
-    health.advice += advise(faces, rows, looks, None if fit is None else fit.scale, eyes)
+    health.advice += advise(faces, rows, looks, scale, eyes)
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts)
@@ -80,13 +82,14 @@ def inspect(
     same, telling = same_labels(faces.points, rows)
     if telling > faces.num_points:
         notes.append(
-            f"Equal labels were not looked for: with only {faces.num_points} points, some of "
-            f"{len(rows)} faces have equal labels by chance."
+            f"Equal labels were not looked for: with only {say_count(faces.num_points, 'point')}, "
+            "some of "
+            f"{say_count(len(rows), 'face')} have equal labels by chance."
         )
     test_looks = None
     if test is not None:
         every = np.arange(len(test))
-        test_looks, _ = scan(test, every, None, threads)
+        test_looks, _ = scan(test, every, threads)
         health.findings += image_findings(test, every, test_looks, "test")
     health.findings += duplicate_findings(faces, rows, looks, same, test, test_looks)
     return health
@@ -97,7 +100,9 @@ def _model(faces: Faces, rows: np.ndarray, notes: list[str]) -> ShapeModel | Non
     usable = rows[(places.labelled >= 3) & ~is_degenerate(places)]
     skipped = "swapped, jittered, misplaced and shifted labels were not looked for"
     if len(usable) < MIN_FACES:
-        notes.append(f"Of {len(usable)} labelled faces, {skipped}: that needs {MIN_FACES}.")
+        notes.append(
+            f"Of {say_count(len(usable), 'labelled face')}, {skipped}: that needs {MIN_FACES}."
+        )
         return None
     model = fit_model(faces.points, usable)
     if model is None:
@@ -130,7 +135,9 @@ def _say_judged(model: ShapeModel, fit: Fit, places: Places) -> list[str]:
     ]
     few = int((np.isnan(fit.rest) & (places.labelled > 0)).sum())
     if few:
-        said.append(f"{few} faces have fewer than a third of their points: not judged by shape.")
+        said.append(
+            f"Not judged by shape: {say_count(few, 'face')} with fewer than a third of the points."
+        )
     return said
 
 

@@ -7,6 +7,7 @@ tools obey, some do not.
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.errors import say_count
 from landmarks.health.image_facts import Looks
 
 STORED_ROLL = {3: 180.0, 6: -90.0, 8: 90.0}  # degrees, of an upright face in the stored photo
@@ -35,8 +36,9 @@ def advise(
     if unused.any():
         used = "-, ".join(map(str, sorted({*(16 - unused[unused > 0]).tolist()})))
         said.append(
-            f"{(unused > 0).sum()} images hold {used}-bit values in 16-bit files: each is read as "
-            f"bright as the bits that it uses; suspects.csv lists them as few-bits."
+            f"16-bit files with {used}-bit values: {say_count((unused > 0).sum(), 'image')}, read "
+            "as bright "
+            f"as the bits in use; suspects.csv lists them as few-bits."
         )
     return [line for line in said if line]
 
@@ -57,7 +59,8 @@ def say_percents(large: int, alike: int) -> str:
     if alike < MIN_FACES or alike < PERCENT_SHARE * large:
         return ""
     return (
-        f"All labels of {alike} of {large} faces in images larger than {PERCENT_SIDE} pixels lie "
+        f"All labels of {alike} of {say_count(large, 'face')} in images larger than "
+        f"{PERCENT_SIDE} pixels lie "
         f"from 0 to 100 in x and y: if they are percents of the image, multiply x by its width / "
         f"100 and y by its height / 100; pixels belong here."
     )
@@ -118,7 +121,8 @@ def say_frames(exif: str, told: int, other: int) -> str:
         return ""
     where, set_to = ("stored", "ignore") if exif == "rotate" else ("turned by EXIF", "rotate")
     return (
-        f"The labels of {other} of {told} faces in photos with an EXIF orientation fit the photos "
+        f"The labels of {other} of {say_count(told, 'face')} in photos with an EXIF orientation "
+        "fit the photos "
         f"as they are {where}, and not as they are read: set data.exif={set_to}."
     )
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from landmarks.errors import say_count
 from landmarks.health.image_facts import GOOD
 from landmarks.health.inspection import Health
 from landmarks.health.suspects import ERRORS, count_reasons
@@ -15,7 +16,7 @@ def say_health(health: Health) -> list[str]:
     bad = {f.row for f in health.findings if f.level == "error" and f.part == "train"}
     share = 100 * len(bad) / max(1, len(health.rows))
     lines = [
-        f"Errors: {len(bad)} of {len(health.rows)} training faces ({share:.2f} %). "
+        f"Errors: {len(bad)} of {say_count(len(health.rows), 'training face')} ({share:.2f} %). "
         + _listed({r: n for r, n in counts.items() if r in ERRORS}),
         "Warnings: " + _listed({r: n for r, n in counts.items() if r not in ERRORS}),
         *health.notes,
@@ -49,8 +50,9 @@ def say_crop(name: str, size: int, tried: tuple[float, np.ndarray, np.ndarray]) 
         return f"crop={name} was not tried: no image can be read."
     return (
         f"crop={name} at {size} pixels: the way to the input and back is off by {error:.1e} pixels "
-        f"at most; {100 * lost.mean():.2f} % of the points are lost, of {int((lost > 0).sum())} "
-        f"faces; faces are {_spread(spans)} pixels large (1 %, median, 99 %)."
+        f"at most; {100 * lost.mean():.2f} % of the points are lost, of "
+        f"{say_count(int((lost > 0).sum()), 'face')}; "
+        f"faces are {_spread(spans)} pixels large (1 %, median, 99 %)."
     )
 
 

@@ -10,6 +10,7 @@ from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import Batch, CroppedFaces
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.loader import Batches, choose_workers
+from landmarks.errors import say_count
 from landmarks.inference.claims import check_claims
 from landmarks.inference.framing import frame_as_trained
 from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
@@ -86,7 +87,7 @@ class Predictor:
         if trained:
             error = f"validation MSE {trained['val_mse']:.3f} px²"
             described = f"{described}, epoch {trained['epoch']}, {error}"
-        return f"{described}, {self.num_points} points"
+        return f"{described}, {say_count(self.num_points, 'point')}"
 
     def batches(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.models.landmarker import Landmarker
 from landmarks.runs.checkpoint import Checkpoint
 
@@ -126,7 +126,7 @@ def _report(source: str, own: dict, found: dict, taken: Iterable[str], moved: di
     places = "".join(f"; its {old or 'all'} as {new or 'all'}" for old, new in moved.items())
     fresh = own.keys() - taken
     log.info(
-        f"Taken from {source}: {len(taken)} of {len(own)} tensors: "
+        f"Taken from {source}: {len(taken)} of {say_count(len(own), 'tensor')}: "
         f"{_list(_group(taken, fresh))}{places}."
     )
     unused = {name: found[name] for name in found if name not in taken}
@@ -149,7 +149,9 @@ def _report(source: str, own: dict, found: dict, taken: Iterable[str], moved: di
             "start than model.weights=imagenet without init=."
         )
     if fresh:
-        log.info(f"Left as built: {len(fresh)} tensors: {_list(_group(fresh, taken))}.")
+        log.info(
+            f"Left as built: {say_count(len(fresh), 'tensor')}: {_list(_group(fresh, taken))}."
+        )
 
 
 def _group(names: Iterable[str], others: Iterable[str]) -> list[str]:

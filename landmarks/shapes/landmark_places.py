@@ -5,6 +5,7 @@ The number of points alone says little: 68 points come in many orders.
 
 import numpy as np
 
+from landmarks.errors import say_count
 from landmarks.shapes.aligning import align_shapes, fit_onto
 
 MAX_FACES = 500
@@ -52,7 +53,7 @@ def find_misplaced(
     name = [name for name, there in zip(spots, kept, strict=True) if there][away.argmax()]
     return (
         f"what would be its {name} lies {away.max():.1f} sizes of the face from there in "
-        f"{len(shapes.faces)} faces"
+        f"{say_count(len(shapes.faces), 'face')}"
     )
 
 

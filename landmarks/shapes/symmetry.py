@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from landmarks.errors import say_count
 from landmarks.shapes.aligning import Model, Shapes, align_shapes, shape_model
 from landmarks.shapes.flip_evidence import Half, agreement, halve, object_to
 from landmarks.shapes.pairing import candidates, mean_residual, misfit, refine
@@ -102,10 +103,10 @@ def _judge(points, known, rows, max_faces: int, seed: int) -> Symmetry:
     if wrong:
         return Symmetry(None, residual, agreed, wrong, source)
     fixed = int((flip == np.arange(num_points)).sum())
-    reason = (
-        f"{(num_points - fixed) // 2} pairs and {fixed} points on the midline, "
-        f"{'found in' if known is None else 'as the layout says, checked on'} {len(sample)} faces"
-    )
+    pairs, middle = say_count((num_points - fixed) // 2, "pair"), say_count(fixed, "point")
+    origin = "found in" if known is None else "as the layout says, checked on"
+    seen = say_count(len(sample), "face")
+    reason = f"{pairs} and {middle} on the midline, {origin} {seen}"
     return Symmetry(flip, residual, agreed, reason, source)
 
 
@@ -138,12 +139,15 @@ def _too_few(sample: np.ndarray, least: int, to_find: bool) -> str:
     """Return what the sample has too few of to find, or to check, a permutation; empty: nothing."""
     labels = (~np.isnan(sample[..., 0])).sum(0)
     if len(sample) < least:
-        return f"{len(sample)} faces with half of their points labelled; {least} are needed"
+        return (
+            f"{say_count(len(sample), 'face')} with half of the points labelled; {least} are needed"
+        )
     if (labels > 0).sum() < MIN_POINTS:
-        return f"{(labels > 0).sum()} labelled points; {MIN_POINTS} are needed"
+        return f"{say_count((labels > 0).sum(), 'labelled point')}; {MIN_POINTS} are needed"
     if to_find and labels.min() < MIN_LABELS:
         return (
-            f"point {labels.argmin()} is labelled in {labels.min()} of {len(sample)} faces; "
+            f"point {labels.argmin()} is labelled in {labels.min()} of "
+            f"{say_count(len(sample), 'face')}; "
             f"{MIN_LABELS} are needed"
         )
     return ""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from landmarks.errors import say_count
 from landmarks.machine import count_cores
 from landmarks.settings import Threads
 
@@ -36,11 +37,11 @@ def use_threads(threads: Threads, device: torch.device, before: Threads = "auto"
     elif before != "auto" and before <= cores:
         number, why = before, "as the run began with; threads=N for others"
     else:
-        number, why = fastest(cores, _work), f"{cores} cores"
+        number, why = fastest(cores, _work), say_count(cores, "core")
         if number < cores:
             why += ", which other processes keep busy"
     torch.set_num_threads(number)
-    log.info("%d thread%s (%s).", number, "s" * (number > 1), why)
+    log.info("%s (%s).", say_count(number, "thread"), why)
     return number
 
 

@@ -74,3 +74,16 @@ def test_a_start_says_when_old_ones_take_much(kept, caplog, monkeypatch):
     monkeypatch.setattr(inputs, "UNUSED_SECONDS", -1)
     inputs.say_old_caches(None)
     assert "`landmarks cache unused_for=30`" in caplog.text
+
+
+def test_a_word_that_no_cache_has_is_refused_with_the_kinds_there_are(kept, capsys):
+    assert cli.main(["cache", "only=cnavas", "clear=true"]) == 1
+    said = capsys.readouterr().err
+    for kind in ("canvas/", "images/", "labels/"):
+        assert kind in said
+    assert kinds(kept) == ["canvas", "images", "labels"]
+
+
+def test_one_cache_is_counted_as_one(kept, capsys):
+    assert cli.main(["cache", "only=canvas/"]) == 0
+    assert "1 cache, " in capsys.readouterr().out

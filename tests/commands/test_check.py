@@ -177,3 +177,14 @@ def test_suspects_are_written_before_anything_is_drawn(drawn, here, monkeypatch)
     with pytest.raises(RuntimeError, match="no picture"):
         cli.main(["check", "run_dir=out", "workers=1", f"data.root={root}", "data.limit=40"])
     assert names[5] in Path("out/suspects.csv").read_text()
+
+
+def test_a_picture_that_failed_is_not_named(drawn, here, monkeypatch, capsys):
+    def fail(*arguments):
+        raise OSError("no space left")
+
+    for name in ("commands.inputs", "health.suspect_pictures"):
+        monkeypatch.setattr(f"landmarks.{name}.save_picture", fail)
+    check(f"data.root={drawn}", "data.limit=40", code=None)
+    assert "no space left" in (said := "".join(capsys.readouterr()))
+    assert "augmented.png" not in said and "suspects.png" not in said

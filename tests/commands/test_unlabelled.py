@@ -40,7 +40,7 @@ def test_their_coordinates_stay_empty(train, blank, capsys):
         assert [i for i, field in enumerate(row) if not field] == [5, 6]
     said = capsys.readouterr().out
     assert "Never labelled in training: 1 point (2)." in said
-    assert f"asks for such points {(made.wanted == 2).sum()} times" in said
+    assert f"asks for such points: {(made.wanted == 2).sum()} number" in said
     with np.load("out/predictions.npz") as stored:
         empty = np.isnan(stored["points"]).all((0, 2))
     assert empty.tolist() == [False, False, True, False, False]
@@ -67,6 +67,6 @@ def test_a_part_without_labels_is_refused_before_training(train, blank, lines, s
     blank(lines, np.s_[1:])
     train("run_dir=a", code=1)
     captured = capsys.readouterr()
-    assert f"no labels in all {said} faces" in captured.err and captured.err.count("\n") == 1
+    assert f"no label in {said} faces" in captured.err and captured.err.count("\n") == 1
     assert "parameters" not in captured.out  # no model was built
     assert not Path("a").exists()

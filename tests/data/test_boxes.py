@@ -116,7 +116,9 @@ def test_a_box_without_size_is_named_or_left_out(faces, box, caplog):
     boxes = faces.boxes.copy()
     boxes[1] = box
     some = replace(faces, boxes=boxes)
-    with pytest.raises(UserError, match=r"1 of two have no box, .*'two\.png' \(face 2\) first"):
+    with pytest.raises(
+        UserError, match=r"1 face of two with no box, .*'two\.png' \(face 2\) first"
+    ):
         frame_faces(some, "box", 0.25)
     framed, crop = frame_faces(some, "box", 0.25, leave_out=True)
     assert framed.rows.tolist() == [0] and "'two.png' (face 2) first" in caplog.text
@@ -132,7 +134,7 @@ def test_images_of_several_faces_ask_for_boxes(faces, caplog):
     frame_faces(replace(faces, rows=np.array([1])), "letterbox", 0.25)
     assert not caplog.text
     frame_faces(faces, "letterbox", 0.25)
-    assert "1 of 1 images of two show several faces" in caplog.text
+    assert "shown in 1 of 1 image of two" in caplog.text
 
 
 def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):
@@ -140,9 +142,9 @@ def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):
     points[0, 1:] = np.nan
     some = replace(faces, points=points)
     framed, _ = frame_faces(some, "box", 0.25, "points", leave_out=True)
-    assert framed.rows.tolist() == [1] and "Left out 1 faces" in caplog.text
+    assert framed.rows.tolist() == [1] and "Left out 1 face " in caplog.text
     assert point_boxes(points).tolist() == [[50, 60, 50, 60], [200, 30, 260, 70]]
-    with pytest.raises(UserError, match="1 of two have no two labelled points"):
+    with pytest.raises(UserError, match="1 face of two with no two labelled points"):
         frame_faces(some, "box", 0.25, "points")
 
 

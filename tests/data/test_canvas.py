@@ -185,7 +185,7 @@ def test_a_process_maps_the_cache_and_a_thread_reads_ahead(faces, workers):
 def test_size_is_checked_before_anything_is_built(faces, monkeypatch, reads, caplog):
     usage = canvas_module.shutil.disk_usage(".")
     monkeypatch.setattr(canvas_module.shutil, "disk_usage", lambda p: usage._replace(free=1 << 30))
-    with pytest.raises(UserError, match=r"data\.cache=disk needs 0 MiB in .*, and 1.0 GiB to"):
+    with pytest.raises(UserError, match=r"data\.cache=disk needs \d+ KiB in .*, and 1.0 GiB to"):
         open_canvas(faces, "letterbox", SIZE)
     assert open_canvas(replace(faces, cache="auto"), "letterbox", SIZE) is None
     assert "No canvas cache" in caplog.text and not reads

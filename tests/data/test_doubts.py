@@ -48,7 +48,7 @@ def test_real_labels_are_not_asked_about(faces68, faces971):
 def test_a_number_that_stands_for_missing_is_asked_about(faces, value):
     marked = faces.copy()
     marked[2, 1] = marked[8, 4] = marked[9, 0] = value
-    with pytest.raises(UserError, match=rf"3 points are at \({value}, {value}\).*data\.missing="):
+    with pytest.raises(UserError, match=rf"3 points at \({value}, {value}\).*data\.missing="):
         read(marked)
     cleared = read(marked, missing=value)
     assert np.isnan(cleared[[2, 8, 9], [1, 4, 0]]).all() and np.isnan(cleared).sum() == 6
@@ -58,7 +58,7 @@ def test_a_number_that_stands_for_missing_is_asked_about(faces, value):
 
 def test_a_face_without_any_point_is_asked_about(faces):
     faces[3] = -1
-    with pytest.raises(UserError, match=r"5 points are at \(-1, -1\)"):
+    with pytest.raises(UserError, match=r"5 points at \(-1, -1\)"):
         read(faces)
 
 
@@ -67,7 +67,7 @@ def test_negative_points_are_asked_about(faces):
     hidden[1, :2] *= -1
     hidden[2] *= -1
     hidden[3, 0] = -1
-    with pytest.raises(UserError, match=r"7 points have x and y below 0.*data\.missing=negative"):
+    with pytest.raises(UserError, match=r"7 points with x and y below 0.*data\.missing=negative"):
         read(hidden)
     cleared = read(hidden, missing="negative")
     assert np.isnan(cleared).sum() == 2 * 8
@@ -88,7 +88,7 @@ def test_hidden_points_without_a_place_are_missing(faces, nowhere):
 def test_hidden_points_with_a_place_are_asked_about(faces):
     seen = np.full((12, 5), 2, np.float32)
     seen[4, 3] = seen[5, 1] = 0
-    with pytest.raises(UserError, match=r"2 points with v=0 have places.*data\.hidden=missing"):
+    with pytest.raises(UserError, match=r"2 points with v=0 and a place.*data\.hidden=missing"):
         read(faces, seen=seen)
     cleared = read(faces, hidden="missing", seen=seen)
     assert np.array_equal(np.isnan(cleared).all(axis=2), seen == 0)

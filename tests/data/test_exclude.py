@@ -51,7 +51,7 @@ def test_an_unreadable_image_that_is_left_out_stops_nothing(made, tmp_path):
 
 def test_names_that_are_unknown_are_counted(made, tmp_path, caplog):
     faces = read_faces(str(made.root), exclude=write(tmp_path, "elsewhere.jpg\n"))
-    assert len(faces.rows) == 6 and "1 of the 1 names" in caplog.text
+    assert len(faces.rows) == 6 and "1 of 1 name in" in caplog.text
 
 
 def test_wrong_files_are_refused(made, tmp_path):

@@ -59,7 +59,7 @@ BROKEN = {
     # format: file, text, what takes its place (first occurrence), what the sentence holds
     "pts, header": ("ibug", "0ü.pts", "{\n", "", ["line 1", "n_points"]),
     "pts, cut off": ("ibug", "0ü.pts", "}", "", ["line 102", "cut off"]),
-    "pts, count": ("ibug", "0ü.pts", "98", "99", ["line 2", "99 points", "98 follow"]),
+    "pts, count": ("ibug", "0ü.pts", "98", "99", ["line 2", "99", "98 points follow"]),
     "pts, line": ("ibug", "0ü.pts", "{\n", "{\n1\n", ["line 4", "x and y", "'1'"]),
     "pts, another K": ("ibug", "2ü.pts", " 98\n{\n", " 99\n{\n1 1\n", ["99 points", "has 98"]),
     "wflw, fields": ("wflw", "*train.txt", "\n", " 7\n", ["line 1", "208 fields", "207"]),
@@ -124,7 +124,7 @@ def test_a_field_that_is_no_number_is_named(
 
 
 def test_nothing_there_names_what_to_set(write, parts, tmp_path):
-    nowhere = str(tmp_path / "nowhere")
+    nowhere = str(tmp_path / "not/there/nowhere")
     for name in ("ibug", "wflw"):
         with pytest.raises(UserError, match=r"nowhere.*data\.root=FOLDER"):
             importlib.import_module(f"landmarks.data.formats.{name}").read_faces(nowhere)
@@ -156,7 +156,7 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
     (tmp_path / "train.json").write_text(json.dumps(content))
     faces = read_faces(**settings)
     assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
-    assert "Left out 1 of the 8 annotations" in caplog.text
+    assert "Left out 1 of 8 annotations" in caplog.text
     for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
         content["annotations"] = annotations
         (tmp_path / "test.json").write_text(json.dumps(content))

@@ -30,9 +30,9 @@ def test_a_part_without_labels_is_refused():
     points[0, 1] = np.nan
     faces, every = make_faces(points), np.arange(6)
     assert require_labels(faces, every[:1], every[3:]).tolist() == [True, False, True]
-    with pytest.raises(UserError, match=r"no labels in all 2 validation faces .*'4\.png' first"):
+    with pytest.raises(UserError, match=r"no label in 2 validation faces .*'4\.png' first"):
         require_labels(faces, every[:4], every[4:])
-    with pytest.raises(UserError, match=r"no labels in all 2 training faces, .* nothing to learn"):
+    with pytest.raises(UserError, match=r"no label in 2 training faces, .* nothing to learn"):
         require_labels(faces, every[4:], every[:4])
 
 

@@ -4,7 +4,8 @@ import importlib
 
 import pytest
 
-from landmarks.data.recognise import describe_other
+from landmarks.data.formats import thousand
+from landmarks.data.recognise import describe_other, refuse_near
 from landmarks.errors import UserError
 
 XML = "<?xml version='1.0'?>\n"
@@ -27,6 +28,11 @@ FILES = {
         "data=coco",
     ),
     "coco, other order": ("a.json", '{"annotations": [{"image_id": 1}]}', "data=coco"),
+    "coco, other lists first": (
+        "a.json",
+        '{"categories": [{"id": 1, "keypoints": ["nose"]}]}',
+        "data=coco",
+    ),
     "json": ("a.json", '{"faces": {}}', "unknown"),
     "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "YOLO"),
     "yolo, without v": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n", "YOLO"),
@@ -99,3 +105,17 @@ def test_nothing_is_said_of_what_is_not_known(tmp_path):
     (tmp_path / "._a.xml").write_bytes(b"\0\5")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.csv", tmp_path / "nowhere"):
         assert describe_other(path, "coco") == ""
+
+
+@pytest.mark.parametrize("where", ["outer/data", "", "data/train", "data/train/images"])
+def test_a_folder_near_the_one_that_is_meant_names_it(tmp_path, where):
+    meant, named = tmp_path / "data", tmp_path / where
+    if where == "outer/data":  # two levels up
+        meant, named = tmp_path / "outer/inner/data", tmp_path / "outer"
+    (meant / "train/images").mkdir(parents=True)
+    (meant / "train/landmarks.csv").write_text("")
+    refuse_near(meant, "nothing/here")
+    with pytest.raises(UserError, match="did you mean") as refused:
+        thousand.find_root(named)
+    assert f"data.root={meant}?" in str(refused.value)
+    assert thousand.find_root(meant) == meant

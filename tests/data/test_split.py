@@ -83,7 +83,7 @@ def test_groups_that_do_not_fit(groups, change, said):
 
 
 def test_a_face_without_group_is_named(groups):
-    with pytest.raises(UserError, match=r"2 faces of labels\.csv have no group, '100\.jpg' first"):
+    with pytest.raises(UserError, match=r"no group of 2 faces of labels\.csv, '100\.jpg' first"):
         split_faces(make_faces(102), **groups)
 
 
@@ -132,7 +132,7 @@ def test_groups_of_a_parquet_file(tmp_path):
         (b"file_name,group\n", "no rows"),
         ("file_name,group\n000.jpg,Jos\u00e9\n".encode("latin-1"), "line 2: not UTF-8"),
         (b"file_name,group\n000.jpg,1,2\n", "line 2: 3 columns"),
-        (b"file_name,group\n000.jpg,\n001.jpg, \n", r"2 faces .* no group, '000\.jpg' first"),
+        (b"file_name,group\n000.jpg,\n001.jpg, \n", r"no group of 2 faces .*, '000\.jpg' first"),
     ],
 )
 def test_a_damaged_file_of_groups_is_one_sentence(tmp_path, content, said):

@@ -11,8 +11,8 @@ from landmarks.data.formats.coco_file import CocoFile, choose_faces, load
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
-from landmarks.data.recognise import describe_other
-from landmarks.errors import UserError
+from landmarks.data.recognise import describe_other, refuse_near
+from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 
 VERSION = 2
@@ -53,6 +53,8 @@ def read_faces(
     chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
     path, images = (Path(root) / place for place in chosen[part])
     if not path.is_file():
+        if not Path(chosen[part][0]).is_absolute():
+            refuse_near(Path(root), chosen[part][0])
         there = describe_other(Path(root), "") if part == "train" else ""
         advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
         raise UserError(
@@ -90,9 +92,9 @@ def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
         raise UserError(f"{where}: x, y pairs without v; write x, y, 2 for each point, or 0, 0, 0.")
     if len(values) != count or count % 3:
         raise UserError(
-            f"{where}: {len(values)} numbers; x, y, v of each point belong here, of the same "
-            f"points in every face (annotations[{first}] has {count} numbers); of pairs without v, "
-            f"write x, y, 2 for each point."
+            f"{where}: {say_count(len(values), 'number')}; x, y, v of each point belong here, of "
+            f"the same points in every face (annotations[{first}] has "
+            f"{say_count(count, 'number')}); of pairs without v, write x, y, 2 for each point."
         )
     places, seen = np.split(values.reshape(-1, 3), [2], axis=1)
     odd = np.flatnonzero(~np.isin(seen, (0, 1, 2)))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from landmarks.data.fields import parse_name
 from landmarks.data.recognise import refuse_other
 from landmarks.data.text_file import read_text
-from landmarks.errors import UserError, did_you_mean
+from landmarks.errors import UserError, did_you_mean, say_count
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,17 @@ def load(path: Path, field: str | None) -> CocoFile:
     Raises:
         UserError: if the file is malformed, or it is not known which points are meant.
     """
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
+        end = len(text.rstrip()) - len("false")  # or within a word
+        is_cut = error.pos > end or error.msg.startswith("Unterminated")
+        if is_cut and text.lstrip()[:1] in ("{", "["):
+            raise UserError(
+                f"{path} is JSON that ends in its middle, behind '{text.rstrip()[-30:]}': it was "
+                f"not written or copied whole; get it again."
+            ) from error
         refuse_other(path, "coco")
         raise UserError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
@@ -114,13 +122,14 @@ def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
     kept = [i for i in among if _key(annotations[i].get("category_id")) in wanted]
     if annotations and not kept:
         raise UserError(
-            f"{file.path}: none of its {len(annotations)} annotations holds a labelled point in "
-            f"'{file.field}' (x, y, v with v above 0)."
+            f"{file.path}: none of its {say_count(len(annotations), 'annotation')} holds a "
+            f"labelled point in '{file.field}' (x, y, v with v above 0)."
         )
     left = len(rows) - len(kept)
     if left:
         log.warning(
-            f"Left out {left} of the {len(annotations)} annotations of {file.path}: of another "
+            f"Left out {left} of {say_count(len(annotations), 'annotation')} of {file.path}: of "
+            "another "
             f"category, or without a labelled keypoint."
         )
     return sorted(kept, key=lambda i: file.image(i)[0])

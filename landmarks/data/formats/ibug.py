@@ -16,7 +16,7 @@ from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.photos import encode_names
 from landmarks.data.reading import FileReading
 from landmarks.data.recognise import refuse_other
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 
 VERSION = 2
@@ -112,7 +112,7 @@ def _read(root: Path, listed: list[Listed]) -> Iterator[Arrays]:
             first = first or len(pairs)
             if len(pairs) != first:
                 raise UserError(
-                    f"{path}, line {pairs[0][0]}: {len(pairs)} points where "
+                    f"{path}, line {pairs[0][0]}: {say_count(len(pairs), 'point')} where "
                     f"{root / listed[0].points} has {first}; all faces need the same points."
                 )
             for line, pair in pairs:
@@ -155,7 +155,8 @@ def _read_pairs(path: Path) -> list[tuple[int, list[str]]]:
         count = COUNT.fullmatch(line)
         if count and int(count[1]) != len(pairs):
             raise UserError(
-                f"{path}, line {number}: {count[1]} points are named, {len(pairs)} follow."
+                f"{path}, line {number}: n_points is {count[1]}, and "
+                f"{say_count(len(pairs), 'point')} follow."
             )
     if not pairs:
         raise UserError(f"{path}, line {begin + 1}: there are no points.")

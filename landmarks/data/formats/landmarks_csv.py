@@ -15,7 +15,7 @@ from landmarks.data.cache_folder import cached, describe_source
 from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
 from landmarks.data.text_file import find_delimiter, refuse_binary
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.machine import count_cores
 
 VERSION = 2
@@ -77,7 +77,8 @@ def _check_header(path: Path, line: bytes) -> int:
         )
     if len(header) % 2 == 0:
         raise UserError(
-            f"{path}, line 1: {len(header)} columns; a name and pairs of x and y make an odd count."
+            f"{path}, line 1: {say_count(len(header), 'column')}; a name and pairs of x and y "
+            "make an odd count."
         )
     for column, name in enumerate(header[1:], start=2):
         index, axis = divmod(column - 2, 2)

@@ -10,7 +10,7 @@ import numpy as np
 from landmarks.data import text_file as textfile
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 BLOCK = 1 << 18  # fields parsed at once
 
@@ -82,7 +82,8 @@ def _text_rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
     for line, row in islice(textfile.read_rows(path), 1, None):
         if len(row) != width:
             raise UserError(
-                f"{path}, line {line}: {len(row)} columns where the header has {width}; a field "
+                f"{path}, line {line}: {say_count(len(row), 'column')} where the header has "
+                f"{width}; a field "
                 f"that holds the separator stands in quotes."
             )
         yield line, row

@@ -7,7 +7,7 @@ import numpy as np
 
 from landmarks.data.faces import check_names
 from landmarks.data.text_file import read_text
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 
 
 def read_test_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +35,8 @@ def read_test_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
         lists.append(_parse_list(listed, f"{path}, line {number}, column 2"))
         if len(lists[-1]) != len(lists[0]):
             raise UserError(
-                f"{path}, line {number}, column 2: {len(lists[-1])} points where line 2 has "
-                f"{len(lists[0])}; a submission has one width."
+                f"{path}, line {number}, column 2: {say_count(len(lists[-1]), 'point')} where "
+                f"line 2 has {len(lists[0])}; a submission has one width."
             )
     if not names:
         raise UserError(f"{path} names no faces.")

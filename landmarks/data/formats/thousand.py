@@ -8,7 +8,7 @@ from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.test_points import read_test_points
 from landmarks.data.mapped import Arrays, to_faces
 from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_other
+from landmarks.data.recognise import refuse_near, refuse_other
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -60,6 +60,7 @@ def find_root(root: Path) -> Path:
     for base in (root, root / "contest01_data"):
         if (base / "train").is_dir() or (base / "test").is_dir():
             return base
+    refuse_near(root, "train/landmarks.csv", "test/images", "contest01_data/train")
     refuse_other(root, "thousand")
     raise UserError(
         f"No faces in '{root}': looked for train/images, train/landmarks.csv and test/images there "

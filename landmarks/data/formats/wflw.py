@@ -11,7 +11,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_other
+from landmarks.data.recognise import refuse_near, refuse_other
 from landmarks.data.text_file import refuse_binary
 from landmarks.errors import UserError
 from landmarks.settings import flat
@@ -41,6 +41,7 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
     places = [base / "WFLW_annotations" / LISTS / file, base / LISTS / file, base / file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
+        refuse_near(base, "WFLW_images", f"WFLW_annotations/{LISTS}", LISTS)
         refuse_other(base, "wflw")
         raise UserError(
             f"There is no {file} in '{root}': looked for there, in {LISTS}/ and in "

@@ -9,6 +9,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
+from landmarks.errors import say_count
 from landmarks.heatmaps.decoders import DECODERS
 from landmarks.models.contracts import Head
 from landmarks.models.heatmap_head import DecoderName
@@ -155,8 +156,8 @@ class RcnnHead(Head):
         missed = int(self.missed)
         if missed:
             log.warning(
-                f"No face was found in {missed} of {self.seen} images: their points were looked "
-                f"for in the whole image."
+                f"No face was found in {missed} of {say_count(self.seen, 'image')}: there the "
+                f"points were looked for in the whole image."
             )
         self.seen = 0
         self.missed.zero_()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from landmarks.data.formats.coco import read_faces
+from landmarks.data.formats.coco_file import load
 from landmarks.errors import UserError
 
 PLACES = [[10.0, 20.0], [30.0, 40.0], [25.0, 45.0]]
@@ -51,7 +52,7 @@ def box(image, category=3):
 def test_annotations_without_points_are_left_out_and_counted(read, caplog):
     faces = read(box(0), face(0), face(1), box(1), face(1, [], 1), face(1, [0] * 9))
     assert faces.points.tolist() == [PLACES] * 2
-    assert "Left out 4 of the 6 annotations" in caplog.text
+    assert "Left out 4 of 6 annotations" in caplog.text
     # The test part's faces need no points, but are no cars.
     assert len(read(box(0), face(0), box(1, 1), part="test")) == 2
     faces = read(box(0), box(0, 1), box(1, 1), part="test")
@@ -110,3 +111,13 @@ def test_ids_may_be_text(read, listed, named):
     images = [{"id": listed, "file_name": "1.png"}]
     faces = read(face(named, category="1"), images=images)
     assert faces.name(0) == "1.png" and faces.points.tolist() == [PLACES]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
+    read(face(0), face(1))
+    path = tmp_path / "a.json"
+    text = path.read_text()
+    path.write_text(text[: int(share * len(text))])
+    with pytest.raises(UserError, match="ends in its middle"):
+        load(path, None)

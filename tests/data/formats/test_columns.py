@@ -83,7 +83,7 @@ def test_hidden_points_of_a_table_are_not_learned(tmp_path):
     known = [[[10, 20], [30, 40]], [gone, [31, 41]], [[12, 22], gone]]
     assert np.array_equal(points, known, equal_nan=True)
     path.write_text(path.read_text().replace("31,41,2", "31,41,0"))
-    with pytest.raises(UserError, match=r"1 points with v=0 have places.*data\.hidden"):
+    with pytest.raises(UserError, match=r"1 point with v=0 and a place.*data\.hidden"):
         read_faces(str(path), "")
     for hidden, x in (("missing", np.nan), ("labelled", 31)):
         points = read_faces(str(path), "", hidden=hidden).points
@@ -96,7 +96,7 @@ def test_negative_points_in_pts_files_count_from_the_file_s_own_origin(write, pa
     lines = path.read_text().split("\n")
     lines[3], lines[4] = "-1 -1", "-1 -1"
     path.write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"2 points are at \(-1, -1\).*data\.missing=-1"):
+    with pytest.raises(UserError, match=r"2 points at \(-1, -1\).*data\.missing=-1"):
         module.read_faces(**settings)
     points = module.read_faces(**settings, missing=-1).points
     known = parts["train"].points
