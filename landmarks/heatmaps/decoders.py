@@ -10,31 +10,124 @@ and returns `points` (B, K, 2) float32, (x, y) in cells, and `confidence` (B, K)
 largest cell clamped to 0..1. Both are NaN where the largest cell is not finite, and finite
 everywhere else. Nothing waits for a device. A point outside the map is found beyond the border, up
 to the larger of 1.5 cells and sigma.
+
+It does so in two stages. The first reads a map once and keeps little of it; the second makes points
+of what is kept of many maps. So a head that holds a tile of its maps at once decodes all of them
+with few launches a tile, see `Decoder.decode_tiles`.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from landmarks.heatmaps.peaks import Window, find_peak, gather_window, open_window
 from landmarks.heatmaps.quadratic import fit_quadratic
 
-RADIUS = 5  # cells that are read on either side of the largest one
 MIN_REACH = 1.5  # cells
 KERNEL = 1.5  # sigmas: of the Gaussian that says which cells `weighted` takes for the peak
 NEWTON_STEPS = 4
 TINY = torch.finfo(torch.float32).tiny
 FLOOR = 0.1  # of the largest cell: below it, the logarithm of a cell is mostly noise
+# Maps finished at once. On a CPU what is kept of them should stay in the cache.
+FINISHED = {"cpu": 2**10, "cuda": 2**16}
+ROWS = {"cpu": 1, "cuda": 16}  # of a map, that `weighted` reads at once
 
 
-def argmax(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder in its two stages; called with maps and sigma, it is both of them.
+
+    Attributes:
+        read: takes maps (b, k, H, W) and the window, and returns what is kept of them: tensors
+            (b, k, ...), first the largest values and their cells, see `find_peak`. They are at most
+            121 values a map in the maps' number format, or 2 rows of it in float32.
+        finish: takes what is kept of any maps, the window, H and W, and returns points and
+            confidence. It holds about ten times as much as is kept.
+    """
+
+    read: Callable[[Tensor, Window], tuple[Tensor, ...]]
+    finish: Callable[[list[Tensor], Window, int, int], tuple[Tensor, Tensor]]
+
+    def __call__(self, maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and confidence of maps (B, K, H, W)."""
+        window = open_window(sigma, maps.device)
+        return self.finish(self.read(maps, window), window, *maps.shape[2:])
+
+    def decode_tiles(
+        self, tiles: Iterable, batch: int, landmarks: int, sigma: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return points (B, K, 2) and confidence (B, K) of maps that come tile by tile.
+
+        Args:
+            tiles: (images, landmarks, maps): two slices of B and K, and the maps (b, k, H, W) of
+                these; together all of them.
+            batch, landmarks: B and K.
+            sigma: as above.
+        """
+        window, kept = None, []
+        for part, some, maps in tiles:
+            if window is None:
+                window, (height, width) = open_window(sigma, maps.device), maps.shape[2:]
+            found = self.read(maps, window)
+            # In the order of the maps' memory: landmarks last.
+            kept = kept or [
+                values.new_empty(batch, *values.shape[2:], landmarks).movedim(-1, 1)
+                for values in found
+            ]
+            for all_values, values in zip(kept, found, strict=True):
+                all_values[part, some] = values
+        images = max(1, FINISHED.get(maps.device.type, FINISHED["cuda"]) // landmarks)
+        done = [
+            self.finish(values, window, height, width)
+            for values in zip(*(all_values.split(images) for all_values in kept), strict=True)
+        ]
+        points, confidence = zip(*done, strict=True)
+        return torch.cat(points), torch.cat(confidence)
+
+
+def _read_peak(maps: Tensor, window: Window) -> tuple[Tensor, ...]:
+    return find_peak(maps)
+
+
+def _read_window(maps: Tensor, window: Window) -> tuple[Tensor, ...]:
+    """Return also the window's values (b, k, n * n), row by row."""
+    peak, cell = find_peak(maps)
+    return peak, cell, gather_window(maps, cell, window)
+
+
+def _read_sums(maps: Tensor, window: Window) -> tuple[Tensor, ...]:
+    """Return also the weighted sums over each column (b, k, W), and those times the row."""
+    height, width = maps.shape[2:]
+    peak, cell = find_peak(maps)
+    rows = torch.arange(height, device=maps.device)[:, None, None] - cell // width
+    near = _kernel(rows, window.sigma)
+    count = math.gcd(height, ROWS.get(maps.device.type, ROWS["cuda"]))
+    weights = (values.permute(1, 2, 0)[..., None].split(count, 2) for values in (near, rows * near))
+    columns = moments = torch.zeros((), device=maps.device)
+    # Some rows at a time: sums over two of four dimensions, last channels first, are many times
+    # slower, and all rows at once would take the memory of a tile in float32.
+    for part, weight, lever in zip(maps.split(count, 2), *weights, strict=True):
+        part = part.float().clamp(min=0)
+        columns = torch.addcmul(columns, part, weight)
+        moments = torch.addcmul(moments, part, lever)
+    sums = (values.sum(2) if count > 1 else values.squeeze(2) for values in (columns, moments))
+    return peak, cell, *sums
+
+
+def _finish_argmax(
+    kept: list[Tensor], window: Window, height: int, width: int
+) -> tuple[Tensor, Tensor]:
     """Return the largest cell, the first of several; sigma is not needed."""
-    peak, x, y = _find_peak(maps)
-    return _answer(torch.stack([x, y], dim=2).float(), peak)
+    peak, cell = kept
+    return _answer(torch.stack([cell % width, cell // width], dim=2).float(), peak)
 
 
-def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+def _finish_weighted(
+    kept: list[Tensor], window: Window, height: int, width: int
+) -> tuple[Tensor, Tensor]:
     """Return the expectation over all cells, weighted by nearness to the largest one.
 
     Weights are the map, negative cells taken as 0, times a Gaussian of KERNEL sigmas about the
@@ -45,19 +138,10 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     Source: the kernel soft-argmax of Lee et al., SFNet: Learning Object-Aware Semantic
     Correspondence, CVPR 2019, freed of its bias towards the largest cell.
     """
-    height, width = maps.shape[2:]
-    peak, x, y = _find_peak(maps)
-    sigma = _as_tensor(sigma, maps)
-    columns = moments = torch.zeros((), device=maps.device)
-    rows = torch.arange(height, device=maps.device)[:, None, None] - y
-    near = _kernel(rows, sigma)
-    weights = near[..., None], (rows * near)[..., None]
-    # Row by row: sums over two of four dimensions, last channels first, are many times slower.
-    for row, weight, lever in zip(maps.unbind(2), *weights, strict=True):
-        row = row.float().clamp(min=0)
-        columns = torch.addcmul(columns, row, weight)
-        moments = torch.addcmul(moments, row, lever)
-    steps = torch.arange(width, device=maps.device) - x[..., None]
+    peak, cell, columns, moments = kept
+    x, y, sigma = cell % width, cell // width, window.sigma
+    rows = torch.arange(height, device=cell.device)[:, None, None] - y
+    steps = torch.arange(width, device=cell.device) - x[..., None]
     near = _kernel(steps, sigma)
     columns, moments = columns * near, moments * near
     total = columns.sum(2).clamp(min=TINY)
@@ -72,13 +156,16 @@ def weighted(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     return _answer(torch.stack([x + grown * x_step, y + grown * y_step], dim=2), peak)
 
 
-def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+def _finish_local(
+    kept: list[Tensor], window: Window, height: int, width: int
+) -> tuple[Tensor, Tensor]:
     """Return the expectation in a window about the largest cell, without its truncation bias.
 
     Negative cells are taken as 0. `_undo_truncation` removes the bias of window and border.
     """
-    peak, x, y = _find_peak(maps)
-    sigma, offsets, values, on_map = _gather_window(maps, x, y, sigma)
+    peak, cell, values = kept
+    x, y, sigma = cell % width, cell // width, window.sigma
+    offsets, values, on_map = _look(values, x, y, window, height, width)
     profiles = torch.stack([values.sum(0), values.sum(1)], dim=1)
     mean = (profiles * offsets).sum(0) / profiles.sum(0).clamp(min=TINY)
     cells = torch.where(on_map, offsets, torch.inf)
@@ -87,7 +174,9 @@ def local(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     return _answer(torch.stack([x + x_step, y + y_step], dim=2), peak)
 
 
-def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+def _finish_dark(
+    kept: list[Tensor], window: Window, height: int, width: int
+) -> tuple[Tensor, Tensor]:
     """Return the maximum of a quadratic fitted to the logarithm about the largest cell.
 
     As in DARK, the point is m - H^-1 g with gradient g and Hessian H of the log map at the largest
@@ -103,8 +192,9 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.
     """
-    peak, x, y = _find_peak(maps)
-    sigma, offsets, values, _ = _gather_window(maps, x, y, sigma)
+    peak, cell, values = kept
+    x, y, sigma = cell % width, cell // width, window.sigma
+    offsets, values, _ = _look(values, x, y, window, height, width)
     values = values / peak.float().clamp(min=TINY)
     usable = values > FLOOR
     u = offsets[:, 0] / sigma
@@ -124,13 +214,11 @@ def dark(maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     return _answer(torch.stack([x, y], dim=2) + step, peak)
 
 
+argmax = Decoder(_read_peak, _finish_argmax)
+weighted = Decoder(_read_sums, _finish_weighted)
+local = Decoder(_read_window, _finish_local)
+dark = Decoder(_read_window, _finish_dark)
 DECODERS = {"argmax": argmax, "weighted": weighted, "local": local, "dark": dark}
-
-
-def _as_tensor(sigma: float | Tensor, maps: Tensor) -> Tensor:
-    if isinstance(sigma, Tensor):
-        return sigma.float()
-    return torch.full((), float(sigma), device=maps.device)  # a copy would wait for the device
 
 
 def _kernel(offsets: Tensor, sigma: Tensor) -> Tensor:
@@ -145,46 +233,25 @@ def _answer(points: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
     return points, torch.where(is_number, peak.clamp(0, 1), torch.nan)
 
 
-def _find_peak(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the largest value and its column and row, the first of several, each (B, K).
-
-    Pooling rows and then the one column left reads channels-last maps once, in order; on the CPU
-    it is 5 to 20 times as fast as `Tensor.max` over the flattened cells.
-    """
-    height, width = maps.shape[2:]
-    rows, cells = functional.max_pool2d(maps, (1, width), return_indices=True)
-    peak, row = functional.max_pool2d(rows, (height, 1), return_indices=True)
-    cell = cells.flatten(2).gather(2, row.flatten(2))[..., 0]
-    return peak[..., 0, 0], cell % width, cell // width
-
-
-def _gather_window(
-    maps: Tensor, x: Tensor, y: Tensor, sigma: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return sigma, offsets, values and on_map of the window about the cells x, y (B, K).
+def _look(
+    values: Tensor, x: Tensor, y: Tensor, window: Window, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return offsets, values and on_map of the window about the cells x, y (B, K).
 
     offsets (n, 1, 1, 1) are in cells. values (n, n, B, K) are by row and column, 0 where negative,
     NaN or not in the window. on_map (n, 2, B, K) says whether the column, the row is in the window.
-    Window cells come first, as sums over them are then fast. The window reaches over 2 sigma, at
-    least 2 cells, at steps of sigma / 3: sigma may be known to the device alone, so the number of
-    cells must not depend on it.
+    Window cells come first, as sums over them are then fast.
     """
-    radius = RADIUS if isinstance(sigma, Tensor) else min(RADIUS, max(2, int(2 * sigma)))
-    sigma = _as_tensor(sigma, maps)
-    height, width = maps.shape[2:]
-    offsets = torch.arange(-radius, radius + 1, device=maps.device)
-    offsets = offsets * (sigma / 3).round().clamp(min=1).long()
-    columns, rows = x[..., None] + offsets, y[..., None] + offsets
-    index = rows.clamp(0, height - 1)[..., None] * width + columns.clamp(0, width - 1)[..., None, :]
-    values = maps.flatten(2).gather(2, index.flatten(2)).view(index.shape)
-    values = values.permute(2, 3, 0, 1).contiguous().float()
+    sigma, offsets = window
+    values = values.unflatten(2, (len(offsets), -1)).permute(2, 3, 0, 1).contiguous().float()
     values = values.nan_to_num(nan=0.0).clamp(0, 1e6)
+    columns, rows = x[..., None] + offsets, y[..., None] + offsets
     near = offsets.abs() <= (2 * sigma).clamp(min=2)
     on_columns = (near & (columns >= 0) & (columns < width)).permute(2, 0, 1)
     on_rows = (near & (rows >= 0) & (rows < height)).permute(2, 0, 1)
     values = values * (on_rows[:, None] & on_columns)
     on_map = torch.stack([on_columns, on_rows], dim=1)
-    return sigma, offsets.float()[:, None, None, None], values, on_map
+    return offsets.float()[:, None, None, None], values, on_map
 
 
 def _undo_truncation(

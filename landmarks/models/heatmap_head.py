@@ -127,11 +127,10 @@ class HeatmapHead(Head):
     def decode(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return points (B, K, 2) in input pixels and their confidence (B, K), 0 to 1."""
         batch, landmarks = len(features[-1]), len(self.weight)
-        points = features[-1].new_empty(batch, landmarks, 2, dtype=torch.float32)
-        confidence = points.new_empty(batch, landmarks)
-        with torch.autocast(points.device.type, enabled=False):
-            for part, some, maps in self.tiles(features):
-                points[part, some], confidence[part, some] = self.decoder(maps, self.sigma)
+        with torch.autocast(features[-1].device.type, enabled=False):
+            points, confidence = self.decoder.decode_tiles(
+                self.tiles(features), batch, landmarks, self.sigma
+            )
         return to_pixels(points, self.size / features[-1].shape[-1]), confidence
 
 

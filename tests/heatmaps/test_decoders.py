@@ -247,3 +247,45 @@ def test_runs_on_a_fake_cuda_device_without_synchronisation(decode, known):
         found, confidence = decode(maps, 1.5 if known else torch.ones(()))
         assert found.device.type == confidence.device.type == "cuda"
         assert found.shape == (2, 3, 2) and found.dtype == confidence.dtype == torch.float32
+
+
+def cut(maps, images, landmarks):
+    """Tiles of maps (B, K, H, W), as heads make them."""
+    for first in range(0, maps.shape[0], images):
+        for k in range(0, maps.shape[1], landmarks):
+            part, some = slice(first, first + images), slice(k, k + landmarks)
+            yield part, some, maps[part, some]
+
+
+@every_decoder
+@pytest.mark.parametrize("sigma", [1.5, torch.tensor(3.0)])
+@pytest.mark.parametrize("finished", [1, 64, 2**20])
+def test_tiles_give_what_whole_maps_give(decode, sigma, finished, monkeypatch):
+    """Whatever the tiles, and however many maps are finished at once."""
+    monkeypatch.setitem(decoders.FINISHED, "cpu", finished)
+    points = torch.cat([scatter(40, low=-1.0, seed=seed) for seed in range(5)])
+    maps = encode(points, 1.5) + 0.02 * noise_like(encode(points, 1.5))
+    maps[2, 3, 0, 0] = torch.nan
+    whole = decode(maps, sigma)
+    for tiles in (cut(maps, 5, 40), cut(maps, 2, 16), cut(maps, 1, 7)):
+        found = decode.decode_tiles(tiles, 5, 40, sigma)
+        for values, others in zip(found, whole, strict=True):
+            torch.testing.assert_close(values, others, rtol=0, atol=1e-5, equal_nan=True)
+
+
+@every_decoder
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_little_is_kept_of_a_map(decode, dtype):
+    maps = encode(scatter(3, low=2.0, width=64, height=64), 1.5, width=64, height=64).to(dtype)
+    kept = decode.read(maps, decoders.open_window(torch.tensor(1.5), maps.device))
+    each = sum(values[0, 0].numel() * values.element_size() for values in kept)
+    assert each <= 8 + maps.element_size() + max(121 * maps.element_size(), 2 * 64 * 4)
+
+
+@pytest.mark.parametrize("height", [28, 48, 13])
+def test_weighted_may_read_several_rows_at_once(height, monkeypatch):
+    points = scatter(200, low=0.0, height=height)
+    maps = encode(points, 1.5, height=height)
+    one = weighted(maps, 1.5)[0]
+    monkeypatch.setitem(decoders.ROWS, "cpu", 16)
+    torch.testing.assert_close(weighted(maps, 1.5)[0], one, rtol=0, atol=1e-4)

@@ -75,3 +75,28 @@ def test_maxima_stay_on_the_device():
         predicted, targets = head.maxima(features, RANGES, torch.zeros(B, K, 2))
         assert predicted.device.type == targets.device.type == "cuda"
         assert predicted.shape == targets.shape == (B, len(RANGES), CELLS, CELLS)
+
+
+@pytest.mark.parametrize("decoder", ["argmax", "weighted", "local", "dark"])
+@torch.no_grad()
+def test_chunks_change_no_bit_of_what_is_decoded(decoder):
+    _, features = make()
+    found = []
+    for chunk in ("auto", 1, 3, 100):
+        torch.manual_seed(0)
+        head = HeatmapHead(C, K, SIZE, decoder=decoder, chunk=chunk, fuse=False)
+        torch.nn.init.normal_(head.weight)
+        # Whole numbers: then the maps themselves have the same bits, whatever the product's shape.
+        head.weight.copy_((8 * head.weight).round())
+        found.append(head.decode([(8 * features[0]).round()]))
+    for points, confidence in found[1:]:
+        assert torch.equal(points, found[0][0]) and torch.equal(confidence, found[0][1])
+
+
+@pytest.mark.parametrize("decoder", ["argmax", "weighted", "local", "dark"])
+def test_decoding_stays_on_the_device(decoder):
+    with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+        head = HeatmapHead(C, K, SIZE, decoder=decoder, chunk=4, fuse=False)
+        points, confidence = head.decode([torch.zeros(B, C, CELLS, CELLS)])
+        assert points.device.type == confidence.device.type == "cuda"
+        assert points.shape == (B, K, 2) and confidence.shape == (B, K)

@@ -135,21 +135,22 @@ class RcnnHead(Head):
             boxes = torch.where(is_found[:, None], boxes, whole)
             self.seen += len(boxes)
             self.missed += (~is_found).sum()
-        values = self._look(maps, boxes[:, None])
-        weight, bias = self.predictor.weight.to(values.dtype), self.predictor.bias
-        expected = self._expected()
-        cells = boxes.new_empty(len(boxes), len(bias), 2)
-        confidence = boxes.new_empty(len(boxes), len(bias))
-        sigma = max(self.sigma, MIN_SIGMA)
+        values, sigma = self._look(maps, boxes[:, None]), max(self.sigma, MIN_SIGMA)
         with torch.autocast(device, enabled=False):
-            for some in keypoint_maps.split_landmarks(*confidence.shape, self.chunk, device):
-                row = weight[:, some], bias[some], expected[some]
-                logits = keypoint_maps.find_logits(values, *row)
-                shares = logits.flatten(2).softmax(2).view_as(logits)
-                # Decoders expect Gaussians with peak 1; these have sum 1.
-                maps = shares * (2 * torch.pi * sigma**2)
-                cells[:, some], confidence[:, some] = self.decoder(maps, sigma)
-        return keypoint_maps.from_box(cells, boxes), confidence
+            tiles = self._tiles(values, sigma)
+            found = self.decoder.decode_tiles(tiles, len(boxes), len(self.predictor.bias), sigma)
+        return keypoint_maps.from_box(found[0], boxes), found[1]
+
+    def _tiles(self, values: Tensor, sigma: float):
+        """Yield tiles of maps in boxes, from the features of `_look`; see `decode_tiles`."""
+        weight, bias = self.predictor.weight.to(values.dtype), self.predictor.bias
+        expected, device = self._expected(), values.device.type
+        for some in keypoint_maps.split_landmarks(len(values), len(bias), self.chunk, device):
+            row = weight[:, some], bias[some], expected[some]
+            logits = keypoint_maps.find_logits(values, *row)
+            shares = logits.flatten(2).softmax(2).view_as(logits)
+            # Decoders expect Gaussians with peak 1; these have sum 1.
+            yield slice(0, len(values)), some, shares * (2 * torch.pi * sigma**2)
 
     def report(self) -> None:
         """Log in how many images since the last report no face was found."""

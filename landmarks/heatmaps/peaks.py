@@ -1,0 +1,78 @@
+"""The largest cell of many maps, and the cells about it: all that is read of a map but once."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+RADIUS = 5  # cells that are read on either side of the largest one
+
+
+class Window(NamedTuple):
+    """Which cells about the largest one are read.
+
+    Attributes:
+        sigma: of the targets, in cells, float32; 0-dim, on the device of the maps.
+        offsets: (n,) int64, of its columns and of its rows from the largest cell.
+    """
+
+    sigma: Tensor
+    offsets: Tensor
+
+
+def open_window(sigma: float | Tensor, device: torch.device) -> Window:
+    """Return the window for a sigma in cells, a number or a 0-dim tensor on the device.
+
+    It reaches over 2 sigma, at least 2 cells, at steps of sigma / 3: sigma may be known to the
+    device alone, so the number of cells must not depend on it.
+    """
+    if isinstance(sigma, Tensor):
+        radius, sigma = RADIUS, sigma.float()
+    else:
+        radius = min(RADIUS, max(2, int(2 * sigma)))
+        sigma = torch.full((), float(sigma), device=device)  # a copy would wait for the device
+    offsets = torch.arange(-radius, radius + 1, device=device)
+    return Window(sigma, offsets * (sigma / 3).round().clamp(min=1).long())
+
+
+def find_peak(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest value of maps (B, K, H, W), and its cell, row by row; each (B, K).
+
+    The cell is the first of several. Where one is NaN, the value is NaN and the cell any.
+    """
+    return SEARCHES.get(maps.device.type, pool_rows)(maps)
+
+
+def pool_rows(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the peak by pooling rows and then the one column left, see `find_peak`.
+
+    That reads channels-last maps once, in order; on the CPU it is 5 to 20 times as fast as
+    `Tensor.max` over the flattened cells.
+    """
+    height, width = maps.shape[2:]
+    rows, cells = functional.max_pool2d(maps, (1, width), return_indices=True)
+    peak, row = functional.max_pool2d(rows, (height, 1), return_indices=True)
+    cell = cells.flatten(2).gather(2, row.flatten(2))
+    return peak[..., 0, 0], cell[..., 0]
+
+
+def search_cells(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the peak among all cells at once, see `find_peak`: one launch on a GPU."""
+    return maps.flatten(2).max(2)
+
+
+SEARCHES: dict[str, Callable] = {"cuda": search_cells}  # by device; else `pool_rows`
+
+
+def gather_window(maps: Tensor, cell: Tensor, window: Window) -> Tensor:
+    """Return the values (B, K, n * n), row by row, of the window about the cells (B, K).
+
+    What is not on the map has the value of a cell at its border.
+    """
+    height, width = maps.shape[2:]
+    rows = (cell // width)[..., None] + window.offsets
+    columns = (cell % width)[..., None] + window.offsets
+    index = rows.clamp(0, height - 1)[..., None] * width + columns.clamp(0, width - 1)[..., None, :]
+    return maps.flatten(2).gather(2, index.flatten(2))
