@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 MAX_VALUE = 1e7  # hundredths of larger values do not fit into 32 bits
+BLOCK = 2**15  # values at once: what is made of them stays in the cache
 
 
 def _tabulate(words: Iterable[str]) -> np.ndarray:
@@ -28,6 +29,12 @@ def format_rows(values: np.ndarray, rounded: bool, empty: np.ndarray | None = No
         empty: (m,) bool, columns whose values are left out after the comma; None: none.
     """
     empty = np.zeros(values.shape[1], bool) if empty is None else empty
+    count = max(1, BLOCK // max(1, values.shape[1]))
+    blocks = (values[first : first + count] for first in range(0, len(values), count))
+    return [row for block in blocks for row in _format_block(block, rounded, empty)]
+
+
+def _format_block(values: np.ndarray, rounded: bool, empty: np.ndarray) -> list[bytes]:
     if not (np.abs(values) < MAX_VALUE).all():
         return [_format_any(row, rounded, empty) for row in values.tolist()]
     # 24 bits times 7 are exact in float64; halves are rounded to even ones, as Python does.

@@ -92,16 +92,19 @@ class PredictionFile:
             UserError: if a point is not finite, or the disk is full.
         """
         names = self.names[self.done : self.done + len(points)]
-        faults = say_faults(np.char.decode(names), find_faults(torch.from_numpy(points)), "Point_")
-        if faults:
+        if not np.isfinite(points).all():
+            found = find_faults(torch.from_numpy(points))
+            faults = say_faults(np.char.decode(names), found, "Point_")
             raise UserError(
                 f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
         rows = format_rows(points.reshape(len(points), -1), self.rounded, self.empty)
+        lines = []
+        for row, (name, numbers) in enumerate(zip(names, rows, strict=True), start=self.done):
+            start = ",".join([_quote(name.decode()), *self._marks(row)])
+            lines += [start.encode(), numbers, b"\n"]
         with writing(self.folder / "predictions.csv"):
-            for row, (name, numbers) in enumerate(zip(names, rows, strict=True), start=self.done):
-                start = ",".join([_quote(name.decode()), *self._marks(row)])
-                self.csv.write(start.encode() + numbers + b"\n")
+            self.csv.write(b"".join(lines))
         for key, values in (("points", points), ("confidence", confidence)):
             if self.npz:
                 written = self.arrays[key][self.done : self.done + len(points)]
