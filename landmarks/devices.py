@@ -51,7 +51,10 @@ def fetch(tensors: list[Tensor]) -> Callable[[], list[Tensor]]:
     if tensors[0].device.type != "cuda":
         copies = [tensor.cpu() for tensor in tensors]
         return lambda: copies
-    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    # Into other than pinned memory, CUDA does not copy while the host goes on.
+    copies = [torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors]
+    for copy, tensor in zip(copies, tensors, strict=True):
+        copy.copy_(tensor, non_blocking=True)
     copied = torch.cuda.Event()
     copied.record()
 

@@ -20,18 +20,21 @@ from landmarks.data.cropped import Batch, CroppedFaces
 from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches
-from landmarks.devices import ahead_on_device, copy_ahead
+from landmarks.devices import ahead_on_device, copy_ahead, fetch
 from landmarks.heatmaps.compile import fuse_loss
 from landmarks.heatmaps.loss import heatmap_loss, pointwise
+from landmarks.heatmaps.peaks import pool_rows, search_cells
 from landmarks.losses import adaptive_wing, l1
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.ema import Ema
+from landmarks.training.forward import RecordedForward
 from landmarks.training.graphs import record
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Cosine
 from landmarks.training.state import Training
 from landmarks.training.steps import WARM_UP
+from landmarks.training.validation import predict_ahead
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SIZE, K = 64, 68
@@ -411,3 +414,100 @@ def test_a_run_from_the_gpu_is_the_run_from_memory(cache, contest, tmp_path, mon
         history = load_checkpoint(tmp_path / name / "last.pt").training["history"]
         first.append(history[0]["train_loss"])
     assert first[1] == pytest.approx(first[0], rel=1e-3)
+
+
+def prediction_batches(count, size=SIZE, last=3):
+    """Batches of 4 faces in pinned memory, the last one smaller, by `Batch`'s names."""
+    random = torch.Generator().manual_seed(0)
+    batches = []
+    for i in range(count):
+        faces = last if i == count - 1 else 4
+        images = torch.randint(
+            0, 256, (faces, 3, size, size), generator=random, dtype=torch.uint8
+        ).contiguous(memory_format=torch.channels_last)
+        points = torch.rand(faces, K, 2, generator=random) * size
+        to_image = torch.eye(2, 3).repeat(faces, 1, 1)
+        rows, readable = torch.arange(faces), torch.ones(faces, dtype=torch.bool)
+        pinned = (part.pin_memory() for part in (images, points, to_image))
+        batches.append(Batch(*pinned, rows, readable))
+    return batches
+
+
+def predictor_of(name, cuda, amp="off"):
+    model = make(name).to(cuda, memory_format=torch.channels_last).eval()
+    for parameter in model.head.parameters():  # heads may start at zero
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model, Precision(amp, cuda)
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_recorded_prediction_is_eager_prediction(name, flip, amp, cuda):
+    """Also with a smaller last batch, and with weights that change in place or are other ones."""
+    model, precision = predictor_of(name, cuda, amp)
+    model.flip = torch.arange(K, device=cuda).flip(0) if flip else None
+    batches, forward = prediction_batches(6), RecordedForward(precision)
+    for change in ("none", "in place", "other"):
+        if change == "in place":
+            for parameter in model.parameters():
+                parameter.data.mul_(1.1)
+        elif change == "other":
+            other = predictor_of(name, cuda)[0].state_dict()
+            model.load_state_dict(other, assign=True)
+        eager = list(predict_ahead(model, batches, precision))
+        found = list(predict_ahead(model, batches, precision, forward))
+        assert forward.replay is not None and len(found) == len(eager) == 6
+        for (_, points, sure), (_, wanted, other) in zip(found, eager, strict=True):
+            assert points.shape == wanted.shape and np.isfinite(points).all()
+            # Another algorithm may round otherwise, and then another of two like cells be largest.
+            assert (np.abs(points - wanted).max(2) < 0.05).mean() > 0.98
+            np.testing.assert_allclose(sure, other, atol=0.02)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_prediction_does_not_wait_for_the_gpu(name, recorded, cuda):
+    model, precision = predictor_of(name, cuda, "auto")
+    forward = RecordedForward(precision) if recorded else None
+    batches = prediction_batches(9)
+    list(predict_ahead(model, batches, precision, forward))  # tuned, recorded and allocated
+    torch.cuda.set_sync_debug_mode("error")
+    found = list(predict_ahead(model, batches, precision, forward))
+    torch.cuda.set_sync_debug_mode("default")
+    assert len(found) == 9 and all(np.isfinite(points).all() for _, points, _ in found)
+
+
+def test_results_are_fetched_into_pinned_memory(cuda):
+    values = [torch.rand(3, 5, 2, device=cuda), torch.rand(3, 5, device=cuda)]
+    torch.cuda.set_sync_debug_mode("error")
+    found = fetch(values)()
+    torch.cuda.set_sync_debug_mode("default")
+    assert all(value.is_pinned() for value in found)
+    assert all(torch.equal(a, b.cpu()) for a, b in zip(found, values, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_all_ways_to_search_a_peak_agree(dtype, cuda):
+    """The first of several largest cells; NaN where a cell is NaN."""
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randint(-3, 30, (3, 32, 20, 150), generator=random).to(dtype) / 8
+    maps = maps.permute(0, 3, 1, 2)
+    maps[0, 3, 4, 5] = maps[1, 2] = torch.nan
+    wanted = pool_rows(maps)
+    number = ~wanted[0].isnan()
+    for search in (pool_rows, search_cells):
+        peak, cell = (found.cpu() for found in search(maps.to(cuda)))
+        assert torch.equal(peak[number], wanted[0][number]) and peak[~number].isnan().all()
+        assert torch.equal(cell[number], wanted[1][number])
+
+
+def test_memory_that_runs_out_while_recording_is_said_so(cuda):
+    total = torch.cuda.get_device_properties(0).total_memory
+
+    def take() -> None:
+        torch.empty(2 * total, dtype=torch.uint8, device=cuda)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        record(take, cuda)
+    assert float(torch.ones((), device=cuda)) == 1  # the device goes on

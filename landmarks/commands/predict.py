@@ -31,6 +31,7 @@ from landmarks.settings import (
     Threads,
     Workers,
 )
+from landmarks.training.forward import Graph
 from landmarks.training.precision import AmpName, DeviceName
 from landmarks.training.threads import use_threads
 
@@ -67,6 +68,7 @@ class PredictSettings:
     batch_size: PositiveInt
     device: DeviceName
     amp: AmpName
+    graph: Graph
     workers: Workers
     threads: Threads
     name: RunName
@@ -124,6 +126,7 @@ def _open_predictor(settings: PredictSettings) -> Predictor:
         amp=settings.amp,
         decoder=settings.decoder,
         flip_test=settings.flip_test,
+        graph=settings.graph,
     )
     log.info("Model: %s (%s)", path, predictor.description)
     if settings.heatmaps and not has_heatmaps(predictor.model):

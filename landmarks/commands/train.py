@@ -29,6 +29,7 @@ from landmarks.runs.find import mark_failure
 from landmarks.runs.quoting import say_setting
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
+from landmarks.training.forward import choose_forward
 from landmarks.training.memory_advice import check_memory, explain_training_memory, name_savings
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.progress import Display
@@ -69,7 +70,11 @@ def train(settings: TrainSettings) -> int:
 
     begun = time.monotonic()
     judge = partial(
-        validate, batches=inputs.validation, precision=precision, eyes=inputs.layout.eyes
+        validate,
+        batches=inputs.validation,
+        precision=precision,
+        eyes=inputs.layout.eyes,
+        forward=choose_forward(settings.graph, training.judged, precision),
     )
     explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
     with (

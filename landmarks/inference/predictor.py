@@ -18,6 +18,7 @@ from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.settings import Workers
+from landmarks.training.forward import Graph, RecordedForward, choose_forward
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
 from landmarks.training.validation import predict_ahead
@@ -32,6 +33,8 @@ class Predictor:
         amp: number format, see `Precision`.
         decoder: of heatmaps; None: as it was trained with.
         flip_test: the mean of what is found in a face and its mirror image; None: as validated.
+        graph: record the work of a batch once and replay it as a CUDA graph; "auto": on CUDA, where
+            the model allows.
 
     Attributes:
         checkpoint: its content.
@@ -47,7 +50,8 @@ class Predictor:
 
     Raises:
         UserError: if the file is no checkpoint of this program, says of itself what cannot be, or
-            has no decoder or no flip permutation where one is asked for.
+            has no decoder or no flip permutation where one is asked for, and for graph=True where
+            nothing can be recorded.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Predictor:
         amp: AmpName = "auto",
         decoder: DecoderName | None = None,
         flip_test: bool | None = None,
+        graph: Graph = "auto",
     ):
         self.checkpoint = load_checkpoint(path)
         model = rebuild_model(self.checkpoint, {"decoder": decoder} if decoder else {})
@@ -67,6 +72,7 @@ class Predictor:
         advice = "use device=cpu or stop other programs"
         with explain_out_of_memory(self.device, "the model", advice):
             self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.forward = choose_forward(graph, self.model, self.precision)
         self.layout = Layout(**self.checkpoint.layout)
         self.num_points: int = self.checkpoint.num_points
         self.input_size: int = self.checkpoint.config["input_size"]
@@ -134,7 +140,8 @@ class Predictor:
         """
         size = batches.batch_size
         smaller = [f"batch_size={size // 2}"] * (size > 1)
+        smaller += ["graph=false"] * isinstance(self.forward, RecordedForward)
         smaller += ["device=cpu"] * (self.device.type != "cpu")
         advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
         with explain_out_of_memory(self.device, f"batches of {size}", advice):
-            yield from predict_ahead(self.model, batches, self.precision)
+            yield from predict_ahead(self.model, batches, self.precision, self.forward)

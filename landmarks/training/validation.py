@@ -10,41 +10,57 @@ from landmarks.devices import copy_ahead, fetch
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.runs.not_finite import find_faults, say_faults
+from landmarks.training.forward import Forward
 from landmarks.training.precision import Precision
 
+AHEAD = {"cuda": 2}  # batches begun before the results of one are waited for; else 1
 
-def predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
+
+def predict(
+    model: nn.Module, batches: Iterable, precision: Precision, forward: Forward | None = None
+) -> Iterator[tuple]:
     """Yield (batch, points (B, K, 2), confidence (B, K)) for every batch.
 
     The batch is as the loader gave it; points are float32, in original pixels, on the device.
+
+    Args:
+        model: predicts points from images.
+        batches: of `landmarks.data.cropped.Batch`, or anything like it.
+        precision: autocast, and the device.
+        forward: kept from one call to the next, so that a recording is used again; None: nothing is
+            recorded.
     """
-    for batch, _, points, confidence in _predict(model, batches, precision):
+    for batch, _, points, confidence in _predict(model, batches, precision, forward):
         yield batch, points, confidence
 
 
 @torch.inference_mode()
-def _predict(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
+def _predict(
+    model: nn.Module, batches: Iterable, precision: Precision, forward: Forward | None
+) -> Iterator[tuple]:
     """Yield what `predict` does, and after each batch the same on the device."""
+    forward = forward or Forward(precision)
     model.eval()
+    forward.open(model)
     for batch, moved in copy_ahead(batches, precision.device):
-        with precision.autocast():
-            points, confidence = model(moved.images)
-        yield batch, moved, transform(moved.to_image, points.float()), confidence
+        yield batch, moved, *forward(moved.images, moved.to_image)
     model.report()
 
 
-def predict_ahead(model: nn.Module, batches: Iterable, precision: Precision) -> Iterator[tuple]:
-    """Yield what `predict` does as float32 arrays, each after the next batch has been begun.
+def predict_ahead(
+    model: nn.Module, batches: Iterable, precision: Precision, forward: Forward | None = None
+) -> Iterator[tuple]:
+    """Yield what `predict` does as float32 arrays, each after the next batches have been begun.
 
     So a GPU has work while whoever asks for predictions writes them down.
     """
-    begun = deque()
-    for batch, *found in predict(model, batches, precision):
+    begun, ahead = deque(), AHEAD.get(precision.device.type, 1)
+    for batch, *found in predict(model, batches, precision, forward):
         begun.append((batch, fetch([values.float() for values in found])))
-        if len(begun) > 1:
+        if len(begun) > ahead:
             yield _await(*begun.popleft())
-    for batch, wait in begun:
-        yield _await(batch, wait)
+    while begun:
+        yield _await(*begun.popleft())
 
 
 def _await(batch, wait: Callable[[], list[Tensor]]) -> tuple:
@@ -58,6 +74,7 @@ def validate(
     precision: Precision,
     eyes: list | None,
     checked: Callable[[Iterable], Iterable] = iter,
+    forward: Forward | None = None,
 ) -> dict:
     """Return {"mse", "nme", "confidence"}: means over faces, in original pixels and as shares.
 
@@ -69,9 +86,10 @@ def validate(
         batches: in order, with labels.
         eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
         checked: yields what it is given, as far as that is to be looked at.
+        forward: see `predict`.
     """
     squared, normalized, sure, faults = [], [], [], []
-    for _, batch, predicted, confidence in _predict(model, checked(batches), precision):
+    for _, batch, predicted, confidence in _predict(model, checked(batches), precision, forward):
         truth = transform(batch.to_image, batch.points)
         squared.append(squared_error(predicted, truth))
         faults.append(find_faults(predicted))

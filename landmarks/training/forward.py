@@ -1,0 +1,126 @@
+"""A model's prediction of a batch: launched piece by piece, or recorded once and replayed."""
+
+import logging
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from landmarks.devices import refill
+from landmarks.errors import UserError
+from landmarks.geometry import transform
+from landmarks.training.graphs import record
+from landmarks.training.precision import Precision
+
+log = logging.getLogger(__name__)
+Graph = bool | Literal["auto"]
+WARM_UP = 2  # batches before one is recorded: they tune, compile and allocate
+
+
+class Forward:
+    """Points of a batch's faces, in original pixels.
+
+    Args:
+        precision: autocast, and the device.
+    """
+
+    def __init__(self, precision: Precision):
+        self.precision = precision
+
+    def open(self, model: nn.Module) -> None:
+        """Take the model that predicts from now on; to be called anew when its tensors may be
+        others."""
+        self.model = model
+
+    def __call__(self, images: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points (B, K, 2) float32, in original pixels, and confidence (B, K).
+
+        Args:
+            images: (B, 3, S, S), on the device.
+            to_image: (B, 2, 3), from their pixels to those of the original images.
+        """
+        with self.precision.autocast():
+            points, confidence = self.model(images)
+        return transform(to_image, points.float()), confidence
+
+
+class RecordedForward(Forward):
+    """The same, recorded once and replayed, see `landmarks.training.graphs.record`.
+
+    It is recorded after WARM_UP batches of one shape, and anew when the shape, the model or one of
+    its tensors is another one. Weights that change in place are seen. A smaller batch, as the last
+    one of a data set, is filled up with faces of the batch before, whose results are dropped. What
+    cannot be recorded is launched piece by piece, and that is said once.
+    """
+
+    model: nn.Module | None = None
+    tensors: tuple = ()
+
+    def __init__(self, precision: Precision):
+        super().__init__(precision)
+        self._forget(None)
+
+    def _forget(self, shape: tuple | None) -> None:
+        self.shape, self.batch, self.seen = shape, 0, 0
+        self.inputs, self.found, self.replay = [], [], None
+
+    def open(self, model: nn.Module) -> None:
+        """Take the model that predicts from now on; see `Forward.open`."""
+        held = [*model.parameters(), *model.buffers()]
+        tensors = tuple((tensor.data_ptr(), tensor.shape, tensor.dtype) for tensor in held)
+        if model is not self.model or tensors != self.tensors:
+            self._forget(None)
+        self.model, self.tensors = model, tensors
+        self.recordable = getattr(model, "recordable", True)
+
+    def __call__(self, images: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `Forward` does."""
+        count, shape = len(images), (images.shape[1:], images.dtype)
+        if shape != self.shape or count > self.batch:
+            self._forget(shape)
+            self.batch = count
+        if self.replay is None:
+            if count < self.batch or self.seen < WARM_UP or not self.recordable:
+                self.seen += count == self.batch
+                return super().__call__(images, to_image)
+            self._record(images, to_image)
+            if self.replay is None:
+                return super().__call__(images, to_image)
+        for held, given in zip(self.inputs, (images, to_image), strict=True):
+            refill(held[:count], given)
+        self.replay()
+        # They are overwritten by the next replay.
+        points, confidence = (values[:count].clone() for values in self.found)
+        return points, confidence
+
+    def _record(self, images: Tensor, to_image: Tensor) -> None:
+        self.inputs = [images.clone(), to_image.clone()]
+
+        def run() -> None:
+            self.found = super(RecordedForward, self).__call__(*self.inputs)
+
+        try:
+            self.replay = record(run, self.precision.device)
+        except torch.OutOfMemoryError:
+            self._forget(None)
+            raise
+        except RuntimeError as error:
+            self._forget(self.shape)
+            self.recordable = False
+            log.warning("Prediction is not recorded as a CUDA graph: %s", error)
+
+
+def choose_forward(graph: Graph, model: nn.Module, precision: Precision) -> Forward:
+    """Return what predicts batches: recorded on CUDA where the model allows, if it is wanted.
+
+    Raises:
+        UserError: for graph=True where nothing can be recorded.
+    """
+    why_not = ""
+    if precision.device.type != "cuda":
+        why_not = f"work is recorded on CUDA alone, and this is device={precision.device.type}"
+    elif not model.recordable:
+        why_not = "this model's work differs from batch to batch, so it cannot be recorded"
+    if graph is True and why_not:
+        raise UserError(f"graph=true: {why_not}; use graph=auto.")
+    return RecordedForward(precision) if graph and not why_not else Forward(precision)
