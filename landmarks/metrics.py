@@ -28,6 +28,14 @@ def normalized_error(predicted: Tensor, truth: Tensor, eyes: list | None) -> Ten
     A face whose size is zero or unlabelled gives NaN.
     """
     distance = _mean((predicted - truth).norm(dim=2), ~truth.isnan().any(2))
+    return distance / face_size(truth, eyes)
+
+
+def face_size(truth: Tensor, eyes: list | None) -> Tensor:
+    """Return the size of each face (B,) that `normalized_error` divides by, in original pixels.
+
+    NaN where it is zero or unlabelled. Arguments as there.
+    """
     if eyes:
         size = (truth[:, eyes[0]] - truth[:, eyes[1]]).norm(dim=1)
     else:
@@ -35,7 +43,7 @@ def normalized_error(predicted: Tensor, truth: Tensor, eyes: list | None) -> Ten
         low = truth.masked_fill(missing, torch.inf).amin(1)
         high = truth.masked_fill(missing, -torch.inf).amax(1)
         size = (high - low).prod(1).clamp(min=0).sqrt()
-    return distance / torch.where(size > 0, size, torch.nan)
+    return torch.where(size > 0, size, torch.nan)
 
 
 def _mean(values: Tensor, known: Tensor) -> Tensor:

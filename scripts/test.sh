@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Fresh machine -> tests: .venv, the package with its dev extras, ruff, pytest.
+# Tests of the report need a browser and are skipped without one: apt-get install chromium chromium-driver
 # Arguments go to pytest: scripts/test.sh tests/test_losses.py
 set -euo pipefail
 cd "$(dirname "$0")/.."

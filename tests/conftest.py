@@ -35,11 +35,21 @@ def unsynced(monkeypatch):
 
 
 @pytest.fixture
-def contest(tmp_path):
+def contest(tmp_path, write_contest):
     """Write a small data set in the contest's layout and say what is in it."""
 
-    def write(train=6, test=3, num_points=5, asked=2, folder="contest", seed=0):
-        root, rng = tmp_path / folder, np.random.default_rng(seed)
+    def write(folder="contest", **wanted):
+        return write_contest(tmp_path / folder, **wanted)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_contest():
+    """Do what `contest` does in a folder that outlives a test."""
+
+    def write(root, train=6, test=3, num_points=5, asked=2, seed=0):
+        rng = np.random.default_rng(seed)
         parts = {}
         for part, count in (("train", train), ("test", test)):
             (root / part / "images").mkdir(parents=True)

@@ -40,7 +40,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]
 TINY = (
-    "input_size=32 batch_size=4 epochs=2 workers=0 split.share=0.25 device=cuda run_dir=run".split()
+    "input_size=32 batch_size=4 epochs=2 workers=0 report=false split.share=0.25 device=cuda "
+    "run_dir=run".split()
 )
 
 

@@ -12,11 +12,14 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import load_command
 from landmarks.cli.overrides import check_settings
+from landmarks.cli.words import mend_words
 from landmarks.settings import settings_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-COMMAND = re.compile(r"^landmarks (?:train|predict|check|cache)\b[^#(\n]*", re.MULTILINE)
+COMMAND = re.compile(
+    r"^landmarks (?:train|predict|evaluate|compare|runs|check|cache)\b[^#(\n]*", re.MULTILINE
+)
 README_LINES = 130
 
 
@@ -57,7 +60,7 @@ def shown_commands():
 @pytest.mark.parametrize("command", shown_commands())
 def test_shown_commands_set_what_there_is(command):
     _, name, *words = shlex.split(command)
-    words = [word for word in words if "=" in word and not re.search(r"=[\w.]+,", word)]
+    words = [word for word in mend_words(words) if "=" in word and not re.search(r"=[\w.]+,", word)]
     OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
     OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
     with initialize_config_module("landmarks.configs", version_base="1.3"):

@@ -15,6 +15,7 @@ ANYTHING = None
 ALLOWED = {  # beside the leaves and the room itself
     "cli": {"commands", "runs", "training"},
     "commands": ANYTHING,
+    "evaluation": {"data", "inference", "runs"},
     "inference": {"data", "models", "runs", "training"},  # precision and the loop that predicts
     "training": {"augment", "runs"},
     "models": {"heatmaps", "runs"},
@@ -26,9 +27,10 @@ OUTSIDE = {
     "hydra": {"cli", "commands"},
     "omegaconf": {"cli", "commands"},
     "pandas": {"data", "runs"},
-    "cv2": {"data", "health", "runs", "synthetic"},
-    "scipy": {"data", "shapes"},
+    "cv2": {"data", "evaluation", "health", "runs", "synthetic"},
+    "scipy": {"data", "evaluation", "shapes"},
     "matplotlib": {"runs"},
+    "jinja2": {"evaluation"},
 }
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "configs" not in p.parts)
 

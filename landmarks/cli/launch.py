@@ -20,6 +20,7 @@ from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.words import (
     flags_first,
+    gather_words,
     is_sweep,
     mend_words,
     named_place,
@@ -50,7 +51,7 @@ def launch(
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     start = _Start(command, load)
-    arguments = mend_words(arguments)
+    arguments = mend_words(gather_words(command, arguments))
     try:
         if {"-h", "--help"} & set(arguments):
             print(answer_help(command, settings_of(load()), arguments))

@@ -1,8 +1,8 @@
 """The `landmarks` command: the first word picks a command, the rest of the line is Hydra's.
 
 Exit codes: 0 done, 1 the work could not be done (one sentence says why), 2 the command line is
-wrong, 3 `check` found errors in the data, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 the
-reader of its output has gone.
+wrong, 3 `check` found errors in the data, 4 `evaluate`'s fail_if holds, 130 stopped by Ctrl-C, 143
+stopped by SIGTERM, 141 the reader of its output has gone.
 """
 
 import gc
@@ -19,6 +19,9 @@ from landmarks.interrupt import tidy_end
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
     "predict": "find the points of faces; write a Kaggle submission",
+    "evaluate": "judge a model on labelled faces; write figures and tables",
+    "compare": "say whether one model is better than another by more than chance",
+    "runs": "list all runs with their scores and settings",
     "check": "find faulty images and labels before hours are spent",
     "cache": "list or clear what is kept to start sooner",
 }
@@ -31,6 +34,7 @@ Usage: landmarks COMMAND [setting=value ...]
 
   landmarks train data.root=path/to/contest model=resnet34
   landmarks predict data.root=path/to/contest
+  landmarks evaluate                           the newest run, on its validation faces
   landmarks check data.root=path/to/contest
   landmarks train experiment=quickstart        synthetic faces: no data needed
 

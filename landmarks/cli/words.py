@@ -11,17 +11,36 @@ from landmarks.errors import UserError
 from landmarks.runs.quoting import at_home, literal, write_word
 from landmarks.settings import GROUPED
 
-PATHLIKE = re.compile(r"[/\\]|[^ -~]|^~$")
+PATHLIKE = re.compile(r"[/\\<>]|[^ -~]|^~$")  # and fail_if's "mse>8", which Hydra cannot read
 BESIDE = r"[\w./+-]"  # what makes a number part of another word
 NAMES = re.compile(rf"(?<!{BESIDE}){GROUPED.pattern}(?!{BESIDE})")
 # Texts, whatever they look like: Hydra would read 1.10 as 1.1, and 1e5 as 100000.0.
-TEXTS = ("name", "run_dir", "init", "resume", "checkpoint", "input", "only")
+TEXTS = (
+    *("name", "run_dir", "init", "resume", "checkpoint", "input", "only"),
+    *("predictions", "against", "table", "folder", "csv"),
+)
 NUMBERS = re.compile(rf"(?<!{BESIDE})[+-]?[\d.][\w.+-]*(?!{BESIDE})")
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
     """Return the words of a command line that set something."""
     return [word for word in arguments if "=" in word and not word.startswith("-")]
+
+
+def gather_words(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments of `landmarks compare RUN RUN` with its bare words as runs=[RUN,RUN]."""
+    if command != "compare" or {"-h", "--help"} & set(arguments):
+        return arguments
+    folders = searched(arguments)
+    bare = [
+        word
+        for word in arguments
+        if "=" not in word and not word.startswith("-") and word not in folders
+    ]
+    if not bare:
+        return arguments
+    listed = ",".join(write_word("", str(at_home(word))).removeprefix("=") for word in bare)
+    return [*(word for word in arguments if word not in bare), f"runs=[{listed}]"]
 
 
 def flags_first(arguments: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from typing import Literal
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def open_faces(predictor: Predictor, data: dict, images: str | None, other_point
         exif = data.get("exif") or config["data"].get("exif", "rotate")
         faces = find_images(images, data["limit"], exif)
     else:
-        faces = _read_data(data, config)
+        faces = read_data(data, config, "test")
     if not other_points:
         _refuse_other_points(faces, predictor.num_points)
     if faces.wanted is not None and faces.wanted.max() >= predictor.num_points:
@@ -80,15 +81,19 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
         )
 
 
-def _read_data(data: dict, trained: dict) -> Faces:
-    """Return the test faces of the named data, or else of the data the model was trained on.
+def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Faces:
+    """Return the faces of a part of the named data, or else of the data the model was trained on.
+
+    Args:
+        data: of configs/data; what is None there is as in training.
+        trained: the settings of the training.
 
     Raises:
         UserError: if data.root names other data and the training data have no root.
     """
     given = {key: value for key, value in data.items() if value is not None}
     if "_target_" in data:
-        return build(data, part="test")
+        return build(data, part=part)
     node = trained["data"]
     reader = trusted(node, "data")
     kind = reader.__module__.rpartition(".")[2]
@@ -102,5 +107,6 @@ def _read_data(data: dict, trained: dict) -> Faces:
             )
         log.info(f"data.root is read as data={kind}, as in training; data=FORMAT names another.")
     # A limit on the training faces is none on the test faces: a submission needs them all.
-    node = {**node, "limit": None, **given}
-    return reader(**check_arguments(reader, node, "data"), part="test")
+    limit = {"limit": None} if part == "test" else {}
+    node = {**node, **limit, **given}
+    return reader(**check_arguments(reader, node, "data"), part=part)

@@ -21,6 +21,7 @@ from landmarks.commands.device_cache import (
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import open_inputs
 from landmarks.commands.length import open_budget, settle_length
+from landmarks.commands.report_run import report_run
 from landmarks.commands.run_folder import RunFolder
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.cache_folder import cache_root
@@ -96,6 +97,8 @@ def train(settings: TrainSettings) -> int:
         _say_stopped(training, folder.path)
         return stop.exit_code
     folder.finish()
+    if settings.report:
+        report_run(folder.path, settings, precision.device.type)
     _say_done(settings, training, budget, started, begun)
     return 0
 

@@ -65,6 +65,7 @@ class TrainSettings:
     graph: bool | Literal["auto"]
     workers: Workers
     threads: Threads
+    report: bool
     pictured_region: Annotated[str, WITH_HEATMAPS]
     init: str | None
     resume: str | None

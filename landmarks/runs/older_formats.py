@@ -19,6 +19,7 @@ LATER = {
     "flip_test": False,
     "logger": {"_target_": "landmarks.runs.log.Logger"},
     "pictured_region": "auto",
+    "report": False,
     "threads": "auto",
     "graph": "auto",
     "init": None,

@@ -104,6 +104,11 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
 
 def save_curves(path: Path, history: list[dict]) -> None:
     """Write training loss and validation errors over epochs as a PNG."""
+    save_histories(path, {"": history})
+
+
+def save_histories(path: Path, histories: dict[str, list[dict]]) -> None:
+    """Write training losses and validation errors over epochs of runs, by name, as a PNG."""
     # Not pyplot: it would look for a display and keep every figure alive. Nor a notebook's
     # backend, which may not be there: a name that matplotlib does not know fails its import.
     named = os.environ.pop("MPLBACKEND", None)
@@ -117,13 +122,17 @@ def save_curves(path: Path, history: list[dict]) -> None:
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    epochs = [row["epoch"] for row in history]
     losses = ("train_loss", "training loss")
     errors = ("val_mse", "validation MSE, px²"), ("val_nme", "validation NME")
     for axis, (key, title) in zip(figure.subplots(1, 3), (losses, *errors), strict=True):
-        axis.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 60 else "")
+        for name, history in histories.items():
+            epochs = [row["epoch"] for row in history]
+            marker = "." if len(epochs) < 60 else ""
+            axis.plot(epochs, [row.get(key) for row in history], marker=marker, label=name)
         axis.set(title=title, xlabel="epoch", yscale="log")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(alpha=0.3, which="both")
+        if len(histories) > 1:
+            axis.legend(fontsize="small")
     with replacing(path) as part:
         figure.savefig(part, dpi=100)

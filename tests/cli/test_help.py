@@ -13,6 +13,9 @@ from landmarks.settings import settings_of
 COMMON = {
     "train": ["epochs", "max_time", "batch_size", "input_size"],
     "predict": ["checkpoint", "input"],
+    "evaluate": ["checkpoint", "predictions", "split"],
+    "compare": ["runs"],
+    "runs": ["folder", "sort"],
     "check": ["input_size", "crop"],
     "cache": ["only", "unused_for", "clear"],
 }

@@ -17,7 +17,7 @@ from landmarks.training.state import Training
 
 TINY = (
     "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=2 "
-    "split.share=0.25 amp=off device=cpu workers=0".split()
+    "split.share=0.25 amp=off device=cpu workers=0 report=false".split()
 )
 
 

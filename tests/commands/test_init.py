@@ -10,7 +10,7 @@ from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = (
-    "model=resnet18 input_size=32 batch_size=4 epochs=1 augment=none workers=0 "
+    "model=resnet18 input_size=32 batch_size=4 epochs=1 augment=none workers=0 report=false "
     "split.share=0.25 amp=off device=cpu".split()
 )
 

@@ -17,7 +17,7 @@ from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = (
     "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 run_dir=runs/a".split()
+    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
 )
 
 

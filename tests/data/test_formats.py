@@ -203,7 +203,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
 
 TINY = (
     "model=resnet18 model.weights=none input_size=32 batch_size=2 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 run_dir=runs/a".split()
+    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
 )
 
 

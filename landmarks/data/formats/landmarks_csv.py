@@ -61,6 +61,34 @@ def _build(path: Path, aside: Path, missing: MissingName) -> dict:
     return {"rows": len(names), "points": num_points}
 
 
+def read_points(path: Path, separator: str) -> tuple[int, Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """Return K, and an iterator of names (n,) bytes and points (n, K, 2) float32, block by block.
+
+    Args:
+        path: a text of the columns file_name, Point_0_X, Point_0_Y, ..., without quotes.
+        separator: between its columns.
+
+    Raises:
+        UserError: with file, line and column, for a malformed file.
+    """
+    with path.open("rb") as text:
+        num_points = _check_header(path, text.readline().replace(separator.encode(), b"\t"))
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with path.open("rb") as text:
+            text.readline()
+            lines = _blocks(text)
+            if separator != "\t":
+                mark = separator.encode()
+                lines = (
+                    (first, [line.replace(mark, b"\t") for line in some]) for first, some in lines
+                )
+            for names, values in _parse_in_order(path, lines, num_points):
+                yield names, values.reshape(len(names), num_points, 2)
+
+    return num_points, blocks()
+
+
 def _check_header(path: Path, line: bytes) -> int:
     """Return K, or say what is wrong with the first line."""
     header = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")

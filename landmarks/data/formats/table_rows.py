@@ -9,8 +9,9 @@ import numpy as np
 
 from landmarks.data import text_file as textfile
 from landmarks.data.fields import parse_name, parse_numbers
+from landmarks.data.formats.columns import NAMES
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, did_you_mean, say_count
 
 BLOCK = 1 << 18  # fields parsed at once
 
@@ -75,6 +76,41 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
         return
     for _, row in _text_rows(path, len(header)):
         yield [row[column] for column in columns]
+
+
+def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> list[str]:
+    """Return a column's text for each of the names (n,) bytes; empty where the table has no row.
+
+    A name that stands several times in both takes the table's rows in their order.
+
+    Args:
+        path: of a table with a column of file names.
+        column: its name.
+        setting: that names it, for messages.
+
+    Raises:
+        UserError: if there is no such table or column.
+    """
+    if not path.is_file():
+        raise UserError(f"{setting}: there is no table {path}; set table=FILE.")
+    try:
+        header = read_header(path)
+        key = next((name for name in NAMES if name in map(str.casefold, header)), None)
+        if key is None or column not in header:
+            lost = "column of file names (file_name, image, ...)" if key is None else f"'{column}'"
+            raise UserError(
+                f"{path}, line 1: there is no {lost} ({setting}) among {', '.join(header)[:80]}."
+                f"{did_you_mean(column, header)}"
+            )
+        place = [name.casefold() for name in header].index(key)
+        found: dict[bytes, list[str]] = {}
+        for name, text in read_texts(path, [place, header.index(column)]):
+            found.setdefault(name.strip().encode(), []).append(text.strip())
+    except OSError as error:
+        raise UserError(f"table={path} cannot be read ({error.strerror}).") from error
+    listed = {key: iter(texts) for key, texts in found.items()}
+    last = {key: texts[-1] for key, texts in found.items()}
+    return [next(listed.get(name, iter(())), last.get(name, "")) for name in names.tolist()]
 
 
 def _text_rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:

@@ -20,6 +20,7 @@ VERSION = 2
 BLOCK = 1024  # lines parsed at once
 POINTS, BOX, ATTRIBUTES = 98, 4, 6
 NUMBERS = 2 * POINTS + BOX
+ATTRIBUTE_NAMES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 FIELDS = NUMBERS + ATTRIBUTES + 1  # the last is the image's name
 LISTS = "list_98pt_rect_attr_train_test"
 
@@ -50,6 +51,19 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
     source = describe_source(path, VERSION)
     arrays = map_faces("wflw", source, lambda: _read(path), reading)
     return to_faces(arrays, base / "WFLW_images", str(path), reading)
+
+
+def read_attributes(path: Path) -> dict[str, np.ndarray]:
+    """Return the six attributes of a WFLW list's faces, (N,) bool each, by name.
+
+    None of another file: nothing.
+    """
+    if not path.name.startswith("list_98pt_rect_attr") or not path.is_file():
+        return {}
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
+        rows = [line.split()[NUMBERS : NUMBERS + ATTRIBUTES] for line in text if line.strip()]
+    values = np.array(rows) == "1"
+    return {name: values[:, i] for i, name in enumerate(ATTRIBUTE_NAMES)}
 
 
 def _read(path: Path) -> Iterator[Arrays]:

@@ -1,0 +1,171 @@
+"""`landmarks evaluate`: a model, or predictions of a file, and labelled faces -> figures."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from landmarks.commands.choose_layout import settle_layout
+from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model
+from landmarks.commands.judged_faces import SplitName, choose_judged, open_labelled, require_truth
+from landmarks.commands.predict import OtherData
+from landmarks.commands.reporting import find_other, report_judgement
+from landmarks.data.boxes import BoxSource
+from landmarks.data.labelled import find_labelled
+from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
+from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
+from landmarks.inference.predictor import Predictor
+from landmarks.layout import Layout
+from landmarks.models.heatmap_head import DecoderName
+from landmarks.runs.find import find_checkpoint
+from landmarks.settings import (
+    Count,
+    GroupOf,
+    Needs,
+    NonNegative,
+    PositiveInt,
+    Rule,
+    RunName,
+    Threads,
+    Workers,
+)
+from landmarks.training.precision import AmpName, DeviceName
+from landmarks.training.threads import use_threads
+
+log = logging.getLogger(__name__)
+FAILED = 4  # the exit code where fail_if holds
+IS_GIVEN = Rule(lambda value: value is not None, "given")
+OF_A_MODEL = Needs("/predictions", None)
+OF_A_FILE = Needs("/predictions", IS_GIVEN, "predictions=FILE")
+Thresholds = Annotated[
+    list,
+    Rule(
+        lambda v: v and all(type(x) in (int, float) and x > 0 for x in v),
+        "numbers above 0, such as [0.08, 0.1]",
+    ),
+]
+Columns = Annotated[list, Rule(lambda v: all(type(x) is str for x in v), "names of columns")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """All that an evaluation is told, of configs/evaluate.yaml."""
+
+    data: Annotated[dict, GroupOf(OtherData)]
+    layout: Annotated[dict, GroupOf(Layout), OF_A_FILE]
+    checkpoint: str | None
+    predictions: str | None
+    split: SplitName | None
+    thresholds: Thresholds
+    table: str | None
+    groups: Annotated[str | None, Needs("table", IS_GIVEN, "table=FILE")]
+    block: Annotated[PositiveInt, Needs("groups", None)]
+    slices: Columns
+    worst: PositiveInt
+    report: bool
+    against: Annotated[str | None, Needs("report", True)]
+    fail_if: Annotated[str, CONDITION_RULE] | None
+    decoder: Annotated[DecoderName | None, OF_A_MODEL]
+    flip_test: Annotated[bool | None, OF_A_MODEL]
+    box_from: Annotated[BoxSource | None, OF_A_MODEL]
+    box_margin: Annotated[NonNegative | None, OF_A_MODEL]
+    batch_size: Annotated[PositiveInt, OF_A_MODEL]
+    device: Annotated[DeviceName, OF_A_MODEL]
+    amp: Annotated[AmpName, OF_A_MODEL]
+    workers: Annotated[Workers, OF_A_MODEL]
+    threads: Annotated[Threads, OF_A_MODEL]
+    seed: Count
+    name: RunName
+    run_dir: str
+
+
+def evaluate(settings: EvaluateSettings) -> int:
+    """Judge a model or a file of predictions; return the exit code."""
+    out = Path(settings.run_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    sharing = Sharing(settings.table, settings.groups, settings.block, settings.slices)
+    judgement = (_judge_file if settings.predictions else _judge_model)(settings, out, sharing)
+    outcome = conclude(judgement, settings.thresholds, settings.seed)
+    write_outcome(out, judgement, outcome)
+    draw_worst(out, judgement, outcome, settings.worst)
+    if settings.report:
+        other = find_other(settings.against, judgement, out)
+        report_judgement(out, judgement, outcome, other)
+    say_outcome(judgement, outcome)
+    log.info("Figures: %s; tables, worst.png and predictions beside it.", out / "metrics.json")
+    if settings.fail_if is None:
+        return 0
+    if not holds(read_condition(settings.fail_if), outcome.metrics):
+        log.info("fail_if=%s does not hold.", settings.fail_if)
+        return 0
+    log.warning("fail_if=%s holds.", settings.fail_if)
+    return FAILED
+
+
+def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
+    path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
+    predictor = Predictor(
+        path,
+        device=settings.device,
+        amp=settings.amp,
+        decoder=settings.decoder,
+        flip_test=settings.flip_test,
+    )
+    log.info("Model: %s (%s)", path, predictor.description)
+    use_threads(settings.threads, predictor.device)
+    judged = choose_judged(predictor.checkpoint, path.parent, settings.data, settings.split)
+    if judged.trained:
+        log.warning(
+            "The model was trained on %d of these %d faces: other faces will have larger errors.",
+            *(judged.trained, len(judged.rows)),
+        )
+    framing = Framing(
+        settings.batch_size,
+        settings.box_from,
+        settings.box_margin,
+        settings.data["on_error"],
+        settings.workers,
+    )
+    split = predictor.checkpoint.config.get("split", {})
+    if sharing.groups is None and split.get("by") == "groups" and judged.split in ("val", "train"):
+        sharing = sharing._replace(table=sharing.table or split["file"], groups=split["column"])
+    return judge_model(predictor, path, judged, out, framing, sharing)
+
+
+def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
+    faces = open_labelled(settings.data, settings.split)
+    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    require_truth(faces, rows, None)
+    labelled = find_labelled(faces.points, rows)
+    layout = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
+    path = Path(settings.predictions)
+    return judge_file(path, faces, settings.split or "all", layout, out, sharing)
+
+
+def say_outcome(judgement: Judgement, outcome: Outcome) -> None:
+    """Log the figures that matter most."""
+    found, data = outcome.metrics, outcome.metrics["data"]
+    board, points = found["leaderboard"], found["point_error"]
+    log.info("%s: %d faces (%s).", data["source"], found["faces"], data["split"])
+    log.info(
+        "MSE %.3f px², NME %s (%s), point error median %.2f px, 95 %% within %.2f px.",
+        *(found["mse"], _say(found["nme"]), found["normaliser"], points["median"], points["p95"]),
+    )
+    if board["low"] is not None:
+        log.info(
+            "A leaderboard would say %.2f px²; of other such faces 95 %% of the time %.2f to %.2f "
+            "(bootstrap over %d %s).",
+            *(board["mse"], board["low"], board["high"], board["groups"], judgement.grouping),
+        )
+    worst = max(outcome.by_region, key=lambda row: row["share"])
+    if len(outcome.by_region) > 1:
+        log.info(
+            "Of the squared error %.0f %% lies in %s (%d of %d points).",
+            *(100 * worst["share"], worst["region"], worst["points"], found["points"]),
+        )
+
+
+def _say(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"

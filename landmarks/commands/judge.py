@@ -1,0 +1,239 @@
+"""From a model, or a file of predictions, and labelled faces to a judgement."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from landmarks.commands.judged_faces import Judged, require_truth, take
+from landmarks.data.boxes import BoxSource
+from landmarks.data.faces import Faces, OnError
+from landmarks.data.formats.table_rows import read_column
+from landmarks.data.formats.wflw import read_attributes
+from landmarks.errors import UserError
+from landmarks.evaluation.face_errors import Blocks, FaceErrors, in_blocks, measure
+from landmarks.evaluation.grouping import group_faces
+from landmarks.evaluation.outcome import Judgement
+from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
+from landmarks.geometry import transform
+from landmarks.inference.predictor import Predictor
+from landmarks.layout import Layout
+from landmarks.metrics import normalized_error, squared_error
+from landmarks.runs.predictions import PredictionFile
+from landmarks.settings import PositiveInt, Workers
+
+log = logging.getLogger(__name__)
+
+
+class Sharing(NamedTuple):
+    """What tells which faces belong together, and of which columns slices are made.
+
+    table: a file with a row a face; groups: its column of groups; block: neighbouring rows that are
+    taken together where there is none; slices: further columns.
+    """
+
+    table: str | None
+    groups: str | None
+    block: PositiveInt
+    slices: list[str]
+
+
+class Framing(NamedTuple):
+    """How faces are given to a model, see `Predictor.batches`."""
+
+    batch_size: PositiveInt = 64
+    box_from: BoxSource | None = None
+    box_margin: float | None = None
+    on_error: OnError = "stop"
+    workers: Workers = "auto"
+
+
+def judge_model(
+    predictor: Predictor, path: Path, judged: Judged, out: Path, framing: Framing, sharing: Sharing
+) -> Judgement:
+    """Judge a model on labelled faces; leave its predictions in the folder `out`.
+
+    Args:
+        path: of its checkpoint.
+    """
+    require_truth(judged.faces, judged.rows, predictor.num_points)
+    faces = take(judged.faces, judged.rows)
+    batches = predictor.batches(faces, **framing._asdict())
+    found = _Collected(predictor, batches, out)
+    errors = measure(
+        found.blocks(), faces.names, judged.rows, predictor.num_points, predictor.layout.eyes
+    )
+    if batches.unreadable:
+        log.warning("Unreadable images: %d; they are not judged.", len(batches.unreadable))
+    stored = read_predictions(out / "predictions.npz", out)
+    mean_shape, of_mean_shape = found.judge_mean_shape(faces)
+    origin = {
+        "data": _say_data(judged),
+        "checkpoint": {
+            "path": str(path),
+            "sha256": digest_file(path),
+            "model": predictor.description,
+            "epoch": predictor.checkpoint.metrics.get("epoch"),
+            "flip_test": predictor.model.flip is not None,
+        },
+        "baselines": {
+            "mean_shape": mean_shape,
+            "mean_shape_nme": float(np.nanmean(of_mean_shape)),
+        },
+    }
+    gathered = _gather(judged, faces, errors, stored, predictor.layout, sharing, origin)
+    return replace(gathered, mean_shape=of_mean_shape)
+
+
+def judge_file(
+    path: Path, faces: Faces, split: str, layout: Layout, out: Path, sharing: Sharing
+) -> Judgement:
+    """Judge the predictions of a file, of all or some of the faces."""
+    predictions = read_predictions(path, out / ".points.f32")
+    rows, at = match_faces(predictions, faces, path)
+    log.info(
+        "%s has predictions of %d of %d faces of %s.", path, len(rows), len(faces), faces.source
+    )
+    _refuse_gaps(predictions, faces, rows, at, path)
+    blocks = in_blocks(predictions.points, faces.points, at, rows)
+    if predictions.confidence is not None:
+        blocks = _with_confidence(blocks, predictions.confidence, at)
+    errors = measure(blocks, faces.names[rows], rows, faces.num_points, layout.eyes)
+    judged = Judged(faces, rows, split, 0)
+    stored = Predictions(predictions.names[at], predictions.points, predictions.confidence)
+    origin = {
+        "data": _say_data(judged),
+        "predictions": {"path": str(path), "sha256": digest_file(path)},
+    }
+    return _gather(judged, take(faces, rows), errors, stored, layout, sharing, origin, at)
+
+
+class _Collected:
+    """Predictions on their way to a file and to their errors; what the mean shape is made of."""
+
+    def __init__(self, predictor: Predictor, batches, out: Path):
+        self.predictor, self.batches, self.out = predictor, batches, out
+        self.total = np.zeros((predictor.num_points, 2))
+        self.count = np.zeros((predictor.num_points, 2))
+        self.to_image: list[np.ndarray] = []
+
+    def blocks(self) -> Blocks:
+        faces = self.batches.source.faces
+        formats = False, True
+        unlabelled = self.predictor.unlabelled
+        file = PredictionFile(
+            self.out, faces.names, self.predictor.num_points, *formats, unlabelled, faces.boxes
+        )
+        bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
+        with file as written, bar:
+            for batch, points, confidence in self.predictor.predict(self.batches):
+                written.add(points, confidence)
+                self._add(batch)
+                points, rows = points.copy(), batch.rows.numpy()
+                points[:, unlabelled] = np.nan
+                truth = np.array(faces.points[rows])
+                truth[~batch.readable.numpy()] = np.nan
+                bar.update(len(rows))
+                yield points, truth, confidence
+
+    def _add(self, batch) -> None:
+        known = batch.points.numpy().astype(np.float64)
+        self.total += np.nansum(known, axis=0)
+        self.count += np.isfinite(known).sum(0)
+        self.to_image.append(batch.to_image.numpy())
+
+    def judge_mean_shape(self, faces: Faces) -> tuple[float, np.ndarray]:
+        """Return the MSE and the NME (N,) of predicting the faces' own mean shape in the input."""
+        mean = self.total / np.where(self.count > 0, self.count, np.nan)
+        eyes, done, squared, nme = self.predictor.layout.eyes, 0, [], []
+        for matrices in self.to_image:
+            truth = np.array(faces.points[done : done + len(matrices)], np.float64)
+            done += len(matrices)
+            placed = torch.from_numpy(transform(matrices.astype(np.float64), mean))
+            squared.append(squared_error(placed, torch.from_numpy(truth)))
+            nme.append(normalized_error(placed, torch.from_numpy(truth), eyes))
+        return float(torch.cat(squared).nanmean()), torch.cat(nme).numpy()
+
+
+def _gather(
+    judged: Judged,
+    faces: Faces,
+    errors: FaceErrors,
+    stored: Predictions,
+    layout: Layout,
+    sharing: Sharing,
+    origin: dict,
+    at: np.ndarray | None = None,
+) -> Judgement:
+    if not errors.judged.any():
+        raise UserError(f"{faces.source}: none of the {len(faces)} faces has a label to judge by.")
+    groups, grouping = group_faces(
+        faces.names, judged.rows, faces.source, sharing.table, sharing.groups, sharing.block
+    )
+    at = np.arange(len(faces)) if at is None else at
+    columns = _columns(judged, faces, sharing)
+    return Judgement(faces, errors, stored.points, at, layout, groups, grouping, columns, origin)
+
+
+def _columns(judged: Judged, faces: Faces, sharing: Sharing) -> dict[str, list[str]]:
+    """Return the texts that slices are made of, by name: columns of a table, WFLW's attributes."""
+    columns = {}
+    for name in sharing.slices:
+        table = Path(sharing.table or faces.source)
+        columns[name] = read_column(table, name, faces.names, "slices")
+    attributes = read_attributes(Path(judged.faces.source))
+    for name, values in attributes.items():
+        columns[name] = [("no", "yes")[int(value)] for value in values[judged.rows]]
+    return columns
+
+
+def _refuse_gaps(
+    predictions: Predictions, faces: Faces, rows: np.ndarray, at: np.ndarray, path: Path
+) -> None:
+    """Refuse predictions that lack single points; a point that none of them has is not judged."""
+    missing = np.zeros(predictions.points.shape[1], int)
+    first = None
+    for start in range(0, len(at), 512):
+        gone = ~np.isfinite(predictions.points[at[start : start + 512]]).all(2)
+        missing += gone.sum(0)
+        if first is None and gone.any() and not gone.any(1).all():
+            first = start + int(gone.any(1).argmax())
+    some = np.flatnonzero((missing > 0) & (missing < len(at)))
+    if len(some):
+        face = "" if first is None else f", '{faces.name(rows[first])}' first"
+        raise UserError(
+            f"{path}: {len(some)} points are predicted in some faces and not in others, point "
+            f"{some[0]} in {missing[some[0]]} of {len(at)}{face}: predict again."
+        )
+    nowhere = np.flatnonzero(missing == len(at))
+    if len(nowhere) == len(missing):
+        raise UserError(f"{path} predicts no point of any face; predict again.")
+    if len(nowhere):
+        log.warning("%d points have no predictions and are not judged.", len(nowhere))
+
+
+def _with_confidence(blocks: Blocks, confidence: np.ndarray, at: np.ndarray) -> Iterator[tuple]:
+    done = 0
+    for predicted, truth, _ in blocks:
+        yield predicted, truth, np.asarray(confidence[at[done : done + len(predicted)]])
+        done += len(predicted)
+
+
+def _say_data(judged: Judged) -> dict:
+    return {
+        "source": judged.faces.source,
+        "split": judged.split,
+        "faces_trained_on": judged.trained,
+    }
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,112 @@
+"""Which faces a model is judged on: those of its own validation, or what the user names."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from landmarks.commands.build import build
+from landmarks.commands.faces_to_predict import read_data
+from landmarks.data.faces import Faces
+from landmarks.data.split import load_split
+from landmarks.errors import UserError
+from landmarks.runs.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
+SplitName = Literal["val", "train", "test", "all"]
+
+
+class Judged(NamedTuple):
+    """Faces to judge: n `rows` of `faces`, which are of that split.
+
+    trained: how many of them the model was trained on.
+    """
+
+    faces: Faces
+    rows: np.ndarray
+    split: str
+    trained: int
+
+
+def choose_judged(checkpoint: Checkpoint, run: Path, data: dict, split: SplitName | None) -> Judged:
+    """Return the faces that a model is judged on.
+
+    Args:
+        run: the folder of its run, which holds the split.
+        data: of configs/data; what is None there is as in training.
+        split: None: the validation faces of the run's own data, all labelled ones of other data.
+
+    Raises:
+        UserError: if there is no such split, or the faces have no labels.
+    """
+    if split == "test":
+        faces = read_data(data, checkpoint.config, "test")
+        return Judged(faces, _usable(faces), "test", 0)
+    faces = read_data(data, checkpoint.config, "train")
+    usable, parts = _usable(faces), None
+    try:
+        parts = load_split(run / "split.npz", faces)
+    except UserError:
+        if split in ("val", "train"):
+            raise
+    if split is None and parts is None:
+        named = data.get("root") is not None or "_target_" in data
+        if not named:
+            load_split(run / "split.npz", faces)
+        split = "all"
+    if parts is None:
+        return Judged(faces, usable, "all", 0)
+    training, validation = (np.intersect1d(part, usable) for part in parts)
+    chosen = {"val": validation, "train": training}.get(split or "val", usable)
+    return Judged(faces, chosen, split or "val", int(np.isin(chosen, training).sum()))
+
+
+def open_labelled(data: dict, split: SplitName | None) -> Faces:
+    """Return the labelled faces of named data, to be compared with predictions of a file.
+
+    Raises:
+        UserError: if no data is named.
+    """
+    if "_target_" not in data:
+        raise UserError(
+            "predictions= needs the labelled data that they are of: data=thousand data.root=FOLDER "
+            "or another format of docs/data.md; or name the run with checkpoint=."
+        )
+    if split in ("val", "train"):
+        raise UserError(f"split={split} is a run's: name it with checkpoint=, or leave split out.")
+    return build(data, part="test" if split == "test" else "train")
+
+
+def require_truth(faces: Faces, rows: np.ndarray, num_points: int | None) -> None:
+    """Refuse faces without labels, of another number of points, or none at all."""
+    if faces.points is None:
+        raise UserError(
+            f"{faces.source} has no labels to judge by: name labelled data, or another split."
+        )
+    if not len(rows):
+        raise UserError(f"{faces.source}: there are no faces to judge in this split.")
+    if num_points is not None and faces.num_points != num_points:
+        raise UserError(
+            f"{faces.source} has faces of {faces.num_points} points and the model finds "
+            f"{num_points}: name a checkpoint trained on such data with checkpoint=."
+        )
+
+
+def take(faces: Faces, rows: np.ndarray) -> Faces:
+    """Return some of the faces, `rows` (n,) ascending, as a data set of their own."""
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    chosen = slice(first, last) if last - first == len(rows) else rows  # a slice stays mapped
+    kept = {
+        name: None if values is None else values[chosen]
+        for name, values in (
+            *(("names", faces.names), ("points", faces.points)),
+            *(("boxes", faces.boxes), ("wanted", faces.wanted)),
+        )
+    }
+    return replace(faces, rows=None, **kept)
+
+
+def _usable(faces: Faces) -> np.ndarray:
+    return np.arange(len(faces)) if faces.rows is None else faces.rows

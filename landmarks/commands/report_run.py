@@ -1,0 +1,68 @@
+"""What a training says of its model at its end: report.html, and the figures that it shows."""
+
+import logging
+import time
+from pathlib import Path
+
+from landmarks.commands.judge import Framing, Sharing, judge_model
+from landmarks.commands.judged_faces import choose_judged
+from landmarks.commands.reporting import find_other, report_judgement
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.evaluation.outcome import Judgement, Outcome, conclude, write_outcome
+from landmarks.inference.predictor import Predictor
+from landmarks.runs.checkpoint import load_config
+from landmarks.runs.pictures import drawing
+from landmarks.settings import Workers
+from landmarks.training.budget import say_duration
+from landmarks.training.precision import DeviceName
+
+log = logging.getLogger(__name__)
+THRESHOLDS = [0.08, 0.1]
+BLOCK = 10  # neighbouring rows that are taken together
+SAME_DATA = dict.fromkeys(("root", "cache_dir", "limit", "exif"))
+
+
+def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
+    """Judge a run's best model on its validation faces and write report.html into its folder.
+
+    What fails here is said, and ends nothing: the run is finished.
+    """
+    started = time.monotonic()
+    with drawing(run):
+        judgement, outcome = judge_run(run, run, device, settings.workers)
+        report_judgement(run, judgement, outcome, find_other(None, judgement, run, run.parent))
+        log.info("The report took %s.", say_duration(time.monotonic() - started))
+
+
+def judge_run(
+    run: Path, out: Path, device: DeviceName, workers: Workers
+) -> tuple[Judgement, Outcome]:
+    """Judge a run's best model on its validation faces; write figures and tables to a folder.
+
+    Args:
+        run: its folder.
+        out: the folder of figures and tables.
+        device, workers: see `Predictor`.
+    """
+    path = run / "best.pt"
+    config = load_config(path)
+    predictor = Predictor(path, device=device, amp=config["amp"])
+    data = {**SAME_DATA, "on_error": config["data"]["on_error"]}
+    judged = choose_judged(predictor.checkpoint, run, data, "val")
+    framing = Framing(2 * config["batch_size"], on_error=data["on_error"], workers=workers)
+    sharing = share_as_split(config["split"])
+    judgement = judge_model(predictor, path, judged, out, framing, sharing)
+    outcome = conclude(judgement, THRESHOLDS, config["seed"])
+    write_outcome(out, judgement, outcome)
+    return judgement, outcome
+
+
+def share_as_split(split: dict) -> Sharing:
+    """Return which faces belong together: those that a run's split kept together."""
+    is_grouped = split.get("by") == "groups"
+    return Sharing(
+        split["file"] if is_grouped else None,
+        split["column"] if is_grouped else None,
+        BLOCK,
+        [],
+    )

@@ -1,0 +1,135 @@
+"""The error of every point of every face, measured once; all other figures are made of these."""
+
+import mmap
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from landmarks.metrics import face_size, squared_error
+
+BLOCK = 512  # faces measured at once
+Blocks = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+
+
+class FaceErrors(NamedTuple):
+    """Errors of N faces of K points in original pixels, NaN where there is no label.
+
+    names (N,) bytes and rows (N,) int say which faces of the data set they are; squared (N,) is the
+    mean squared error over labelled coordinates, rounded (N,) the same of predictions rounded to
+    whole pixels; mean (N,) is the mean distance of a face's points; size (N,) what it is divided by
+    for nme (N,); distance (N, K) float32; bias (K, 2) the mean offset of each point, predicted
+    minus true; confidence (N, K) float32, None where the model gives none.
+    """
+
+    names: np.ndarray
+    rows: np.ndarray
+    squared: np.ndarray
+    rounded: np.ndarray
+    mean: np.ndarray
+    size: np.ndarray
+    nme: np.ndarray
+    distance: np.ndarray
+    bias: np.ndarray
+    confidence: np.ndarray | None
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Which faces (N,) have a label at all."""
+        return np.isfinite(self.squared)
+
+
+def measure(
+    blocks: Blocks, names: np.ndarray, rows: np.ndarray, num_points: int, eyes: list | None
+) -> FaceErrors:
+    """Return the errors of faces that come block by block, in order.
+
+    Args:
+        blocks: predicted (n, K, 2), true (n, K, 2), both in original pixels, and confidence (n, K)
+            or None. A point that is NaN in either is not judged.
+        names: (N,) bytes.
+        rows: (N,).
+        num_points: K.
+        eyes: see `landmarks.metrics.normalized_error`.
+    """
+    count = len(names)
+    squared, rounded, mean, size = np.full((4, count), np.nan)
+    distance = np.full((count, num_points), np.nan, np.float32)
+    confidence = None
+    moved, known = np.zeros((num_points, 2)), np.zeros((num_points, 2), int)
+    done = 0
+    for predicted, truth, sure in blocks:
+        here = slice(done, done + len(predicted))
+        done += len(predicted)
+        predicted = predicted.astype(np.float64)
+        truth = np.where(np.isnan(predicted), np.nan, truth.astype(np.float64))
+        offset = predicted - truth
+        distance[here] = np.sqrt((offset**2).sum(2))
+        mean[here] = _mean_of_known(distance[here])
+        true = torch.from_numpy(truth)
+        size[here] = face_size(true, eyes).numpy()
+        for errors, points in ((squared, predicted), (rounded, np.rint(predicted))):
+            errors[here] = squared_error(torch.from_numpy(points), true).numpy()
+        moved += np.where(np.isnan(offset), 0, offset).sum(0)
+        known += (~np.isnan(offset)).sum(0)
+        if sure is not None and np.isfinite(sure).any():
+            if confidence is None:
+                confidence = np.full((count, num_points), np.nan, np.float32)
+            confidence[here] = np.where(np.isnan(distance[here]), np.nan, sure)
+    bias = np.where(known > 0, moved / np.maximum(known, 1), np.nan)
+    nme = mean / size
+    return FaceErrors(names, rows, squared, rounded, mean, size, nme, distance, bias, confidence)
+
+
+def in_blocks(predicted: np.ndarray, truth: np.ndarray, at: np.ndarray, rows: np.ndarray) -> Blocks:
+    """Yield blocks for `measure` from two arrays, which may be mapped: they never fill the memory.
+
+    Args:
+        predicted: (M, K, 2); at: (N,) which of them are wanted.
+        truth: (L, K, 2); rows: (N,) which of them these are of.
+    """
+    for start in range(0, len(rows), BLOCK):
+        some = slice(start, start + BLOCK)
+        yield np.asarray(predicted[at[some]]), np.asarray(truth[rows[some]]), None
+        for array in (predicted, truth):
+            _forget(array)
+
+
+def sorted_quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
+    """Return quantiles (..., n) of the finite values along the last axis, as `np.quantile` does.
+
+    Args:
+        values: sorted in place along the last axis; NaN stands last then.
+        shares: n of them, 0 to 1.
+    """
+    values.sort(axis=-1)
+    count = (~np.isnan(values)).sum(-1)
+    place = np.maximum(count - 1, 0)[..., None] * np.array(shares)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0)[..., None])
+    ends = [np.take_along_axis(values, i, axis=-1).astype(np.float64) for i in (low, high)]
+    return ends[0] + (place - low) * (ends[1] - ends[0])
+
+
+def point_columns(distance: np.ndarray, width: int = 32) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of the K points with copies (k, N) of their distances, few at a time."""
+    for start in range(0, distance.shape[1], width):
+        part = slice(start, min(start + width, distance.shape[1]))
+        yield part, distance[:, part].T.copy()
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0).sum(1, dtype=np.float64)
+    return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
+
+
+def _forget(array: np.ndarray) -> None:
+    """Let the system drop the pages of a mapped file that have been read."""
+    while isinstance(array, np.ndarray):
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        array = array.base

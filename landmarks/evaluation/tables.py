@@ -1,0 +1,144 @@
+"""Tables of a model's errors: by face, by point, by region; and errors.npz."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from landmarks.evaluation.face_errors import FaceErrors, point_columns, sorted_quantiles
+from landmarks.files import replacing
+from landmarks.layout import Layout
+
+NO_REGION = "(none)"
+
+
+def point_table(errors: FaceErrors, layout: Layout) -> list[dict]:
+    """Return a row a point, in order: its errors in original pixels, over faces with its label."""
+    regions = region_of_points(layout)
+    rows = []
+    for part, columns in point_columns(errors.distance):
+        known = ~np.isnan(columns)
+        counts, totals = known.sum(1), np.where(known, columns, 0).sum(1, dtype=np.float64)
+        quantiles = sorted_quantiles(columns, [0.5, 0.9])
+        for i, point in enumerate(range(part.start, part.stop)):
+            mean = totals[i] / counts[i] if counts[i] else np.nan
+            rows.append(
+                {
+                    "point": point,
+                    "region": regions[point],
+                    "n": int(counts[i]),
+                    "mean": float(mean),
+                    "median": float(quantiles[i, 0]),
+                    "p90": float(quantiles[i, 1]),
+                    "bias_x": float(errors.bias[point, 0]),
+                    "bias_y": float(errors.bias[point, 1]),
+                }
+            )
+    return rows
+
+
+def region_table(errors: FaceErrors, layout: Layout) -> list[dict]:
+    """Return a row a region: errors of its points, and its share of the squared error of all."""
+    regions = np.array(region_of_points(layout))
+    whole = _squares(errors.distance)
+    rows = []
+    for name in dict.fromkeys(regions.tolist()):
+        points = np.flatnonzero(regions == name)
+        values = errors.distance[:, points].ravel()
+        known = int((~np.isnan(values)).sum())
+        total = np.nansum(values, dtype=np.float64)
+        squares = _squares(values)
+        quantiles = sorted_quantiles(values, [0.5, 0.9])
+        rows.append(
+            {
+                "region": name,
+                "points": len(points),
+                "n": known,
+                "mean": float(total / known) if known else np.nan,
+                "median": float(quantiles[0]),
+                "p90": float(quantiles[1]),
+                "mse": float(squares / 2 / known) if known else np.nan,
+                "share": float(squares / whole) if whole else np.nan,
+            }
+        )
+    return rows
+
+
+def _squares(values: np.ndarray) -> float:
+    flat = values.reshape(-1)
+    chunks = (flat[i : i + (1 << 22)] for i in range(0, len(flat), 1 << 22))
+    return float(sum(np.nansum(chunk.astype(np.float64) ** 2) for chunk in chunks))
+
+
+def face_table(errors: FaceErrors, extra: dict[str, np.ndarray] | None = None) -> list[dict]:
+    """Return a row a face that has labels, worst first.
+
+    Args:
+        extra: further columns, (N,) each.
+    """
+    order = np.argsort(-np.where(errors.judged, errors.squared, -np.inf), kind="stable")
+    order = order[: int(errors.judged.sum())]
+    labelled = (~np.isnan(errors.distance)).sum(1)
+    worst = np.where(np.isnan(errors.distance), -1, errors.distance).argmax(1)
+    names = [name.decode() for name in errors.names[order].tolist()]
+    return [
+        {
+            "file_name": name,
+            "row": int(errors.rows[i]),
+            "mse": float(errors.squared[i]),
+            "nme": float(errors.nme[i]),
+            "mean": float(errors.mean[i]),
+            "labelled": int(labelled[i]),
+            "worst_point": int(worst[i]),
+            "worst_error": float(errors.distance[i, worst[i]]),
+            "size": float(errors.size[i]),
+            **{key: values[i] for key, values in (extra or {}).items()},
+        }
+        for name, i in zip(names, order.tolist(), strict=True)
+    ]
+
+
+def region_of_points(layout: Layout) -> list[str]:
+    """Return each point's region by name; the first of several, "(none)" of none."""
+    names = [NO_REGION] * layout.num_points
+    for name, (first, last) in reversed(layout.regions.items()):
+        names[first : last + 1] = [name] * (last + 1 - first)
+    return names
+
+
+def write_table(path: Path, rows: Iterable[dict]) -> None:
+    """Write rows of one kind as a CSV, in one piece; a number that is not known is left empty."""
+    rows = iter(rows)
+    first = next(rows, None)
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        if first is not None:
+            table.writerow(first)
+            table.writerow(map(_cell, first.values()))
+        for row in rows:
+            table.writerow(map(_cell, row.values()))
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}" if np.isfinite(value) else ""
+    return value
+
+
+def save_errors(path: Path, errors: FaceErrors, groups: np.ndarray, fingerprint: str) -> None:
+    """Write errors.npz: what `landmarks compare` reads.
+
+    names (N,), rows, groups, squared, nme (N,), distance (N, K) float32, fingerprint of the labels.
+    """
+    with replacing(path) as part:
+        np.savez(
+            part,
+            names=np.char.decode(errors.names, "utf-8"),
+            rows=errors.rows,
+            groups=groups,
+            squared=errors.squared,
+            nme=errors.nme,
+            distance=errors.distance,
+            fingerprint=np.array(fingerprint),
+        )

@@ -1,0 +1,81 @@
+"""Two models on the same faces, and on other ones."""
+
+import numpy as np
+import pytest
+
+from landmarks.errors import UserError
+from landmarks.evaluation.comparison import (
+    compare_errors,
+    find_previous,
+    read_stored,
+    require_same_faces,
+    say_difference,
+)
+from landmarks.evaluation.outcome import conclude, write_outcome
+
+
+@pytest.fixture
+def stored(judged, tmp_path):
+    """Write evaluations of models that are `wrong` by pixels; return how they are read."""
+
+    def write(name, **how):
+        judgement = judged(**how)
+        (tmp_path / name).mkdir()
+        write_outcome(tmp_path / name, judgement, conclude(judgement, [0.08]))
+        return read_stored(tmp_path / name)
+
+    return write
+
+
+def test_a_worse_model_is_worse_by_more_than_chance(stored):
+    worse, better = stored("worse", wrong=6.0, seed=1), stored("better", wrong=2.0, seed=2)
+    found = compare_errors(worse, better)
+    gap = worse.figures["mse"] - better.figures["mse"]
+    assert found.mean == pytest.approx(gap) and found.low > 0 and found.groups == 20
+    says = say_difference("worse", "better", found)
+    assert says.startswith("better is better than worse") and f"{gap:.2f}" in says
+    back = compare_errors(better, worse)
+    assert back.high < 0 and say_difference("better", "worse", back).startswith("better is better")
+
+
+def test_equal_models_may_differ_by_chance(stored):
+    found = compare_errors(stored("a", seed=1), stored("b", seed=2))
+    assert not found.excludes_zero and "may be chance" in say_difference("a", "b", found)
+
+
+def test_other_faces_and_other_labels_are_refused(stored):
+    first = stored("first")
+    fewer = first._replace(names=first.names[:20], fingerprint="x")
+    with pytest.raises(UserError, match=r"60 and 20, 20 of"):
+        require_same_faces(first, fewer)
+    with pytest.raises(UserError, match="60 faces with other labels"):
+        compare_errors(first, first._replace(fingerprint="x"))
+
+
+def test_the_newest_evaluation_of_the_same_faces_is_the_previous_one(stored, tmp_path):
+    import os
+
+    first, second = stored("first", seed=1), stored("second", seed=2)
+    for age, folder in enumerate((second.folder, first.folder)):
+        os.utime(folder / "errors.npz", (1e9 - age, 1e9 - age))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/errors.npz").write_bytes(b"PK")
+    places = [path for path in tmp_path.iterdir() if path.is_dir()]
+    found = find_previous(tmp_path / "mine", first.fingerprint, places)
+    assert found.folder == second.folder
+    assert find_previous(second.folder, first.fingerprint, places).folder == first.folder
+    assert find_previous(tmp_path / "mine", "other", places) is None
+
+
+def test_folders_without_an_evaluation_are_refused(stored, tmp_path):
+    with pytest.raises(UserError, match="landmarks evaluate"):
+        read_stored(tmp_path)
+    folder = stored("a").folder
+    (folder / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="damaged"):
+        read_stored(folder)
+    whole = (folder / "errors.npz").read_bytes()
+    (folder / "errors.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        read_stored(folder)
+    assert np.isfinite(stored("b").squared).all()
