@@ -96,8 +96,7 @@ def restore(training: Training, settings: TrainSettings, batches: Batches) -> di
 
     Args:
         training: as its settings build it; changed in place.
-        settings: `resume` names a last.pt; `input_size` is what it was, as errors that are found
-            at another one do not compare.
+        settings: `input_size` is what it was: errors at another one do not compare.
         batches: of training; there may be other ones an epoch than before.
 
     Raises:

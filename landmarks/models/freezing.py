@@ -16,13 +16,7 @@ GROUPS = (32, 16, 8, 4, 2, 1)  # of a group norm
 
 
 class FixedNorm(nn.Module):
-    """A batch norm with fixed statistics: it does not look at the batch.
-
-    Weight and bias are trained.
-
-    Args:
-        norm: whose parameters and statistics are taken over.
-    """
+    """A batch norm with the statistics of another one, fixed; its weight and bias are trained."""
 
     def __init__(self, norm: nn.BatchNorm2d):
         super().__init__()
@@ -86,10 +80,7 @@ def _replace(network: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) ->
 
 
 def refuse_untrained(node: dict) -> None:
-    """Refuse settings that keep pretrained weights where weights are random.
-
-    Args:
-        node: of a model whose weights are random.
+    """Refuse a model of random weights whose settings keep pretrained ones.
 
     Raises:
         UserError: if it freezes its backbone or the statistics of its norms.

@@ -120,10 +120,7 @@ class RegressionHead(Head):
         self.register_buffer("start", torch.as_tensor(start, dtype=torch.float32).clone())
 
     def decode(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return points (B, K, 2) in input pixels and their confidence (B, K).
-
-        Regression has no notion of how sure it is: the confidence is NaN.
-        """
+        """Return points (B, K, 2) in input pixels, and NaN: regression knows no confidence."""
         points = self.find(features)[-1]
         return points, points.new_full(points.shape[:2], torch.nan)
 

@@ -43,11 +43,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint so that `path` holds the old one or the new one, whatever happens.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write a checkpoint; see `landmarks.files.replacing`."""
     with replacing(path, sync=True) as part, part.open("wb") as file:
         torch.save({"format": FORMAT, **vars(checkpoint)}, file)
 
@@ -72,11 +68,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_config(path: Path) -> dict:
-    """Return the settings in a checkpoint, without reading its tensors.
-
-    Raises:
-        UserError: as `load_checkpoint`.
-    """
+    """Return the settings in a checkpoint, without reading its tensors; see `load_checkpoint`."""
     return _read(path, mmap=True)["config"]
 
 

@@ -30,11 +30,8 @@ SYNTHETIC = "landmarks.data.formats.synthetic.read_faces"  # whose images say no
 def update_settings(settings: dict, path: Path) -> dict:
     """Return a run's settings by today's names, with those that have come since as they were.
 
-    Args:
-        path: of its checkpoint, for messages.
-
     Raises:
-        UserError: if a model of today cannot do what they say.
+        UserError: naming the checkpoint, if a model of today cannot do what they say.
     """
     updated = {**LATER, **rename_targets(settings)}
     if updated.pop("tensorboard", False):  # a choice of logger today
@@ -121,8 +118,7 @@ def _update_tensors(content: dict) -> None:
 def _read_as_they_are(weights: dict, pooled: int) -> None:
     """Add means that subtract nothing to older tensors, in place.
 
-    Args:
-        pooled: numbers a regression sees today for each one that these weights count.
+    A regression sees `pooled` numbers today for each one that these weights count.
     """
     if "head.offsets.weight" in weights:
         channels = pooled * weights["head.offsets.weight"].shape[1]

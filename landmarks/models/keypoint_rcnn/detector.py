@@ -85,7 +85,7 @@ def keypoint_rcnn(
     Args:
         weights: "coco" (torchvision's published ones, of persons with 17 keypoints; all are
             used but the last layer), "none" or a file: a detector's, or a ResNet-50's.
-        partial: take from a file what fits, even if it is less than half.
+        partial: see `load_weights`.
         freeze: see `FpnBackbone`; "auto": if there are weights.
         norm: of the ResNet, see `landmarks.models.freezing.change_norms`; "group" suits small
             batches from random weights (He et al., Rethinking ImageNet Pre-training, ICCV 2019).
