@@ -199,7 +199,7 @@ def _shift_scores(shifts: Shifts | None) -> dict[str, tuple[np.ndarray, Callable
     score = np.minimum(near / spread, MAX_LENGTH) / 2 - robust_z(shifts.centred, MIN_CENTRED)
 
     def say(i: int) -> str:
-        return f"about {far[i]:.0%} of the face's size beside the face in the image"
+        return f"about {max(far[i], near[i]):.0%} of the face's size beside the face in the image"
 
     return {
         "shifted": (score / MAX_SHIFTED, say),
