@@ -53,7 +53,7 @@ class DeviceBatches:
         count, side = len(self.kept), self.source.size + 2 * self.source.margin
         at = {"device": device}
         self.pixels = torch.empty(count, side, side, 3, dtype=torch.uint8, **at)
-        self.points = torch.empty(count, _num_points(self.faces), 2, **at)
+        self.points = torch.empty(count, self.faces.num_points, 2, **at)
         self.to_image = torch.empty(count, 2, 3, **at)
         self._readable = np.empty(count, bool)
         self._load()
@@ -179,11 +179,7 @@ class DeviceBatches:
 def bytes_on_device(host: Batches) -> int:
     """Return the bytes that `DeviceBatches` of these takes."""
     side = host.source.size + 2 * host.source.margin
-    return len(host.rows) * (3 * side**2 + 8 * _num_points(host.faces) + 24)
-
-
-def _num_points(faces: Faces) -> int:
-    return 0 if faces.points is None else faces.num_points
+    return len(host.rows) * (3 * side**2 + 8 * host.faces.num_points + 24)
 
 
 def _pinned(tensor: Tensor, device: torch.device) -> Tensor:

@@ -63,8 +63,8 @@ class Faces:
 
     @property
     def num_points(self) -> int:
-        """K."""
-        return self.points.shape[1]
+        """K; 0 without labels."""
+        return 0 if self.points is None else self.points.shape[1]
 
     def name(self, row: int) -> str:
         """Return the file name of a face."""

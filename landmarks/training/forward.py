@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from landmarks.devices import refill
 from landmarks.errors import UserError
 from landmarks.geometry import transform
-from landmarks.training.graphs import record
+from landmarks.training.graphs import has_room, record
 from landmarks.training.precision import Precision
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,9 @@ class RecordedForward(Forward):
         return points, confidence
 
     def _record(self, images: Tensor, to_image: Tensor) -> None:
+        if not has_room(self.precision.device):
+            self.recordable = False
+            return
         self.inputs = [images.clone(), to_image.clone()]
 
         def run() -> None:

@@ -1,5 +1,6 @@
 """CUDA graphs: work that is recorded once and launched again as a whole."""
 
+import ctypes
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -36,7 +37,7 @@ def record(function: Callable[[], None], device: torch.device, pool=None) -> Cal
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             function()
     except RuntimeError as error:
-        _leave(stream, pool)
+        _leave(graph, stream, pool)
         # What ended the recording is hidden behind the error of ending it.
         cause = error
         while cause is not None and not isinstance(cause, torch.OutOfMemoryError):
@@ -47,11 +48,26 @@ def record(function: Callable[[], None], device: torch.device, pool=None) -> Cal
     return graph.replay
 
 
-def _leave(stream: torch.cuda.Stream, pool) -> None:
+def has_room(device: torch.device) -> bool:
+    """Say whether a recording of what has run before fits beside what is there.
+
+    It takes as much again as that took at its most: a recording keeps its memory to itself. To run
+    out of memory in the middle of one is an end that torch before 2.12 cannot go on from.
+    """
+    if device.type != "cuda":
+        return True
+    torch.cuda.empty_cache()
+    needed = torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
+    return needed <= torch.cuda.mem_get_info(device)[0]
+
+
+def _leave(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, pool) -> None:
     """Undo what torch leaves behind where a recording fails: its stream, and its memory's.
 
-    Otherwise no memory would be given back to the device for as long as the process lives.
+    Otherwise no memory would be given back to the device for as long as the process lives
+    (pytorch/pytorch issue 180395).
     """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(graph))  # destroying it would abort the process
     torch.cuda.set_stream(stream)
     with suppress(RuntimeError):  # the first says so where it is undone already
         torch._C._cuda_endAllocateToPool(stream.device.index, pool)

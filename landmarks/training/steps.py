@@ -9,7 +9,7 @@ from torch import Tensor
 
 from landmarks.augment.augmentation import Augment
 from landmarks.devices import move, refill, send
-from landmarks.training.graphs import new_pool, record
+from landmarks.training.graphs import has_room, new_pool, record
 from landmarks.training.precision import Precision
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ class RecordedSteps(Steps):
         device, groups = self.precision.device, self.optimizer.param_groups
         self.rates = [0.0] * len(groups)
         self.scalars = torch.zeros(len(groups) + 1, device=device)  # the rates, and a factor
-        self.factor = self.scalars[-1] if self.accumulate > 1 else 1.0
+        *self.held_rates, factor = self.scalars.unbind()
+        self.factor = factor if self.accumulate > 1 else 1.0
         self.kind: tuple = ()  # of the batches that are recorded
         self.updates = self.waiting = 0
         self.replay_gradient: Callable | None = None
@@ -107,10 +108,9 @@ class RecordedSteps(Steps):
     def set_rates(self, rates: list[float]) -> None:
         """Set the learning rate of each group of parameters for the next update."""
         self.rates = rates
-        for i, group in enumerate(self.optimizer.param_groups):
-            if group["lr"] is not self.scalars[i]:
-                group["lr"] = self.scalars[i]
-                group["capturable"] = True
+        for group, held in zip(self.optimizer.param_groups, self.held_rates, strict=True):
+            if group["lr"] is not held:
+                group["lr"], group["capturable"] = held, True
 
     def add_gradient(self, images: Tensor, points: Tensor, step: int) -> Tensor:
         """Add the gradient of a batch; see `Steps`."""
@@ -144,10 +144,16 @@ class RecordedSteps(Steps):
     def _try_to_record(self, images: Tensor, points: Tensor) -> None:
         if self.failed:
             return
+        if not self.must and not has_room(self.precision.device):
+            self.failed = True
+            log.warning(
+                "No CUDA graph: there is not the memory of two steps, so training is slower."
+            )
+            return
         try:
             self._record(images, points)
         except torch.OutOfMemoryError:
-            raise  # without recording there would be hardly more
+            raise  # nothing can be relied on after that
         except RuntimeError as error:
             if self.must:
                 raise

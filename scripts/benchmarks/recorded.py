@@ -85,7 +85,8 @@ def start_training(
 def batch_on(device: torch.device, count: int, scale: Scale, seed: int = 0) -> Batch:
     """Return a random batch that lies on the device."""
     batch = random_batch(count, seed, scale.size, scale.points)
-    return batch._replace(images=move(batch.images, device), points=move(batch.points, device))
+    moved = (move(values, device) for values in batch[:3])  # rows and readable stay, as a cache's
+    return Batch(*moved, *batch[3:])
 
 
 def take_step(training: Training, batch: Batch) -> None:

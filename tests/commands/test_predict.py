@@ -241,5 +241,5 @@ def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
     assert made.test_names[2] in capsys.readouterr().err
     assert not out.exists()
     out = predict("data.on_error=skip")
-    assert "Unreadable images: 1; they keep their rows" in capsys.readouterr().out
+    assert made.test_names[2] in capsys.readouterr().out
     assert len(rows_of(out / "submission.csv")) == 6

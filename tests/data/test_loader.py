@@ -138,6 +138,13 @@ def test_workers_change_nothing_and_resume_gives_the_same_tail(faces):
         assert len(tail) == 2 and all(map(same, tail, whole[1][3:]))
 
 
+def test_workers_read_faces_without_labels(faces):
+    """As all are that a model predicts."""
+    bare = replace(faces, points=None)
+    here, there = (epoch(batches(bare, workers=workers), 0) for workers in (0, 1))
+    assert all(map(same, here, there)) and here[0].points.shape == (4, 0, 2)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_leaves_the_workers_reading(faces, number):
     loader = batches(faces, batch_size=1, workers=2)

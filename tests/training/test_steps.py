@@ -180,6 +180,15 @@ def test_what_cannot_be_recorded_is_launched_piece_by_piece(refusing, caplog):
     assert_same(*ways)
 
 
+def test_without_the_memory_of_two_steps_nothing_is_recorded(monkeypatch, caplog):
+    monkeypatch.setattr(steps_module, "has_room", lambda device: False)
+    ways = [in_training(graph) for graph in (False, "auto")]
+    for way in ways:
+        walk(way, WARM_UP + 4)
+    assert ways[1].steps.replay_update is None and "memory" in caplog.text
+    assert_same(*ways)
+
+
 def test_what_must_be_recorded_and_cannot_is_an_error(refusing):
     with pytest.raises(RuntimeError, match="not permitted"):
         walk(in_training(True), WARM_UP + 1)
