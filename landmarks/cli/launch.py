@@ -131,7 +131,9 @@ class _Start:
         Of two starts at once, the second would otherwise replace the settings of the first.
         """
         place = self.resumed.run if self.resumed else self.place
-        if self.command != "train" or place is None:
+        # A k-fold's folds are held one by one: jobs side by side may share its folder.
+        is_kfold = any(word.startswith("kfold=") for word in self.words)
+        if self.command != "train" or place is None or is_kfold:
             yield
             return
         made = not place.exists()
@@ -177,7 +179,8 @@ class _Start:
         self.jobs.run(lambda: self._job(config, run, given), title)
 
     def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:
-        is_free = self.command == "train" and run.resolve() != self.held
+        is_kfold = config.get("kfold") is not None
+        is_free = self.command == "train" and run.resolve() != self.held and not is_kfold
         with hold(run) if is_free else nullcontext():
             try:
                 function = self.load()

@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
 from landmarks.commands.choose_layout import settle_layout
+from landmarks.commands.faces_to_predict import read_data
 from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model
 from landmarks.commands.judged_faces import SplitName, choose_judged, open_labelled, require_truth
 from landmarks.commands.predict import OtherData
@@ -16,10 +18,12 @@ from landmarks.data.boxes import BoxSource
 from landmarks.data.labelled import find_labelled
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
+from landmarks.inference.members import open_members
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.runs.find import find_checkpoint
+from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.find import find_checkpoint, find_members
 from landmarks.settings import (
     Count,
     GroupOf,
@@ -105,9 +109,15 @@ def evaluate(settings: EvaluateSettings) -> int:
 
 
 def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
-    path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
-    predictor = Predictor(
-        path,
+    named = Path(settings.checkpoint) if settings.checkpoint else None
+    members = find_members(named)
+    data = settings.data
+    is_own = data.get("root") is None and "_target_" not in data
+    if members and is_own and settings.split in (None, "val", "all"):
+        return _judge_folds(named, members, settings, out, sharing)
+    path = members[0] if members else find_checkpoint(named)
+    open_one = partial(open_members, members) if members else partial(Predictor, path)
+    predictor = open_one(
         device=settings.device,
         amp=settings.amp,
         decoder=settings.decoder,
@@ -132,6 +142,20 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
     if sharing.groups is None and split.get("by") == "groups" and judged.split in ("val", "train"):
         sharing = sharing._replace(table=sharing.table or split["file"], groups=split["column"])
     return judge_model(predictor, path, judged, out, framing, sharing)
+
+
+def _judge_folds(
+    run: Path, members: list[Path], settings: EvaluateSettings, out: Path, sharing: Sharing
+) -> Judgement:
+    """Judge a k-fold's predictions of the faces that each model was not trained on."""
+    checkpoint = load_checkpoint(members[0])
+    faces = read_data(settings.data, checkpoint.config, "train")
+    log.info("%s: out-of-fold predictions of %d models.", run, len(members))
+    layout = Layout(**checkpoint.layout)
+    split = checkpoint.config["split"]
+    if sharing.groups is None and split.get("by") == "groups":
+        sharing = sharing._replace(table=sharing.table or split["file"], groups=split["column"])
+    return judge_file(run / "predictions.npz", faces, "out of fold", layout, out, sharing)
 
 
 def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:

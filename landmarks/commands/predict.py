@@ -16,10 +16,11 @@ from landmarks.commands.model_pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data.boxes import BoxSource
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.errors import UserError, say_count
+from landmarks.inference.members import open_members
 from landmarks.inference.predictor import Predictor
 from landmarks.inference.rebuild import describe_model
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.runs.find import find_checkpoint
+from landmarks.runs.find import find_checkpoint, find_members
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import pick_points, write_submission
 from landmarks.settings import (
@@ -119,16 +120,19 @@ def predict(settings: PredictSettings) -> int:
 
 
 def _open_predictor(settings: PredictSettings) -> Predictor:
-    path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
-    predictor = Predictor(
-        path,
+    named = Path(settings.checkpoint) if settings.checkpoint else None
+    members = find_members(named)
+    path = named if members else find_checkpoint(named)
+    open_one = partial(open_members, members) if members else partial(Predictor, path)
+    predictor = open_one(
         device=settings.device,
         amp=settings.amp,
         decoder=settings.decoder,
         flip_test=settings.flip_test,
         graph=settings.graph,
     )
-    log.info("Model: %s (%s)", path, predictor.description)
+    many = f"the mean of {len(members)}, the first one " if members else ""
+    log.info("Model: %s (%s%s)", path, many, predictor.description)
     if settings.heatmaps and not has_heatmaps(predictor.model):
         raise UserError(
             f"heatmaps=true: {path} is a {describe_model(predictor.checkpoint.config['model'])}, "

@@ -20,6 +20,7 @@ from landmarks.commands.device_cache import (
 )
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import open_inputs
+from landmarks.commands.kfold import train_folds
 from landmarks.commands.length import open_budget, settle_length
 from landmarks.commands.report_run import report_run
 from landmarks.commands.run_folder import RunFolder
@@ -42,6 +43,11 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: TrainSettings) -> int:
+    """Train a model, or those of a k-fold; return the exit code."""
+    return train_one(settings) if settings.kfold is None else train_folds(settings, train_one)
+
+
+def train_one(settings: TrainSettings) -> int:
     """Train a model; return the exit code."""
     started = time.monotonic()
     logger = build(settings.logger, Path(settings.run_dir))

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 from landmarks.data.boxes import BOXED, BoxSource
+from landmarks.data.split import Folds
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.settings import (
@@ -67,6 +68,8 @@ class TrainSettings:
     threads: Threads
     report: bool
     pictured_region: Annotated[str, WITH_HEATMAPS]
+    kfold: Folds | None
+    fold: Annotated[Count | None, Needs("kfold", Rule(lambda v: v is not None, ""), "kfold=NUMBER")]
     init: str | None
     resume: str | None
     name: RunName

@@ -11,11 +11,13 @@ from landmarks.data.faces import Faces
 from landmarks.data.groups import group_by_table, group_images
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
-from landmarks.settings import Needs, Rule
+from landmarks.settings import Count, Needs, Rule
 
 log = logging.getLogger(__name__)
 HEADERS = 4096  # bytes that a saved split has besides its rows and names
 GROUPED = Needs("by", "groups")
+FOLDED = Needs("folds", Rule(lambda folds: folds is not None, ""), "split.folds=NUMBER")
+Folds = Annotated[int, Rule(lambda v: 2 <= v <= 100, "a whole number from 2 to 100")]
 SplitShare = Annotated[float, Rule(lambda v: 0 < v < 1, "a number between 0 and 1")]
 
 
@@ -26,6 +28,8 @@ def split_faces(
     share: SplitShare = 0.1,
     file: Annotated[str | None, GROUPED] = None,
     column: Annotated[str, GROUPED] = "group",
+    folds: Folds | None = None,
+    fold: Annotated[Count, FOLDED] = 0,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of training and of validation faces, (n,) and (m,), both ascending.
@@ -40,6 +44,8 @@ def split_faces(
             and "groups" take what fits in the order that they draw, not the best sum of sizes.
         file: for "groups": a CSV, TSV or Parquet file with file_name and the column.
         column: for "groups": its name.
+        folds: number of parts, of which `fold` (from 0) is validated on, in place of a share: each
+            face is in one of them. None: no k-fold.
         seed: of "random" and "groups".
 
     Raises:
@@ -63,6 +69,10 @@ def split_faces(
             f"which is not parted; at least two are needed."
         )
     by_place = np.argsort(first)
+    if folds is not None:
+        mixed = by_place if by == "blocks" else np.random.default_rng(seed).permutation(by_place)
+        validated = np.isin(units, _part(mixed, sizes, folds, fold))
+        return rows[~validated], rows[validated]
     if by == "blocks":
         chosen = _cut(by_place[::-1], sizes, count)
     else:
@@ -77,6 +87,27 @@ def split_faces(
             "together."
         )
     return rows[~validated], rows[validated]
+
+
+def _part(order: np.ndarray, sizes: np.ndarray, folds: int, fold: int) -> np.ndarray:
+    """Return the units of one of the folds: whole, in order, each fold as large as the others.
+
+    Raises:
+        UserError: if there are fewer units than folds, or no such fold.
+    """
+    if not fold < folds <= len(order):
+        raise UserError(
+            f"split.folds={folds} split.fold={fold}: folds count from 0, and there are "
+            f"{len(order)} images or groups, which are not parted."
+        )
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2
+    part = np.minimum((middles / sizes.sum() * folds).astype(int), folds - 1)
+    chosen = order[part == fold]
+    if not len(chosen):
+        raise UserError(
+            f"split.folds={folds}: fold {fold} has no faces, as groups are large; use fewer folds."
+        )
+    return chosen
 
 
 def _cut(order: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
@@ -136,6 +167,12 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
             f"that, or start a new run from this one with init=."
         )
     return parts[0], parts[1]
+
+
+def load_validation_rows(path: Path) -> np.ndarray:
+    """Return the rows (m,) of a saved split's validation faces, whatever the faces are now."""
+    with np.load(path) as saved:
+        return saved["validation"]
 
 
 def _are_of(faces: Faces, train: np.ndarray, validation: np.ndarray, names: np.ndarray) -> bool:

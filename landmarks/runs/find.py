@@ -1,6 +1,7 @@
 """Run folders: finds checkpoints, marks ends, removes leftovers. Imports no torch."""
 
 import contextlib
+import json
 import re
 import shutil
 import time
@@ -14,6 +15,7 @@ from landmarks.runs.lock import LOCK, is_held
 from landmarks.runs.quoting import say_setting
 
 FINISHED = "finished.json"  # written when a run has taken its last step
+KFOLD = "kfold.json"  # what a k-fold's folder holds when all its folds are finished
 FAILED = "failed.txt"  # the error that a run ended in, until it goes on
 CHECKPOINTS = ("last.pt", "best.pt")
 OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
@@ -47,6 +49,18 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
     return path
+
+
+def find_members(path: Path | None) -> list[Path]:
+    """Return the checkpoints of a finished k-fold in the folder `path`; none of anything else.
+
+    Raises:
+        UserError: if one of them is missing.
+    """
+    if path is None or not (path / KFOLD).is_file():
+        return []
+    count = json.loads((path / KFOLD).read_text(encoding="utf-8"))["folds"]
+    return [find_checkpoint(path / f"fold-{fold}") for fold in range(count)]
 
 
 def remove_abandoned(run: Path) -> None:

@@ -20,6 +20,8 @@ LATER = {
     "logger": {"_target_": "landmarks.runs.log.Logger"},
     "pictured_region": "auto",
     "report": False,
+    "kfold": None,
+    "fold": None,
     "threads": "auto",
     "graph": "auto",
     "init": None,

@@ -235,3 +235,22 @@ def test_more_faces_at_the_end_keep_the_split(tmp_path):
     save_split(tmp_path / "split.npz", faces, *split)
     again = load_split(tmp_path / "split.npz", make_faces(60))
     assert [part.tolist() for part in again] == [part.tolist() for part in split]
+
+
+@pytest.mark.parametrize("by", ["blocks", "random"])
+def test_folds_part_all_faces_into_sets_of_one_size(tmp_path, by):
+    names = np.array([b"%d.jpg" % (i // 2) for i in range(46)])  # two faces an image
+    faces = Faces(tmp_path, names, np.zeros((46, 3, 2), np.float32), source="a.csv")
+    parts = [split_faces(faces, by=by, folds=4, fold=fold, seed=1) for fold in range(4)]
+    validated = [rows for _, rows in parts]
+    assert sorted(np.concatenate(validated)) == list(range(46))
+    assert max(map(len, validated)) - min(map(len, validated)) <= 4
+    for training, rows in parts:
+        assert len(np.union1d(training, rows)) == 46
+        assert not np.intersect1d(names[training], names[rows]).size
+    if by == "blocks":
+        assert all(np.array_equal(np.arange(r[0], r[-1] + 1), r) for r in validated)
+    with pytest.raises(UserError, match="fold=4"):
+        split_faces(faces, by=by, folds=4, fold=4)
+    with pytest.raises(UserError, match="folds=30"):
+        split_faces(faces, by=by, folds=30, fold=0)
