@@ -27,7 +27,7 @@ from landmarks.runs.trusted import trusted
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
 KEPT = set(
-    "split input_size crop box_margin box_from seed init name model "
+    "split kfold fold input_size crop box_margin box_from seed init name model "
     "data.limit data.exclude optimizer._target_ optimizer.amsgrad".split()
 )
 OPEN = set(  # of the model

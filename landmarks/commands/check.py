@@ -9,6 +9,7 @@ import numpy as np
 
 from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
+from landmarks.commands.disbelieve import find_disbelieved
 from landmarks.commands.inputs import draw_augmented
 from landmarks.data.boxes import BOXED, BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
@@ -29,11 +30,22 @@ from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.runs.pictures import drawing
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import Count, GroupOf, NonNegative, PositiveInt, RunName, Workers
+from landmarks.settings import (
+    Count,
+    GroupOf,
+    Needs,
+    NonNegative,
+    PositiveInt,
+    Rule,
+    RunName,
+    Workers,
+)
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
+from landmarks.training.precision import DeviceName
 
 log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code
+WITH_A_MODEL = Needs("checkpoint", Rule(lambda value: value is not None, ""), "checkpoint=RUN")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,8 @@ class CheckSettings:
     crop: CropName
     box_margin: Annotated[NonNegative, BOXED]
     box_from: Annotated[BoxSource, BOXED]
+    checkpoint: str | None
+    device: Annotated[DeviceName, WITH_A_MODEL]
     workers: Workers
     seed: Count
     name: RunName
@@ -85,6 +99,11 @@ def check(settings: CheckSettings) -> int:
             health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
     except UserError as error:
         log.warning("crop=%s was not tried: %s", settings.crop, error)
+    if settings.checkpoint is not None:
+        health.findings += find_disbelieved(
+            *(settings.checkpoint, faces, good, symmetry.flip, out),
+            *(settings.device, settings.workers),
+        )
     # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
     write_suspects(out / "suspects.csv", health.findings)
     count = say_count(len(health.findings), "suspect")

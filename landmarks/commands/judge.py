@@ -17,7 +17,7 @@ from landmarks.data.faces import Faces, OnError
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.formats.wflw import read_attributes
 from landmarks.errors import UserError
-from landmarks.evaluation.face_errors import Blocks, FaceErrors, in_blocks, measure
+from landmarks.evaluation.face_errors import Blocks, FaceErrors, forget_pages, in_blocks, measure
 from landmarks.evaluation.grouping import group_faces
 from landmarks.evaluation.outcome import Judgement
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
@@ -202,6 +202,7 @@ def _refuse_gaps(
     for start in range(0, len(at), 512):
         gone = ~np.isfinite(predictions.points[at[start : start + 512]]).all(2)
         missing += gone.sum(0)
+        forget_pages(predictions.points)
         if first is None and gone.any() and not gone.any(1).all():
             first = start + int(gone.any(1).argmax())
     some = np.flatnonzero((missing > 0) & (missing < len(at)))

@@ -9,7 +9,7 @@ import numpy as np
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.evaluation.calibration import judge_confidence
-from landmarks.evaluation.face_errors import FaceErrors
+from landmarks.evaluation.face_errors import FaceErrors, forget_pages
 from landmarks.evaluation.figures import (
     SCHEMA,
     fingerprint_of,
@@ -138,6 +138,7 @@ def _estimate_poses(judgement: Judgement) -> np.ndarray | None:
     points, layout, found = judgement.faces.points, judgement.layout, []
     for start in range(0, len(points), BLOCK):
         pose = estimate_pose(np.asarray(points[start : start + BLOCK], np.float64), layout)
+        forget_pages(points)
         if pose is None:
             return None
         found.append(pose)

@@ -12,7 +12,7 @@ ERRORS = (
 )
 WARNINGS = (
     *("near-duplicate", "perhaps-shifted", "shape-outlier", "outside", "odd-size", "unlabelled"),
-    "few-bits",
+    *("few-bits", "model-swapped", "model-jittered", "model-shifted", "model-other-face"),
 )
 COLUMNS = ("name", "reason", "score", "level", "part", "detail")
 

@@ -188,3 +188,44 @@ def test_a_picture_that_failed_is_not_named(drawn, here, monkeypatch, capsys):
     check(f"data.root={drawn}", "data.limit=40", code=None)
     assert "no space left" in (said := "".join(capsys.readouterr()))
     assert "augmented.png" not in said and "suspects.png" not in said
+
+
+def test_labels_that_a_model_does_not_believe_come_first(drawn, here, capsys):
+    """A k-fold's out-of-fold predictions, here the true labels with some pixels of error."""
+    root = here / "faulty"
+    shutil.copytree(drawn, root)
+    header, names, values = read_labels(root)
+    rng = np.random.default_rng(0)
+    true = values.reshape(200, 971, 2).copy()
+    smooth = np.cumsum(rng.normal(0, 0.1, (200, 971, 2)), axis=1)
+    Path("folds/fold-0").mkdir(parents=True)
+    Path("folds/fold-0/best.pt").touch()
+    Path("folds/kfold.json").write_text('{"folds": 1}')
+    np.savez("folds/predictions.npz", names=names, points=(true + smooth).astype(np.float32))
+    faces = values.reshape(200, 971, 2)
+    sizes = np.ptp(true, axis=1).max(1)
+    planted = {3: "model-shifted", 50: "model-jittered", 90: "model-swapped"}
+    faces[3] += 0.2 * sizes[3]
+    faces[50] += rng.normal(0, 0.04 * sizes[50], (971, 2))
+    faces[90] = faces[90][FLIP]
+    write_labels(root, header, names, faces.reshape(200, -1))
+    suspects = check(f"data.root={root}", "checkpoint=folds", code=3)
+    found = {row["name"]: row["reason"] for row in suspects if row["reason"].startswith("model-")}
+    assert {names[row]: found.get(names[row]) for row in planted} == {
+        names[row]: reason for row, reason in planted.items()
+    }
+    with Path("out/disbelieved.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert len(listed) == 200
+    assert {row["name"] for row in listed[:4]} >= {names[row] for row in planted}  # 2 %
+    assert all(row["level"] == "warning" for row in suspects if row["reason"] in planted.values())
+
+
+def test_a_model_of_other_points_is_refused(drawn, here, capsys):
+    Path("folds/fold-0").mkdir(parents=True)
+    Path("folds/fold-0/best.pt").touch()
+    Path("folds/kfold.json").write_text('{"folds": 1}')
+    np.savez("folds/predictions.npz", names=["a.jpg"], points=np.zeros((1, 5, 2), np.float32))
+    assert cli.main(["check", f"data.root={drawn}", "run_dir=out", "checkpoint=folds"]) == 1
+    assert "5 points" in capsys.readouterr().err
+    assert cli.main(["check", f"data.root={drawn}", "run_dir=out", "device=cpu"]) == 2
