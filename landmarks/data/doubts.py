@@ -7,7 +7,7 @@ import numpy as np
 
 from landmarks.errors import UserError, say_count
 
-MissingName = float | Literal["negative", "none"] | None
+MissingName = float | Literal["negative", "absolute", "none"] | None
 HiddenName = Literal["missing", "labelled"] | None
 # Share of a face's size. A real point lies nearer to the others; a mark for "missing" does not.
 MIN_DISTANCE = 0.05
@@ -22,7 +22,9 @@ class Doubts:
 
     Args:
         missing: the number that stands in x and y of a missing point, or "negative": all points
-            with x and y below 0 are missing; "none": none is; None: asked about where it seems so.
+            with x and y below 0 are missing; "absolute": (-1, -1) is, and other points with x and y
+            below 0 lie at the place without the signs, as MERL-RAV (Kumar et al., CVPR 2020) writes
+            occluded ones; "none": none is missing; None: asked about where it seems so.
         hidden: points with v=0 are "missing", or "labelled" all the same; None: missing where they
             have no place, else asked about.
     """
@@ -45,6 +47,10 @@ class Doubts:
             gone = (points == np.float32(self.missing)).all(axis=2)
         elif self.missing == "negative":
             gone = (points < 0).all(axis=2)
+        elif self.missing == "absolute":
+            gone = (points == -1).all(axis=2)
+            signed = (points < 0).all(axis=2, keepdims=True) & ~gone[:, :, None]
+            points = np.where(signed, -points, points)
         if seen is not None:
             nowhere = (points[:, :, 0] == points[:, :, 1]) & (points[:, :, 0] <= 0)
             placed = (seen == 0) & ~nowhere & ~np.isnan(points).any(axis=2)
@@ -54,7 +60,7 @@ class Doubts:
             points = np.where(gone[:, :, None], np.float32(np.nan), points)
         self.measure("points", points)
         self.labelled += int((~np.isnan(points).any(axis=2)).sum())
-        if self.missing is None:
+        if self.missing is None or self.missing == -1:  # who marks by -1 may mark by signs, too
             self._find_signs(points)
         return points
 
@@ -65,12 +71,16 @@ class Doubts:
                 f"{source}: {say_count(self.hidden_places, 'point')} with v=0 and a place: "
                 f"data.hidden=missing leaves them unlabelled, data.hidden=labelled learns them."
             )
-        answer = "data.missing={} leaves them unlabelled, data.missing=none learns them as places."
         if self.signed:
             raise UserError(
                 f"{source}: {say_count(self.signed, 'point')} with x and y below 0, in the face "
-                f"without the sign, as MERL-RAV writes hidden points: {answer.format('negative')}"
+                f"without the sign, as MERL-RAV writes occluded points: data.missing=negative "
+                f"leaves them unlabelled, data.missing=absolute learns them without the sign, "
+                f"data.missing=none learns them as they stand."
             )
+        if self.missing is not None:
+            self.alike.clear()
+        answer = "data.missing={} leaves them unlabelled, data.missing=none learns them as places."
         asked = [
             value
             for value, count in self.alike.items()

@@ -39,7 +39,7 @@ PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOL
 POINTS = Kind(
     "a list of one face's points without a name",
     advice="write the points of all faces into one table with a column file_name (data=table), or "
-    "put 'version: 1', 'n_points: K' and braces about each face's in a .pts file (data=ibug)",
+    "name each face's list as its image, with the ending .pts (data=ibug)",
 )
 # What stands near the beginning of a file, all of it, of which kind it then is.
 MARKS = (
@@ -178,4 +178,6 @@ def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:
     shares = [abs(float(field)) <= 1.5 for row in rows for field in row[1:5]]
     if all(len(row) >= 5 and row[0].isdigit() for row in rows) and all(shares):
         return YOLO
-    return POINTS if len(lines) > 1 and all(len(row) == 2 for row in lines[1:20]) else None
+    if len(lines) == 1 or any(len(row) != 2 for row in lines[1:20]):
+        return None
+    return PTS if path.suffix.lower() == ".pts" else POINTS

@@ -57,7 +57,7 @@ def test_an_image_may_show_several_faces(name, write, parts, tmp_path):
 
 BROKEN = {
     # format: file, text, what takes its place (first occurrence), what the sentence holds
-    "pts, header": ("ibug", "0ü.pts", "{\n", "", ["line 1", "n_points"]),
+    "pts, header": ("ibug", "0ü.pts", "{\n", "", ["line 3", "n_points"]),
     "pts, cut off": ("ibug", "0ü.pts", "}", "", ["line 102", "cut off"]),
     "pts, count": ("ibug", "0ü.pts", "98", "99", ["line 2", "99", "98 points follow"]),
     "pts, line": ("ibug", "0ü.pts", "{\n", "{\n1\n", ["line 4", "x and y", "'1'"]),

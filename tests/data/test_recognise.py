@@ -38,6 +38,7 @@ FILES = {
     "yolo, without v": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n", "YOLO"),
     "yolo's yaml": ("data.yaml", "path: .\ntrain: a\nval: b\nkpt_shape: [5, 3]\n", "YOLO"),
     "pts": ("a.pts", "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n", "data=ibug"),
+    "bare pts": ("a.pts", "1.5 2\n3 4\n5 6\n", "data=ibug"),
     "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "without a name"),
     "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "without a name"),
     "wflw": ("a.txt", "1.5 " * 206 + "a.jpg\n", "data=wflw"),

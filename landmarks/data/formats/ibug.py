@@ -12,6 +12,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
+from landmarks.data.formats.landmarks_csv import NUMBER
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.photos import encode_names
 from landmarks.data.reading import FileReading
@@ -21,7 +22,8 @@ from landmarks.settings import flat
 
 VERSION = 2
 BLOCK = 256  # files parsed at once
-COUNT = re.compile(r"n_points:\s*(\d+)")
+COUNT = re.compile(r"(?:n_points\s*:\s*)?(\d+)")
+HEAD = re.compile(r"(?:version\s*:.*|(?:n_points\s*:\s*)?\d+|)")  # also without braces
 
 
 class Listed(NamedTuple):
@@ -50,6 +52,8 @@ def read_faces(
             lies in them is the test part, all else the training part; None: testset and ibug, as
             the 300-W protocol has it.
         one_based: the first pixel is (1, 1), as in MATLAB and in 300-W; False: (0, 0).
+
+    A file's header and braces may be left out, as in many copies, or be a count of points alone.
 
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
@@ -130,28 +134,17 @@ def _read(root: Path, listed: list[Listed]) -> Iterator[Arrays]:
 
 def _read_pairs(path: Path) -> list[tuple[int, list[str]]]:
     """Return (line, [x, y]) of each point of a .pts file, as text."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    stripped = [line.strip() for line in lines]
-    if "{" not in stripped:
-        refuse_other(path, "ibug")
-        raise UserError(
-            f"{path}, line 1: 'version', 'n_points' and '{{' belong here; found "
-            f"'{lines[0][:40] if lines else ''}'."
-        )
-    begin = stripped.index("{")
-    if "}" not in stripped[begin:]:
-        raise UserError(
-            f"{path}, line {len(lines)}: the closing '}}' is missing; the file was cut off."
-        )
-    end = stripped.index("}", begin)
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    lines = [line.strip() for line in text.splitlines()]
+    begin, end = _find_body(path, lines)
     pairs = []
-    for number, line in enumerate(stripped[begin + 1 : end], start=begin + 2):
+    for number, line in enumerate(lines[begin:end], start=begin + 1):
         pair = line.split()
         if len(pair) != 2 and pair:
             raise UserError(f"{path}, line {number}: x and y belong here; found '{line[:40]}'.")
         if pair:
             pairs.append((number, pair))
-    for number, line in enumerate(stripped[:begin], start=1):
+    for number, line in enumerate(lines[:begin], start=1):
         count = COUNT.fullmatch(line)
         if count and int(count[1]) != len(pairs):
             raise UserError(
@@ -159,5 +152,25 @@ def _read_pairs(path: Path) -> list[tuple[int, list[str]]]:
                 f"{say_count(len(pairs), 'point')} follow."
             )
     if not pairs:
-        raise UserError(f"{path}, line {begin + 1}: there are no points.")
+        raise UserError(f"{path}, line {max(begin, 1)}: there are no points.")
     return pairs
+
+
+def _find_body(path: Path, lines: list[str]) -> tuple[int, int]:
+    """Return which lines may hold points: from, to, counted from 0."""
+    if "{" in lines:
+        begin = lines.index("{") + 1
+        if "}" not in lines[begin:]:
+            raise UserError(
+                f"{path}, line {len(lines)}: the closing '}}' is missing; the file was cut off."
+            )
+        return begin, lines.index("}", begin)
+    begin = next((i for i, line in enumerate(lines) if not HEAD.fullmatch(line)), len(lines))
+    first = lines[begin].split() if begin < len(lines) else []
+    if "}" in lines or not first or not all(map(NUMBER.fullmatch, first)):
+        refuse_other(path, "ibug")
+        raise UserError(
+            f"{path}, line {begin + 1}: x and y of the first point belong here, or 'version', "
+            f"'n_points' and '{{' before them; found '{lines[begin][:40] if first else ''}'."
+        )
+    return begin, len(lines)
