@@ -50,8 +50,8 @@ def keep_on_device(inputs: Inputs, device: torch.device, needed: Estimate | None
     if size + spare > free:
         return _go_without(inputs, size, free, spare, logging.INFO)
     log.info(
-        "Canvas cache: %s on the GPU (%s free, of which %s are left to training).",
-        *(say_bytes(size), say_bytes(free), say_bytes(spare)),
+        f"Canvas cache: {say_bytes(size)} on the GPU ({say_bytes(free)} free, of which "
+        f"{say_bytes(spare)} are left to training)."
     )
     try:
         return inputs._replace(
@@ -88,16 +88,15 @@ def name_cache_savings(inputs: Inputs) -> list[str]:
 
 
 def _go_without(inputs: Inputs, size: int, free: int, spare: int, level: int) -> Inputs:
-    sizes = say_bytes(size), say_bytes(free), say_bytes(spare)
+    wanted, left, spared = say_bytes(size), say_bytes(free), say_bytes(spare)
     if inputs.faces.cache == "device":
         raise UserError(
-            "data.cache=device needs {} of the GPU's memory, where {} are free and training needs "
-            "{}: use data.cache=disk, or a smaller input_size or batch_size.".format(*sizes)
+            f"data.cache=device needs {wanted} of the GPU's memory, where {left} are free and "
+            f"training needs {spared}: use data.cache=disk, or a smaller input_size or batch_size."
         )
     log.log(
         level,
-        "Canvas cache: not on the GPU, %s; %s would be needed, %s are free and %s of it are left "
-        "to training.",
-        *(inputs.reading, *sizes),
+        f"Canvas cache: not on the GPU, {inputs.reading}; {wanted} would be needed, {left} are "
+        f"free and {spared} of it are left to training.",
     )
     return inputs

@@ -63,10 +63,9 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
         return InitialWeights(blank)
     if wanted == "none":
         refuse_untrained(model)
-    is_there = Path(
-        settings.data.get("root") or "."
-    ).is_dir()  # or the sentence about that is first
-    if is_there and wanted not in PUBLISHED:
+    # Where the data are not there either, the sentence about that comes first.
+    data_is_there = Path(settings.data.get("root") or ".").is_dir()
+    if data_is_there and wanted not in PUBLISHED:
         check_weights(model.get("backbone"), wanted)
     return InitialWeights(model)
 

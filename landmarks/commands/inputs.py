@@ -165,11 +165,9 @@ def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.
     known = named.flip_permutation()
     symmetry = find_symmetry(faces.points, known, rows, seed=seed)
     is_expected = symmetry.flip is not None and (known is None or symmetry.source == "layout")
-    log.log(
-        logging.INFO if is_expected else logging.WARNING,
-        "Faces are %smirrored: %s.",
-        *("" if symmetry.flip is not None else "not ", symmetry.reason),
-    )
+    answer = "not mirrored" if symmetry.flip is None else "mirrored"
+    level = logging.INFO if is_expected else logging.WARNING
+    log.log(level, f"Faces are {answer}: {symmetry.reason}.")
     return symmetry.flip
 
 
