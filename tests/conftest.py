@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,3 +156,25 @@ def centroid():
         return (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
 
     return find
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Open Debian's Chromium without a screen; skipped where it, or selenium, is not installed."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    found = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in found:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = found[0]
+    for word in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
+        *("disable-background-networking", "disable-component-update", "disable-dev-shm-usage"),
+    ):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    os.environ.setdefault("SE_OFFLINE", "true")
+    service = webdriver.ChromeService(executable_path=found[1])
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()

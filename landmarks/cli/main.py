@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a model and keep its best checkpoint",
     "predict": "find the points of faces; write a Kaggle submission",
     "evaluate": "judge a model on labelled faces; write figures and tables",
+    "show": "look at faces with their points in a browser, and mark bad ones",
     "compare": "say whether one model is better than another by more than chance",
     "runs": "list all runs with their scores and settings",
     "check": "find faulty images and labels before hours are spent",

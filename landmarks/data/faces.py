@@ -16,9 +16,11 @@ from landmarks.settings import Needs
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
 CacheName = Annotated[Literal["auto", "device", "disk", "ram", "off"], Needs("/command", "train")]
-OnError = Annotated[Literal["stop", "skip"], Needs("/command", ("train", "predict", "evaluate"))]
-Excluded = Annotated[str | None, Needs("/command", ("train", "check", "evaluate"))]
-TrainingPath = Annotated[str, Needs("/command", ("train", "check", "evaluate"))]
+OnError = Annotated[
+    Literal["stop", "skip"], Needs("/command", ("train", "predict", "evaluate", "show"))
+]
+Excluded = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
+TrainingPath = Annotated[str, Needs("/command", ("train", "check", "evaluate", "show"))]
 ExifName = Literal["rotate", "ignore"]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from landmarks.metrics import face_size, squared_error
+from landmarks.metrics import face_size
 
 BLOCK = 512  # faces measured at once
 Blocks = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
@@ -63,16 +63,18 @@ def measure(
         here = slice(done, done + len(predicted))
         done += len(predicted)
         predicted = predicted.astype(np.float64)
-        truth = np.where(np.isnan(predicted), np.nan, truth.astype(np.float64))
+        truth = truth.astype(np.float64)
         offset = predicted - truth
-        distance[here] = np.sqrt((offset**2).sum(2))
-        mean[here] = _mean_of_known(distance[here])
-        true = torch.from_numpy(truth)
-        size[here] = face_size(true, eyes).numpy()
-        for errors, points in ((squared, predicted), (rounded, np.rint(predicted))):
-            errors[here] = squared_error(torch.from_numpy(points), true).numpy()
-        moved += np.where(np.isnan(offset), 0, offset).sum(0)
-        known += (~np.isnan(offset)).sum(0)
+        there = ~np.isnan(offset)
+        squares = offset**2
+        distance[here] = np.sqrt(squares.sum(2))
+        mean[here] = _mean_of_known(distance[here].astype(np.float64))
+        size[here] = face_size(torch.from_numpy(_hide(truth, predicted)), eyes).numpy()
+        squared[here] = _mean_of_known(squares.reshape(len(squares), -1))
+        whole = ((np.rint(predicted) - truth) ** 2).reshape(len(squares), -1)
+        rounded[here] = _mean_of_known(whole)
+        moved += np.where(there, offset, 0).sum(0)
+        known += there.sum(0)
         if sure is not None and np.isfinite(sure).any():
             if confidence is None:
                 confidence = np.full((count, num_points), np.nan, np.float32)
@@ -120,9 +122,18 @@ def point_columns(distance: np.ndarray, width: int = 32) -> Iterator[tuple[slice
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(1, dtype=np.float64)
-    return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
+    """Return the means (n,) of the rows of values (n, m) that are no NaN; of none: NaN."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values.mean(1)
+    count = values.shape[1] - missing.sum(1)
+    total = np.where(missing, 0, values).sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _hide(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    missing = np.isnan(predicted)
+    return np.where(missing, np.nan, truth) if missing.any() else truth
 
 
 def forget_pages(array: np.ndarray) -> None:

@@ -58,6 +58,9 @@ def _spots(layout: Layout) -> list[tuple[list[int], list[float]]]:
 
 
 def _middle(points: np.ndarray) -> np.ndarray:
+    middle = points.mean(1)
+    if np.isfinite(middle).all():
+        return middle
     known = np.isfinite(points).all(2)
     count = known.sum(1)
     middle = np.where(known[..., None], points, 0).sum(1) / np.maximum(count, 1)[:, None]

@@ -14,6 +14,7 @@ COMMON = {
     "train": ["epochs", "max_time", "batch_size", "input_size"],
     "predict": ["checkpoint", "input"],
     "evaluate": ["checkpoint", "predictions", "split"],
+    "show": ["checkpoint", "predictions", "split"],
     "compare": ["runs"],
     "runs": ["folder", "sort"],
     "check": ["input_size", "crop"],
