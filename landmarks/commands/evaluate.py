@@ -93,7 +93,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     judgement = (_judge_file if settings.predictions else _judge_model)(settings, out, sharing)
     outcome = conclude(judgement, settings.thresholds, settings.seed)
     write_outcome(out, judgement, outcome)
-    draw_worst(out, judgement, outcome, settings.worst)
+    draw_worst(out, judgement, settings.worst)
     if settings.report:
         other = find_other(settings.against, judgement, out)
         report_judgement(out, judgement, outcome, other)

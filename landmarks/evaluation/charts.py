@@ -31,6 +31,7 @@ def line_chart(
     *,
     reach: tuple[float | None, float | None] = (None, None),
     is_log: bool = False,
+    counts: bool = False,
     marks: Sequence[float] = (),
 ) -> str:
     """Return a chart of lines.
@@ -40,6 +41,7 @@ def line_chart(
         says: what the chart shows, for who cannot see it.
         reach: the largest x and y; None: of the lines.
         is_log: y on a logarithmic scale.
+        counts: x are whole numbers.
         marks: x of vertical lines.
     """
     kept = [line for line in lines if np.isfinite(line.y).any()]
@@ -61,6 +63,8 @@ def line_chart(
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(_text("tick", LEFT - 6, at + 4, f"{value:g}", "end"))
     for value in ticks(x_low, x_high):
+        if counts and value % 1:
+            continue
         at = float(across(value))
         parts.append(_text("tick", at, HEIGHT - BOTTOM + 18, f"{value:g}"))
     for value in marks:

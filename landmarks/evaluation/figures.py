@@ -11,7 +11,7 @@ import torch
 from landmarks import __version__
 from landmarks.data.faces import Faces
 from landmarks.evaluation.bootstrap import ASKED, Interval, mean_interval, subset_errors
-from landmarks.evaluation.face_errors import BLOCK, FaceErrors, forget_pages, sorted_quantiles
+from landmarks.evaluation.face_errors import BLOCK, FaceErrors, forget_pages, pooled_quantiles
 from landmarks.layout import Layout
 
 SCHEMA = 1
@@ -37,10 +37,11 @@ def summarise(
     """
     nme = errors.nme[np.isfinite(errors.nme)]
     mse = mean_interval(errors.squared, groups, seed)
-    points = errors.distance[~np.isnan(errors.distance)]
-    total = points.sum(dtype=np.float64)
-    count = len(points)
-    quantiles = sorted_quantiles(points, list(QUANTILES.values())).tolist()
+    starts = range(0, len(errors.distance), BLOCK)
+    blocks = [errors.distance[start : start + BLOCK] for start in starts]
+    total = sum(float(np.nansum(block, dtype=np.float64)) for block in blocks)
+    count = sum(int((~np.isnan(block)).sum()) for block in blocks)
+    quantiles = pooled_quantiles(errors.distance, list(QUANTILES.values())).tolist()
     return {
         "faces": int(errors.judged.sum()),
         "points": errors.distance.shape[1],

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from landmarks.evaluation.slices import (
     name_kinds,
 )
 from landmarks.evaluation.tables import (
-    face_table,
+    face_rows,
     point_table,
     region_table,
     save_errors,
@@ -71,10 +72,11 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A judgement's figures: `metrics` as in metrics.json, and the rows of the tables."""
+    """A judgement's figures: `metrics` as in metrics.json, the rows of the tables, and further
+    columns (N,) of the table of faces."""
 
     metrics: dict
-    by_face: list[dict]
+    of_faces: dict[str, np.ndarray]
     by_point: list[dict]
     by_region: list[dict]
 
@@ -105,9 +107,7 @@ def conclude(judgement: Judgement, thresholds: list[float], seed: int = 0) -> Ou
     if errors.confidence is not None:
         metrics["calibration"] = judge_confidence(errors.distance, errors.confidence)
     metrics["data"]["fingerprint"] = fingerprint_of(judgement.faces)
-    return Outcome(
-        plain(metrics), face_table(errors, facts), point_table(errors, layout), by_region
-    )
+    return Outcome(plain(metrics), facts, point_table(errors, layout), by_region)
 
 
 def _slices(judgement: Judgement) -> tuple[list[dict], dict[str, np.ndarray]]:
@@ -150,7 +150,7 @@ def write_outcome(out: Path, judgement: Judgement, outcome: Outcome) -> None:
     fingerprint = outcome.metrics["data"]["fingerprint"]
     save_errors(out / "errors.npz", judgement.errors, judgement.groups, fingerprint)
     for name, rows in (
-        ("per_face", outcome.by_face),
+        ("per_face", face_rows(judgement.errors, outcome.of_faces)),
         ("per_point", outcome.by_point),
         ("per_region", outcome.by_region),
     ):
@@ -159,12 +159,12 @@ def write_outcome(out: Path, judgement: Judgement, outcome: Outcome) -> None:
         part.write_text(json.dumps(outcome.metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def draw_worst(out: Path, judgement: Judgement, outcome: Outcome, count: int) -> None:
+def draw_worst(out: Path, judgement: Judgement, count: int) -> None:
     """Write worst.png: the faces of the largest errors, true points green, predicted ones red."""
     with drawing(out):
         tiles = [
             tile
-            for row in outcome.by_face[:count]
+            for row in islice(face_rows(judgement.errors), count)
             if (tile := draw_judged(judgement, row["row"])) is not None
         ]
         if tiles:

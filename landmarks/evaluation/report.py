@@ -152,7 +152,8 @@ def _learning(history: Sequence[Mapping[str, float]]) -> dict[str, str]:
         values = np.array([row.get(key, np.nan) for row in history], float)
         lines = [Line(title, epochs, values)]
         says = f"Learning curve: {title} after each of {len(history)} epochs."
-        charts[key] = line_chart(lines, ("epoch", title), says, is_log=bool((values > 0).all()))
+        is_log = bool((values > 0).all())
+        charts[key] = line_chart(lines, ("epoch", title), says, is_log=is_log, counts=True)
     return charts
 
 

@@ -1,7 +1,7 @@
 """Tables of a model's errors: by face, by point, by region; and errors.npz."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,32 +71,28 @@ def _squares(values: np.ndarray) -> float:
     return float(sum(np.nansum(chunk.astype(np.float64) ** 2) for chunk in chunks))
 
 
-def face_table(errors: FaceErrors, extra: dict[str, np.ndarray] | None = None) -> list[dict]:
-    """Return a row a face that has labels, worst first.
+def face_rows(errors: FaceErrors, extra: dict[str, np.ndarray] | None = None) -> Iterator[dict]:
+    """Yield a row a face that has labels, worst first.
 
     Args:
         extra: further columns, (N,) each.
     """
     order = np.argsort(-np.where(errors.judged, errors.squared, -np.inf), kind="stable")
-    order = order[: int(errors.judged.sum())]
-    labelled = (~np.isnan(errors.distance)).sum(1)
-    worst = np.where(np.isnan(errors.distance), -1, errors.distance).argmax(1)
-    names = [name.decode() for name in errors.names[order].tolist()]
-    return [
-        {
-            "file_name": name,
+    for i in order[: int(errors.judged.sum())].tolist():
+        far = errors.distance[i]
+        worst = int(np.nanargmax(far))
+        yield {
+            "file_name": errors.names[i].decode(),
             "row": int(errors.rows[i]),
             "mse": float(errors.squared[i]),
             "nme": float(errors.nme[i]),
             "mean": float(errors.mean[i]),
-            "labelled": int(labelled[i]),
-            "worst_point": int(worst[i]),
-            "worst_error": float(errors.distance[i, worst[i]]),
+            "labelled": int((~np.isnan(far)).sum()),
+            "worst_point": worst,
+            "worst_error": float(far[worst]),
             "size": float(errors.size[i]),
             **{key: values[i] for key, values in (extra or {}).items()},
         }
-        for name, i in zip(names, order.tolist(), strict=True)
-    ]
 
 
 def region_of_points(layout: Layout) -> list[str]:

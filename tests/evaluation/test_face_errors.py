@@ -5,9 +5,14 @@ import pytest
 import torch
 
 from landmarks.evaluation.bootstrap import subset_errors
-from landmarks.evaluation.face_errors import in_blocks, measure, sorted_quantiles
+from landmarks.evaluation.face_errors import (
+    in_blocks,
+    measure,
+    pooled_quantiles,
+    sorted_quantiles,
+)
 from landmarks.evaluation.figures import area_under_curve, failure_rate, summarise
-from landmarks.evaluation.tables import face_table, point_table, region_table
+from landmarks.evaluation.tables import face_rows, point_table, region_table
 from landmarks.layout import Layout
 from landmarks.metrics import normalized_error, squared_error
 
@@ -108,7 +113,7 @@ def test_points_of_no_region_are_a_row_of_their_own(some):
 
 def test_faces_are_listed_worst_first(some):
     errors = measured(*some)
-    rows = face_table(errors, {"brightness": np.arange(40.0)})
+    rows = list(face_rows(errors, {"brightness": np.arange(40.0)}))
     assert [row["mse"] for row in rows] == sorted(errors.squared[errors.judged], reverse=True)
     first = rows[0]
     assert first["file_name"] == f"{first['row']}.jpg" and first["brightness"] == first["row"]
@@ -137,3 +142,14 @@ def test_subsets_are_of_the_labelled_points():
     few = np.full((3, 40), np.nan, np.float32)
     few[0, 3:5] = 2.0
     np.testing.assert_array_equal(subset_errors(few, 30), [2.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("count", [1, 2, 1300])
+def test_pooled_quantiles_are_those_of_all_values_together(count):
+    values = np.random.default_rng(3).gamma(1, 3, (count, 7)).astype(np.float32)
+    values[::3, 2] = np.nan
+    values[-1, 0] = 0
+    shares = [0, 0.5, 0.9, 0.95, 0.99, 1]
+    expected = np.quantile(values[np.isfinite(values)].astype(float), shares)
+    np.testing.assert_allclose(pooled_quantiles(values, shares), expected, rtol=1e-6)
+    assert np.isnan(pooled_quantiles(np.full((2, 3), np.nan, np.float32), shares)).all()

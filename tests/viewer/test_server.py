@@ -114,7 +114,7 @@ def test_a_browser_scrolls_sorts_and_marks(served, browser, album, width):
     browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
     wait(
         browser,
-        "[...document.querySelectorAll('.tile span')].some(s => / mse 1$/.test(s.textContent))",
+        "[...document.querySelectorAll('.tile span')].some(s => /mse 1$/.test(s.textContent))",
     )
     browser.execute_script("window.scrollTo(0, 0)")
     top = "[...document.querySelectorAll('.tile')].find(t => t.innerText.includes('mse 299'))"
