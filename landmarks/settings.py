@@ -121,6 +121,10 @@ Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not 
 Factor = Annotated[float, Rule(lambda v: 0 < v <= 1, "a number above 0 and at most 1")]
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
 Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
+DeviceName = Literal["auto", "cuda", "cpu", "mps"]
+AmpName = Literal["auto", "bf16", "fp16", "off"]
+Graph = bool | Literal["auto"]
+DecoderName = Literal["argmax", "weighted", "local", "dark"]  # of heatmaps
 Workers = Literal["auto"] | Count
 Threads = Literal["auto"] | PositiveInt
 Range = Annotated[

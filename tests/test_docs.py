@@ -18,7 +18,8 @@ from landmarks.settings import settings_of
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 COMMAND = re.compile(
-    r"^landmarks (?:train|predict|evaluate|show|compare|runs|check|cache)\b[^#(\n]*", re.MULTILINE
+    r"^landmarks (?:train|predict|evaluate|show|compare|runs|export|check|cache)\b[^#(\n]*",
+    re.MULTILINE,
 )
 README_LINES = 130
 

@@ -17,6 +17,7 @@ ALLOWED = {  # beside the leaves and the room itself
     "commands": ANYTHING,
     "evaluation": {"data", "inference", "runs"},
     "inference": {"data", "models", "runs", "training"},  # precision and the loop that predicts
+    "export": {"data", "heatmaps", "inference", "models"},
     "training": {"augment", "runs"},
     "models": {"heatmaps", "runs"},
     "viewer": {"data"},

@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "look at faces with their points in a browser, and mark bad ones",
     "compare": "say whether one model is better than another by more than chance",
     "runs": "list all runs with their scores and settings",
+    "export": "write a model as one file for use without this program (ONNX)",
     "check": "find faulty images and labels before hours are spent",
     "cache": "list or clear what is kept to start sooner",
 }

@@ -12,14 +12,14 @@ from landmarks.data.formats import thousand
 from landmarks.data.labelled import say_points
 from landmarks.data.photos import find_images
 from landmarks.errors import UserError, say_count
-from landmarks.inference.predictor import Predictor
+from landmarks.inference.model import Finder
 from landmarks.runs.trusted import trusted
 from landmarks.settings import check_arguments
 
 log = logging.getLogger(__name__)
 
 
-def open_faces(predictor: Predictor, data: dict, images: str | None, other_points: bool) -> Faces:
+def open_faces(predictor: Finder, data: dict, images: str | None, other_points: bool) -> Faces:
     """Return the faces that `images` names, or else those of the data.
 
     Args:
@@ -30,7 +30,7 @@ def open_faces(predictor: Predictor, data: dict, images: str | None, other_point
     Raises:
         UserError: if there are none, or the model does not have their points.
     """
-    config = predictor.checkpoint.config
+    config = predictor.config
     if images:  # turned as those trained on were
         exif = data.get("exif") or config["data"].get("exif", "rotate")
         faces = find_images(images, data["limit"], exif)

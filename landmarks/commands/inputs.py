@@ -20,6 +20,7 @@ from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.device_batches import DeviceBatches
 from landmarks.data.exclude import read_names
+from landmarks.data.face_places import measure_places
 from landmarks.data.faces import Faces, plain_names
 from landmarks.data.far_labels import refuse_impossible, warn_of_outside
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
@@ -41,9 +42,9 @@ MAX_AUGMENTED = 16  # faces in augmented.png
 class Inputs(NamedTuple):
     """Everything that is read to train, validate and draw.
 
-    `mean` is (K, 2), input pixels; `flip` the flip permutation (K,), if one was wanted and found;
-    `labelled` (K,) bool: is there a label of the point to learn from? `ranges` are the points whose
-    heatmaps are pictured, by name.
+    `mean` is (K, 2), input pixels; `places` is of `measure_places`; `flip` the flip permutation
+    (K,), if one was wanted and found; `labelled` (K,) bool: is there a label of the point to learn
+    from? `ranges` are the points whose heatmaps are pictured, by name.
     """
 
     faces: Faces
@@ -52,6 +53,7 @@ class Inputs(NamedTuple):
     validation: Batches | DeviceBatches
     pictured: Batches
     mean: np.ndarray
+    places: dict | None
     labelled: np.ndarray
     flip: np.ndarray | None
     augment: Augment | None
@@ -127,6 +129,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **shared),
         Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
+        measure_places(plain, training_rows),
         labelled,
         flip,
         augment,

@@ -127,8 +127,12 @@ class _Collected:
         faces = self.batches.source.faces
         formats = False, True
         unlabelled = self.predictor.unlabelled
+        certainty = self.predictor.certainty
         file = PredictionFile(
-            self.out, faces.names, self.predictor.num_points, *formats, unlabelled, faces.boxes
+            self.out,
+            faces.names,
+            self.predictor.num_points,
+            *(*formats, unlabelled, faces.boxes, certainty),
         )
         bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
         with file as written, bar:
@@ -140,6 +144,8 @@ class _Collected:
                 truth = np.array(faces.points[rows])
                 truth[~batch.readable.numpy()] = np.nan
                 bar.update(len(rows))
+                if certainty != "confidence":  # a spread is in pixels
+                    confidence = np.full_like(confidence, np.nan)
                 yield points, truth, confidence
 
     def _add(self, batch) -> None:

@@ -1,43 +1,50 @@
-"""`landmarks predict`: a checkpoint and images -> predictions, a picture and a submission."""
+"""`landmarks predict`: a model and images -> predictions, a picture and a submission."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
+from landmarks.commands.album import Album
 from landmarks.commands.faces_to_predict import open_faces
-from landmarks.commands.model_pictures import Album, has_heatmaps, show_heatmaps
 from landmarks.data.boxes import BoxSource
+from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.errors import UserError, say_count
-from landmarks.inference.members import open_members
-from landmarks.inference.predictor import Predictor
-from landmarks.inference.rebuild import describe_model
-from landmarks.models.heatmap_head import DecoderName
-from landmarks.runs.find import find_checkpoint, find_members
+from landmarks.inference.ensemble import EnsembleName
+from landmarks.inference.looks import (
+    boxes_of_detector,
+    boxes_of_file,
+    look_at_faces,
+    open_detector,
+)
+from landmarks.inference.model import Finder
+from landmarks.inference.opening import SEVERAL, Sources, open_finder
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import pick_points, write_submission
 from landmarks.settings import (
+    AmpName,
+    DecoderName,
+    DeviceName,
+    Graph,
     GroupOf,
     Needs,
     NonNegative,
     PositiveInt,
+    Rule,
     RunName,
     Threads,
     Workers,
 )
-from landmarks.training.forward import Graph
-from landmarks.training.precision import AmpName, DeviceName
-from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 FROM_DATA = Needs("/input", None)
+ELSEWHERE = Rule(lambda value: value != "whole", "detect or a file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +63,16 @@ class PredictSettings:
     """All that a prediction is told, of configs/predict.yaml."""
 
     data: Annotated[dict, GroupOf(OtherData)]
-    checkpoint: str | None
+    checkpoint: Sources
+    ensemble: Annotated[EnsembleName, SEVERAL]
+    one_at_a_time: Annotated[bool, SEVERAL]
     input: str | None
+    faces: str
+    detector: Annotated[str | None, Needs("faces", "detect")]
+    looks: Annotated[Literal[1, 2], Needs("faces", ELSEWHERE, "faces=detect or faces=FILE")]
     round: bool
     npz: bool
+    confidence: bool
     decoder: DecoderName | None
     flip_test: bool | None
     box_from: BoxSource | None
@@ -79,34 +92,45 @@ class PredictSettings:
 def predict(settings: PredictSettings) -> int:
     """Predict; return the exit code."""
     out = Path(settings.run_dir)
-    predictor = _open_predictor(settings)
-    use_threads(settings.threads, predictor.device)
+    predictor = _open(settings)
     faces = open_faces(predictor, settings.data, settings.input, settings.other_points)
-    batches = predictor.batches(
-        faces,
-        batch_size=settings.batch_size,
-        box_from=settings.box_from,
-        box_margin=settings.box_margin,
-        on_error=settings.data["on_error"],
-        workers=settings.workers,
-    )
-    faces, unlabelled = batches.source.faces, predictor.unlabelled
-    album = Album(out, faces, _heatmaps_of(predictor) if settings.heatmaps else None)
+    framing = {
+        "box_from": settings.box_from,
+        "box_margin": settings.box_margin,
+        "on_error": settings.data["on_error"],
+    }
+    if settings.faces == "whole":
+        batches = predictor.batches(
+            faces, batch_size=settings.batch_size, workers=settings.workers, **framing
+        )
+        faces, stream = batches.source.faces, predictor.predict(batches)
+    else:
+        batches, faces = None, _find_faces(settings, faces)
+        asked = {"batch_size": settings.batch_size, "on_error": settings.data["on_error"]}
+        stream = look_at_faces(predictor, faces, looks=settings.looks, workers=0, **asked)
+    unlabelled = predictor.unlabelled
+    strips = _heatmaps_of(predictor) if settings.heatmaps else None
+    album = Album(out, faces, strips)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
-    formats = settings.round, settings.npz
-    file = PredictionFile(out, faces.names, predictor.num_points, *formats, unlabelled, faces.boxes)
+    file = PredictionFile(
+        out,
+        faces.names,
+        predictor.num_points,
+        *(settings.round, settings.npz, unlabelled, faces.boxes),
+        *(predictor.certainty, settings.confidence, settings.faces != "whole"),
+    )
     asked: list[np.ndarray] = []
     with file as written, bar:
-        for batch, points, confidence in predictor.predict(batches):
-            written.add(points, confidence)
-            rows = batch.rows.numpy()
+        for batch, points, sure in stream:
+            written.add(points, sure)
+            rows = np.asarray(batch.rows)
             if faces.wanted is not None:
                 asked.append(pick_points(points, faces.wanted[rows]))
             points[:, unlabelled] = np.nan
             album.add(batch, points)
             bar.update(len(rows))
     log.info("%s, all points: %s", say_count(len(faces), "face"), out / "predictions.csv")
-    if batches.unreadable:
+    if batches is not None and batches.unreadable:
         log.warning(
             "Missing or unreadable images: %d, '%s' first; they keep their rows, with points that "
             "are guesses.",
@@ -119,32 +143,55 @@ def predict(settings: PredictSettings) -> int:
     return 0
 
 
-def _open_predictor(settings: PredictSettings) -> Predictor:
-    named = Path(settings.checkpoint) if settings.checkpoint else None
-    members = find_members(named)
-    path = named if members else find_checkpoint(named)
-    open_one = partial(open_members, members) if members else partial(Predictor, path)
-    predictor = open_one(
+def _open(settings: PredictSettings) -> Finder:
+    finder = open_finder(
+        settings.checkpoint,
+        ensemble=settings.ensemble,
+        one_at_a_time=settings.one_at_a_time,
+        threads=settings.threads,
         device=settings.device,
         amp=settings.amp,
         decoder=settings.decoder,
         flip_test=settings.flip_test,
         graph=settings.graph,
     )
-    many = f"the mean of {len(members)}, the first one " if members else ""
-    log.info("Model: %s (%s%s)", path, many, predictor.description)
-    if settings.heatmaps and not has_heatmaps(predictor.model):
+    if settings.confidence and finder.certainty == "none":
         raise UserError(
-            f"heatmaps=true: {path} is a {describe_model(predictor.checkpoint.config['model'])}, "
-            f"which has no heatmaps; leave it out, or name a checkpoint of a unet "
-            f"(model=unet_resnet18)."
+            f"confidence=true: {finder.description} does not know how sure it is; leave it out, or "
+            f"name several checkpoints, whose spread is then written."
         )
-    return predictor
+    return finder
 
 
-def _heatmaps_of(predictor: Predictor) -> Callable[[Tensor], list]:
-    ranges = predictor.layout.pick_ranges(predictor.checkpoint.config["pictured_region"])
-    return partial(show_heatmaps, predictor.model, ranges=ranges, precision=predictor.precision)
+def _find_faces(settings: PredictSettings, photos: Faces) -> Faces:
+    """Return the faces of photos, one a row, with boxes.
+
+    Raises:
+        UserError: if there are none, or what finds them does not.
+    """
+    if settings.faces != "detect":
+        return boxes_of_file(photos, Path(settings.faces))
+    if settings.detector is None:
+        raise UserError(f"faces=detect needs detector=FILE: {WHERE}, or a keypoint_rcnn's run.")
+    return boxes_of_detector(photos, open_detector(Path(settings.detector), settings.device))
+
+
+def _heatmaps_of(finder: Finder) -> Callable:
+    """Return what makes strips of heatmaps of images.
+
+    Raises:
+        UserError: if the model has none.
+    """
+    from landmarks.commands.model_pictures import has_heatmaps, show_heatmaps  # they need torch
+
+    model = getattr(finder, "model", None)
+    if model is None or not has_heatmaps(model):
+        raise UserError(
+            f"heatmaps=true: this is a {finder.description.partition(',')[0]}, which has no "
+            f"heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
+        )
+    ranges = finder.layout.pick_ranges(finder.config["pictured_region"])
+    return partial(show_heatmaps, model, ranges=ranges, precision=finder.precision)
 
 
 def _submit(settings: PredictSettings, faces: Faces, asked: np.ndarray) -> None:

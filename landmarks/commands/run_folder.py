@@ -85,6 +85,7 @@ class RunFolder:
             flip=None if inputs.flip is None else inputs.flip.tolist(),
             unlabelled=np.flatnonzero(~inputs.labelled).tolist(),
             metrics=self._metrics(),
+            places=inputs.places,
             weights=self.training.judged.state_dict(),
         )
 

@@ -8,7 +8,9 @@ from landmarks.data.split import Folds
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.settings import (
+    AmpName,
     Count,
+    DeviceName,
     Duration,
     GroupOf,
     InputSize,
@@ -22,7 +24,6 @@ from landmarks.settings import (
     Threads,
     Workers,
 )
-from landmarks.training.precision import AmpName, DeviceName
 
 WITH_A_LOSS = Needs(
     "/model.proposals", None, "a model without losses of its own, such as model=resnet34"

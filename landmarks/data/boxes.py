@@ -100,6 +100,25 @@ def have_size(boxes: np.ndarray) -> np.ndarray:
     return (sides >= 0).all(axis=1) & (sides > 0).any(axis=1)
 
 
+def sides_of(boxes: np.ndarray) -> np.ndarray:
+    """Return the root of the area of each of the boxes (n, 4)."""
+    return np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+
+
+def square_about(boxes: np.ndarray, places: dict) -> np.ndarray:
+    """Return the squares (n, 4) of a photo in which faces lie as a model expects them.
+
+    Args:
+        boxes: (n, 4), x0, y0, x1, y1 about each face's points.
+        places: see `landmarks.data.face_places.measure_places`.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    sides = sides_of(boxes)[:, None] / places["side"]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    corners = middles - sides * np.array(places["center"])
+    return np.float32(np.hstack([corners, corners + sides]))
+
+
 def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     rows = slice(None) if faces.rows is None else faces.rows
     shown = np.bincount(group_images(faces.names[rows]))

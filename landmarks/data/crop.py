@@ -33,14 +33,39 @@ def read_face(
     if data is None:
         return None
     header = jpeg_size(data, exif)
-    original, reduced = None, 1
-    if header is not None:
-        original = header[:2]
-        reduced = reduction(header, min(averaging(crop, *original, out.shape[0] - 2 * margin)))
+    reduced = choose_reduction(header, crop, out.shape[0] - 2 * margin)
     image = decode(data, REDUCED[reduced], exif)
     if image is None:
         return None
-    return crop_face(image, crop, out, original, reduced, margin)
+    return crop_face(image, crop, out, header[:2] if header else None, reduced, margin)
+
+
+def choose_reduction(
+    header: tuple[int, int, int] | None, crop: Crop | np.ndarray, size: int
+) -> int:
+    """Return by how much a JPEG of this header is reduced in decoding, for an input's side."""
+    if header is None:
+        return 1
+    return reduction(header, min(averaging(crop, *header[:2], size)))
+
+
+def read_reduced(
+    path: str, crop: Crop, size: int | None, exif: ExifName = "rotate"
+) -> tuple[np.ndarray | None, int]:
+    """Return an image file's pixels as `read_face` decodes them, and how much they are reduced.
+
+    Args:
+        size: side of the input; None: they are not reduced.
+    """
+    data = read_bytes(path)
+    if data is None:
+        return None, 1
+    header = jpeg_size(data, exif)
+    reduced = choose_reduction(header, crop, size) if size else 1
+    image = decode(data, REDUCED[reduced], exif)
+    if reduced > 1 and image is not None:  # whole blocks alone, as `crop_face`
+        image = image[: header[1] // reduced, : header[0] // reduced]
+    return image, reduced
 
 
 def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:

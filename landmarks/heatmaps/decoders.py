@@ -244,7 +244,7 @@ def _look(
     """
     sigma, offsets = window
     values = values.unflatten(2, (len(offsets), -1)).permute(2, 3, 0, 1).contiguous().float()
-    values = values.nan_to_num(nan=0.0).clamp(0, 1e6)
+    values = values.nan_to_num(nan=0.0).clamp(0.0, 1e6)
     columns, rows = x[..., None] + offsets, y[..., None] + offsets
     near = offsets.abs() <= (2 * sigma).clamp(min=2)
     on_columns = (near & (columns >= 0) & (columns < width)).permute(2, 0, 1)

@@ -30,6 +30,8 @@ def check_claims(checkpoint: Checkpoint) -> None:
         )
     if not _are_points(checkpoint.unlabelled, count):
         raise UserError(f"The checkpoint's unlabelled points are none of its {count}; use another.")
+    if not _are_places(checkpoint.places):
+        raise UserError("The checkpoint's places of landmarks are none; use another.")
     metrics = checkpoint.metrics
     told = [metrics.get("epoch"), metrics.get("val_mse")] if isinstance(metrics, dict) else [None]
     if metrics != {} and not all(isinstance(number, int | float) for number in told):
@@ -123,6 +125,19 @@ def _is_flip(flip: object, count: int) -> bool:
     if not _are_points(flip, count) or len(flip) != count:
         return False
     return all(flip[flip[point]] == point for point in range(count))
+
+
+def _are_places(places: object) -> bool:
+    if places is None:
+        return True
+    if not isinstance(places, dict):
+        return False
+    sides, center = [places.get("side"), places.get("side_spread")], places.get("center")
+    spread = places.get("center_spread")
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in (center, spread)):
+        return False
+    numbers = [*sides, *center, *spread]
+    return all(isinstance(n, int | float) and abs(n) < 100 for n in numbers) and sides[0] > 0
 
 
 def _are_points(listed: object, count: int) -> bool:

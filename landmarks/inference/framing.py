@@ -1,8 +1,9 @@
 """How prediction frames faces: as training did, or as the user says."""
 
 import logging
+from dataclasses import replace
 
-from landmarks.data.boxes import BoxSource, frame_faces
+from landmarks.data.boxes import BoxSource, frame_faces, square_about
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop
@@ -61,6 +62,25 @@ def frame_as_trained(
             f"box_margin={margin:g}."
         )
     return frame_faces(faces, crop, chosen["box_margin"], chosen["box_from"], leave_out)
+
+
+def frame_detected(faces: Faces, places: dict | None, model: str) -> tuple[Faces, BoxCrop]:
+    """Return faces whose boxes are squares that show them as a model expects, and their crop.
+
+    Args:
+        faces: with boxes about their points.
+        places: of the model, see `landmarks.data.face_places.measure_places`.
+        model: it in words.
+
+    Raises:
+        UserError: if nothing is known of the framing it was trained with.
+    """
+    if places is None:
+        raise UserError(
+            f"'{model}' was trained before checkpoints kept where the face lies in the input: use "
+            f"faces=whole, or train it on with this version (init=RUN epochs=1)."
+        )
+    return replace(faces, boxes=square_about(faces.boxes, places)), BoxCrop(0.0)
 
 
 def _explain_framing(faces: Faces, margin: float) -> None:

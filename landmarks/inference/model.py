@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from landmarks.data.faces import ExifName, Faces
 from landmarks.data.given import Channels, gather_faces, own_threads
 from landmarks.layout import Layout
+
+LOOKS = 2  # at a face in a larger photo
 
 
 class Finder(Protocol):
@@ -20,6 +23,11 @@ class Finder(Protocol):
         certainty: what `predict` yields beside points: "confidence", 0 to 1; "spread", in original
             pixels, the standard deviation of several looks; or "none", NaN.
         description: the model in words.
+        config: the settings that it was trained with, those of the data and the framing at least.
+        exif: how photos are turned, see `landmarks.data.faces.Faces`.
+        input_size: the side of its input in pixels.
+        places: where it expects the face, see `landmarks.data.face_places`; None: not known.
+        val_mse: its validation error in original square pixels; None if it is not known.
     """
 
     layout: Layout
@@ -27,12 +35,23 @@ class Finder(Protocol):
     unlabelled: list[int]
     certainty: str
     description: str
+    config: dict
+    exif: ExifName
+    input_size: int
+    val_mse: float | None
+    places: dict | None
 
     def batches(self, faces, *, batch_size: int, **framing) -> Any:
         """Return the batches of all faces, in order; their `source.faces` are those framed."""
 
     def predict(self, batches) -> Any:
         """Yield each batch, its points (B, K, 2) in original pixels and `certainty` (B, K)."""
+
+
+class Rows(NamedTuple):
+    """B faces: rows (B,) int64, where they stand in the data set."""
+
+    rows: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +120,9 @@ class Model:
                 (H, W, 3) uint8, torch tensors (3, H, W) uint8 or float 0 to 1.
             channels: "bgr" (as OpenCV reads) or "rgb", the order of an array's colours. It must be
                 said of arrays; tensors are RGB unless it is.
-            boxes: (N, 4), x0, y0, x1, y1 of each face: for a model trained with crop=box.
+            boxes: (N, 4), x0, y0, x1, y1 of each face. A model trained with crop=box is shown them
+                as in training. Any other looks twice: at the box, widened to the framing that it
+                was trained with, then about the points that it found there.
             batch_size: faces computed at once.
 
         Returns:
@@ -110,17 +131,19 @@ class Model:
         Raises:
             landmarks.UserError: for what is no image, naming which, and where memory runs out.
         """
-        faces = gather_faces(images, channels=channels, boxes=boxes, exif=self.exif)
+        faces = gather_faces(images, channels=channels, boxes=boxes, exif=self.finder.exif)
         with own_threads():
-            batches = self.finder.batches(faces, batch_size=batch_size, workers=0)
-            found = [(points, sure) for _, points, sure in self.finder.predict(batches)]
+            found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]
         points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
         return self._result(points, sure)
 
-    @property
-    def exif(self) -> str:
-        """How photos are turned: "rotate" as their EXIF orientation says, or "ignore" it."""
-        return self.finder.exif
+    def _find(self, faces: Faces, batch_size: int) -> Any:
+        asked = {"batch_size": batch_size, "workers": 0}
+        if faces.boxes is not None and self.finder.config["crop"] != "box":
+            from landmarks.inference.looks import look_at_faces
+
+            return look_at_faces(self.finder, faces, looks=LOOKS, **asked)
+        return self.finder.predict(self.finder.batches(faces, **asked))
 
     def _result(self, points: np.ndarray, sure: np.ndarray) -> Landmarks:
         points[:, self.finder.unlabelled] = np.nan

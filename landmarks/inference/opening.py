@@ -1,24 +1,106 @@
-"""What a name of a model means: a run, a checkpoint."""
+"""What a name of a model means: a run, a checkpoint, or several of them as one."""
 
+import logging
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from landmarks.inference.model import Model
-from landmarks.runs.find import find_checkpoint
+from landmarks.errors import UserError
+from landmarks.inference.ensemble import Ensemble, EnsembleName
+from landmarks.inference.model import Finder, Model
+from landmarks.inference.onnx_model import OnnxModel
+from landmarks.runs.find import find_checkpoint, find_members
+from landmarks.settings import Needs, Rule, Threads
+
+# As a command's setting.
+PATHS = Rule(lambda v: v and all(type(path) is str for path in v), "a list [PATH,PATH,...]")
+Sources = str | Annotated[list, PATHS] | None
+IS_LIST = Rule(lambda v: isinstance(v, list) and len(v) > 1, "several checkpoints, [PATH,PATH]")
+SEVERAL = Needs("checkpoint", IS_LIST)
+log = logging.getLogger(__name__)
+Source = str | os.PathLike | None  # None: the newest run
 
 
-def open_model(source: str | os.PathLike, **options: Any) -> Model:
-    """Return the model of a run's folder or a .pt file; options as of `Predictor`.
-
-    Raises:
-        UserError: if it is none.
-    """
+def open_model(source: Source | Sequence[Source], **options: Any) -> Model:
+    """Return a model for use from Python; see `open_finder`."""
     return Model(open_finder(source, **options))
 
 
-def open_finder(source: str | os.PathLike, **options: Any):
-    """Return what finds points, see `landmarks.inference.model.Finder`; as `open_model`."""
-    from landmarks.inference.predictor import Predictor  # torch comes with it
+def open_finder(
+    source: Source | Sequence[Source],
+    *,
+    ensemble: EnsembleName = "mean",
+    one_at_a_time: bool = False,
+    threads: Threads | None = None,
+    **options: Any,
+) -> Finder:
+    """Return what finds points.
 
-    return Predictor(find_checkpoint(Path(source).expanduser()), **options)
+    Args:
+        source: a run's folder, a .pt file, an exported .onnx file, or several of them.
+        ensemble, one_at_a_time: see `Ensemble`; for several.
+        threads: that compute on a CPU, see `use_threads`; None: as the program around has set them.
+        options: as of `Predictor`.
+
+    Raises:
+        UserError: if it is none, or several that do not belong together.
+    """
+    options["threads"] = threads
+    if source is None or isinstance(source, str | os.PathLike):
+        return _open_one(source, **options)
+    if len(source) == 1:
+        return _open_one(source[0], **options)
+    for one in source:  # all, before the first is read
+        if not find_members(Path(one).expanduser()):
+            _find(one)
+    openers = [partial(_open_one, one, **options) for one in source]
+    return Ensemble(openers, ensemble, one_at_a_time)
+
+
+def newest(source: Source | Sequence[Source]) -> Path:
+    """Return the checkpoint's file that a source of one model means."""
+    return _find(source[0] if isinstance(source, list) else source)
+
+
+def _find(source: Source) -> Path:
+    return find_checkpoint(None if source is None else Path(source).expanduser())
+
+
+def _open_one(source: Source, *, threads: Threads | None, **options: Any) -> Finder:
+    folds = find_members(None if source is None else Path(source).expanduser())
+    path = Path(source) if folds else _find(source)
+    if path.suffix.lower() == ".onnx":
+        return _open_onnx(path, threads, **options)
+    from landmarks.inference.members import open_members
+    from landmarks.inference.predictor import Predictor  # torch comes with it
+    from landmarks.training.threads import use_threads
+
+    predictor = open_members(folds, **options) if folds else Predictor(path, **options)
+    many = f"the mean of {len(folds)}, the first one " if folds else ""
+    log.info("Model: %s (%s%s)", path, many, predictor.description)
+    if threads is not None:
+        use_threads(threads, predictor.device)
+    return predictor
+
+
+def _open_onnx(path: Path, threads: Threads | None, **options: Any) -> Finder:
+    """Return an exported model.
+
+    Raises:
+        UserError: for an option that was settled when it was exported.
+    """
+    device = options.pop("device", "auto")
+    options.pop("amp", None)  # the file says
+    if options.get("graph") in ("auto", False):
+        options.pop("graph")
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(
+                f"{name}={str(value).lower()} was settled when {path} was exported: leave it out, "
+                f"or export it with that."
+            )
+    model = OnnxModel(path, device=device, threads=threads)
+    log.info("Model: %s (%s)", path, model.description)
+    return model

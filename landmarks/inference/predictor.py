@@ -12,15 +12,14 @@ from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.errors import say_count
 from landmarks.inference.claims import check_claims
-from landmarks.inference.framing import frame_as_trained
+from landmarks.inference.framing import frame_as_trained, frame_detected
 from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
 from landmarks.layout import Layout
-from landmarks.models.heatmap_head import DecoderName
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.settings import Workers
-from landmarks.training.forward import Graph, RecordedForward, choose_forward
+from landmarks.settings import AmpName, DecoderName, DeviceName, Graph, Workers
+from landmarks.training.forward import RecordedForward, choose_forward
 from landmarks.training.memory_advice import explain_out_of_memory
-from landmarks.training.precision import AmpName, DeviceName, Precision, choose_device
+from landmarks.training.precision import Precision, choose_device
 from landmarks.training.validation import predict_ahead
 
 
@@ -45,8 +44,12 @@ class Predictor:
         num_points: K.
         input_size: S, the side of the model's input in pixels.
         unlabelled: points that no training face had a label of: what is found there are guesses.
-        certainty: "confidence" where the model knows it, else "none".
+        certainty: "confidence" where the model knows it; else "spread", in original pixels, where
+            it looks at mirror images too; else "none".
+        config: the settings that it was trained with.
         exif: how photos were turned in training, see `landmarks.data.faces.Faces`.
+        places: where it expects the face, see `landmarks.data.face_places`; None: not known.
+        val_mse: its validation error in original square pixels; None before the first epoch's end.
 
     Raises:
         UserError: if the file is no checkpoint of this program, says of itself what cannot be, or
@@ -77,8 +80,14 @@ class Predictor:
         self.num_points: int = self.checkpoint.num_points
         self.input_size: int = self.checkpoint.config["input_size"]
         self.unlabelled: list[int] = self.checkpoint.unlabelled
-        self.certainty = "confidence" if model.head.has_confidence else "none"
-        self.exif: ExifName = self.checkpoint.config["data"].get("exif", "rotate")
+        model.tells_spread = model.flip is not None and not model.head.has_confidence
+        self.certainty = "spread" if model.tells_spread else "none"
+        if model.head.has_confidence:
+            self.certainty = "confidence"
+        self.config = self.checkpoint.config
+        self.exif: ExifName = self.config["data"].get("exif", "rotate")
+        self.places = self.checkpoint.places
+        self.val_mse: float | None = self.checkpoint.metrics.get("val_mse")
 
     @property
     def device(self) -> torch.device:
@@ -102,6 +111,7 @@ class Predictor:
         batch_size: int,
         box_from: BoxSource | None = None,
         box_margin: float | None = None,
+        detected: bool = False,
         on_error: OnError = "stop",
         workers: Workers = "auto",
     ) -> Batches:
@@ -113,6 +123,8 @@ class Predictor:
             faces: of any number of points, or none.
             batch_size: faces a batch; the last may have fewer.
             box_from, box_margin: of a model trained with crop=box; None: as it was trained.
+            detected: the faces' boxes are about their points, as a detector finds them: show each
+                face as large and as central as those trained on were, whatever the crop.
             on_error: "skip" keeps unreadable images' rows, with points that are guesses.
             workers: processes that read images.
 
@@ -120,7 +132,10 @@ class Predictor:
             UserError: if the faces cannot be framed as they were in training.
         """
         config, leave_out = self.checkpoint.config, on_error == "skip"
-        faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
+        if detected:
+            faces, crop = frame_detected(faces, self.places, self.description)
+        else:
+            faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
         return Batches(
             CroppedFaces(faces, crop, self.input_size),
             np.arange(len(faces)),
@@ -131,7 +146,7 @@ class Predictor:
         )
 
     def predict(self, batches: Batches) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-        """Yield each batch, its points (B, K, 2) in original pixels, and confidence (B, K).
+        """Yield each batch, its points (B, K, 2) in original pixels, and `certainty` (B, K).
 
         Both are float32. A batch comes when the next one has been begun.
 
@@ -144,4 +159,9 @@ class Predictor:
         smaller += ["device=cpu"] * (self.device.type != "cpu")
         advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
         with explain_out_of_memory(self.device, f"batches of {size}", advice):
-            yield from predict_ahead(self.model, batches, self.precision, self.forward)
+            found = predict_ahead(self.model, batches, self.precision, self.forward)
+            for batch, points, sure in found:
+                if self.certainty == "spread":
+                    area = np.linalg.det(batch.to_image[:, :, :2].numpy())
+                    sure = sure * np.sqrt(np.abs(area))[:, None]
+                yield batch, points, sure

@@ -9,11 +9,11 @@ from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.freezing import Freeze, Norm, change_norms
 from landmarks.models.heads import Refinement, RegressionHead
-from landmarks.models.heatmap_head import DecoderName, HeatmapHead
+from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.unet import ClassicUnet, Unet
 from landmarks.models.weights import Partial, WeightsName
-from landmarks.settings import NonNegative, Positive, PositiveInt, Range, Rounds, flat
+from landmarks.settings import DecoderName, NonNegative, Positive, PositiveInt, Range, Rounds, flat
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that refine a regression
 Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap

@@ -18,8 +18,8 @@ from landmarks.heatmaps.loss import (
 )
 from landmarks.losses import Elementwise
 from landmarks.models.contracts import Head
+from landmarks.settings import DecoderName
 
-DecoderName = Literal["argmax", "weighted", "local", "dark"]
 INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ between landmarks
 
 

@@ -36,6 +36,7 @@ class Landmarker(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.register_buffer("flip", None, persistent=False)
+        self.tells_spread = False
 
     def forward(self, images: Tensor, points: Tensor | None = None):
         """Return the loss, a float32 scalar, or (points (B, K, 2), confidence (B, K)).
@@ -49,11 +50,11 @@ class Landmarker(nn.Module):
         found, sure = self.head.decode(self.extract(images))
         if self.flip is None:
             return found, sure
-        mirrored, others = self.head.decode(self.extract(images.flip(3)))
-        mirrored, others = mirrored[:, self.flip], others[:, self.flip]
-        mirrored[..., 0] = images.shape[3] - 1 - mirrored[..., 0]
-        share = (others / (sure + others)).nan_to_num(0.5)
-        return torch.lerp(found, mirrored, share[..., None]), (sure + others) / 2
+        mirrored = self.head.decode(self.extract(images.flip(3)))
+        mean, known = merge(self.flip, images.shape[3], (found, sure), mirrored)
+        if self.tells_spread:
+            return mean, torch.linalg.vector_norm(found - mean, dim=2)
+        return mean, known
 
     @property
     def recordable(self) -> bool:
@@ -100,3 +101,20 @@ class Landmarker(nn.Module):
     def report(self) -> None:
         """Log what the head has to say of the predictions since the last report, if anything."""
         self.head.report()
+
+
+def merge(
+    flip: Tensor, size: int, found: tuple[Tensor, Tensor], mirrored: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the mean of what is found in an image and in its mirror image.
+
+    Args:
+        flip: (K,) flip permutation.
+        size: side of the images, in pixels.
+        found, mirrored: points (B, K, 2) in the pixels of each, and their confidence (B, K), by
+            which points are weighted where it is known.
+    """
+    (points, sure), (others, unsure) = found, (part[:, flip] for part in mirrored)
+    others = torch.stack([size - 1 - others[..., 0], others[..., 1]], 2)
+    share = (unsure / (sure + unsure)).nan_to_num(0.5)
+    return torch.lerp(points, others, share[..., None]), (sure + unsure) / 2

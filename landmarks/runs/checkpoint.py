@@ -11,7 +11,7 @@ from landmarks.files import replacing
 from landmarks.runs.archive import refuse_inflated
 from landmarks.runs.older_formats import update, update_settings
 
-FORMAT = 7
+FORMAT = 8
 FIRST = ("config", "num_points", "layout", "metrics", "weights")  # what every version wrote
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, UserError, ValueError)
 MAX_DEPTH, MAX_VALUES = 16, 100_000  # of plain data
@@ -27,6 +27,7 @@ class Checkpoint:
         layout: of them, the arguments of `landmarks.layout.Layout`.
         flip: the flip permutation, K ints; None: it was trained without one.
         unlabelled: which points, ints below K, no training face had a label of.
+        places: where the face lies in the input, see `landmarks.data.face_places`; None: unknown.
         metrics: the row of metrics.csv that the weights are of; empty before the first epoch ends.
         weights: name -> tensor, on the CPU: the averaged model's, where there was one.
         training: the state of `landmarks.training.state.Training`; None: it cannot go on.
@@ -39,6 +40,7 @@ class Checkpoint:
     unlabelled: list[int]
     metrics: dict
     weights: dict[str, Tensor]
+    places: dict | None = None
     training: dict | None = None
 
 

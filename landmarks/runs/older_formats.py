@@ -54,6 +54,8 @@ def update_settings(settings: dict, path: Path) -> dict:
 def update(content: dict) -> None:
     """Turn a checkpoint into one of today that predicts the same, in place.
 
+    Until format 7 nothing said where the landmarks lie in the input.
+
     Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
 
     Until format 5 settings named functions by where they stood then, see `runs.renames`; some wrote
@@ -74,6 +76,7 @@ def update(content: dict) -> None:
     """
     content.setdefault("unlabelled", [])
     content.setdefault("training", None)
+    content.setdefault("places", None)
     if "flip" not in content:
         content["flip"] = _flip_of(content["layout"], content["weights"])
     _update_tensors(content)

@@ -5,7 +5,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from landmarks.errors import UserError
 from landmarks.files import aside, reserve, writing
@@ -25,7 +24,11 @@ class PredictionFile:
         names: (N,) bytes.
         num_points: K.
         rounded: whole pixels in the CSV; else two decimals. The NPZ holds unrounded float32.
-        npz: also write the NPZ: names (N,), points (N, K, 2), confidence (N, K).
+        npz: also write the NPZ: names (N,), points (N, K, 2), and (N, K) under its own name what is
+            known of each point: confidence, or spread in pixels.
+        certainty: that name; "none": nothing is known, and the NPZ's confidence is NaN.
+        tell_all: write these even where each image shows one face.
+        columns: also write it into the CSV, behind the points: Confidence_0, ... or Spread_0, ...
         unlabelled: points that no training face had a label of: where they are, a model cannot
             know. They are empty in the CSV and NaN in the NPZ.
         boxes: (N, 4), x0, y0, x1, y1 of the faces, NaN where there is none; None: nowhere.
@@ -43,25 +46,34 @@ class PredictionFile:
         npz: bool,
         unlabelled: Sequence[int] = (),
         boxes: np.ndarray | None = None,
+        certainty: str = "confidence",
+        columns: bool = False,
+        tell_all: bool = False,
     ):
-        self.marks = _tell_apart(names, boxes)
+        self.marks = _tell_apart(names, boxes, tell_all)
         self.folder, self.names, self.rounded = folder, names, rounded
         self.unlabelled = list(unlabelled)
         self.empty = np.isin(np.arange(num_points), self.unlabelled).repeat(2)
         count = len(names)
-        self.shapes = {"points": (count, num_points, 2), "confidence": (count, num_points)}
+        self.certainty = "spread" if certainty == "spread" else "confidence"
+        self.columns = columns
+        self.shapes = {"points": (count, num_points, 2), self.certainty: (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
         self.npz, self.done = npz, 0
 
     def __enter__(self) -> "PredictionFile":
         with ExitStack() as opened, writing(self.folder / "predictions.csv"):
-            kinds = ("csv", *(("npz", "points.npy", "confidence.npy") if self.npz else ()))
+            arrays = (f"{key}.npy" for key in self.shapes)
+            kinds = ("csv", *(("npz", *arrays) if self.npz else ()))
             self.parts = {
                 kind: opened.enter_context(aside(self.folder / f"predictions.{kind}"))
                 for kind in kinds
             }
             self.csv = opened.enter_context(self.parts["csv"].open("wb"))
-            columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * self.shapes["points"][1])]
+            count = self.shapes["points"][1]
+            columns = [f"Point_{i // 2}_{'XY'[i % 2]}" for i in range(2 * count)]
+            if self.columns:
+                columns += [f"{self.certainty.title()}_{i}" for i in range(count)]
             header = ",".join(["file_name", *self._marks(), *columns]) + "\n"
             self.csv.write(header.encode())
             if self.npz:
@@ -85,27 +97,29 @@ class PredictionFile:
         reserve(part)
         return array
 
-    def add(self, points: np.ndarray, confidence: np.ndarray) -> None:
-        """Add the next n faces: points (n, K, 2) in original pixels, confidence (n, K).
+    def add(self, points: np.ndarray, sure: np.ndarray) -> None:
+        """Add the next n faces: points (n, K, 2) in original pixels, their certainty (n, K).
 
         Raises:
             UserError: if a point is not finite, or the disk is full.
         """
         names = self.names[self.done : self.done + len(points)]
         if not np.isfinite(points).all():
-            found = find_faults(torch.from_numpy(points))
-            faults = say_faults(np.char.decode(names), found, "Point_")
+            faults = say_faults(np.char.decode(names), find_faults(points), "Point_")
             raise UserError(
                 f"The predictions of {faults} are not finite; nothing was written to {self.folder}."
             )
         rows = format_rows(points.reshape(len(points), -1), self.rounded, self.empty)
+        if self.columns:
+            more = format_rows(np.ascontiguousarray(sure, np.float32), False, self.empty[::2])
+            rows = [one + other for one, other in zip(rows, more, strict=True)]
         lines = []
         for row, (name, numbers) in enumerate(zip(names, rows, strict=True), start=self.done):
             start = ",".join([_quote(name.decode()), *self._marks(row)])
             lines += [start.encode(), numbers, b"\n"]
         with writing(self.folder / "predictions.csv"):
             self.csv.write(b"".join(lines))
-        for key, values in (("points", points), ("confidence", confidence)):
+        for key, values in (("points", points), (self.certainty, sure)):
             if self.npz:
                 written = self.arrays[key][self.done : self.done + len(points)]
                 written[:] = values
@@ -131,11 +145,11 @@ class PredictionFile:
         self.parts["csv"].replace(self.folder / "predictions.csv")
 
 
-def _tell_apart(names: np.ndarray, boxes: np.ndarray | None) -> dict[str, np.ndarray]:
+def _tell_apart(names: np.ndarray, boxes: np.ndarray | None, always: bool) -> dict[str, np.ndarray]:
     """Return `face` (N,) int, how many faces of its image stand before each, and `boxes` (N, 4);
     nothing where no image shows several faces."""
     _, first, of_image = np.unique(names, return_index=True, return_inverse=True)
-    if len(first) == len(names):
+    if len(first) == len(names) and not always:
         return {}
     order = np.argsort(of_image, kind="stable")
     starts = np.searchsorted(of_image[order], of_image[order])

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
@@ -30,7 +29,7 @@ def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded:
             was meant.
     """
     flat = points.reshape(len(names), -1)
-    faults = say_faults(np.char.decode(names), find_faults(torch.from_numpy(points)), "Point_M")
+    faults = say_faults(np.char.decode(names), find_faults(points), "Point_M")
     if faults:
         raise UserError(
             f"The predictions of {faults} are not finite; nothing was written to {path}."

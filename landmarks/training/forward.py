@@ -1,7 +1,6 @@
 """A model's prediction of a batch: launched piece by piece, or recorded once and replayed."""
 
 import logging
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +8,11 @@ from torch import Tensor, nn
 from landmarks.devices import refill
 from landmarks.errors import UserError
 from landmarks.geometry import transform
+from landmarks.settings import Graph
 from landmarks.training.graphs import has_room, record
 from landmarks.training.precision import Precision
 
 log = logging.getLogger(__name__)
-Graph = bool | Literal["auto"]
 WARM_UP = 2  # batches before one is recorded: they tune, compile and allocate
 
 

@@ -1,14 +1,10 @@
 """Device and number format: where the model runs, and autocast with or without loss scaling."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from landmarks.errors import UserError
-
-DeviceName = Literal["auto", "cuda", "cpu", "mps"]
-AmpName = Literal["auto", "bf16", "fp16", "off"]
+from landmarks.settings import AmpName, DeviceName
 
 
 def choose_device(name: DeviceName) -> torch.device:

@@ -17,6 +17,7 @@ COMMON = {
     "show": ["checkpoint", "predictions", "split"],
     "compare": ["runs"],
     "runs": ["folder", "sort"],
+    "export": ["checkpoint"],
     "check": ["input_size", "crop"],
     "cache": ["only", "unused_for", "clear"],
 }

@@ -182,7 +182,10 @@ def test_predict_without_a_run_says_what_to_do(here, capsys):
         ("landmarks tr", {"train"}),
         (
             "landmarks ",
-            {"train", "predict", "evaluate", "show", "compare", "runs", "check", "cache"},
+            {
+                *("train", "predict", "evaluate", "show", "compare", "runs", "export", "check"),
+                "cache",
+            },
         ),
         ("landmarks train model=resnet", {"model=resnet18", "model=resnet34", "model=resnet50"}),
         ("landmarks train optimizer.l", {"optimizer.lr=", "optimizer.layer_decay="}),

@@ -145,6 +145,7 @@ def test_the_page_s_examples_run(run_of, photos, tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     assert len(blocks) > 5
     run_of(folder=tmp_path / "runs/faces")
+    run_of(folder=tmp_path / "runs/other", seed=1)
     run_of(folder=tmp_path / "runs/boxed", settings={"crop": "box", "box_margin": 0.1})
     cv2.imwrite(str(tmp_path / "a.jpg"), photos[0])
     cv2.imwrite(str(tmp_path / "b.png"), photos[1])

@@ -12,11 +12,10 @@ from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
 from landmarks.losses import Elementwise
 from landmarks.models.contracts import Backbone
 from landmarks.models.freezing import change_norms
-from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.weights import Partial, WeightsName, load_weights
-from landmarks.settings import NonNegative, PositiveInt
+from landmarks.settings import DecoderName, NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's
 STRIDE = 32  # of the ResNet's last map

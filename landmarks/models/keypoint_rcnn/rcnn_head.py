@@ -12,7 +12,6 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 from landmarks.errors import say_count
 from landmarks.heatmaps.decoders import DECODERS
 from landmarks.models.contracts import Head
-from landmarks.models.heatmap_head import DecoderName
 from landmarks.models.keypoint_rcnn import keypoint_maps
 from landmarks.models.keypoint_rcnn.face_boxes import (
     MIN_SIDE,
@@ -21,6 +20,7 @@ from landmarks.models.keypoint_rcnn.face_boxes import (
     move_edges,
     tell_boxes,
 )
+from landmarks.settings import DecoderName
 
 log = logging.getLogger(__name__)
 MIN_SCORE = 0.05  # of a face that counts as found, as in torchvision

@@ -1,0 +1,1 @@
+"""What makes of a trained model a file that finds points without this program."""

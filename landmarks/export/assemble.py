@@ -1,0 +1,96 @@
+"""From opened checkpoints to a module that takes photos, and to what its file says of itself."""
+
+import torch
+from torch import nn
+
+from landmarks import __version__
+from landmarks.errors import UserError
+from landmarks.export.ensembles import PhotoEnsemble
+from landmarks.export.photo_model import PhotoModel
+from landmarks.geometry import BoxCrop
+from landmarks.inference.ensemble import Ensemble
+from landmarks.inference.predictor import Predictor
+from landmarks.models.heads import RegressionHead
+from landmarks.models.heatmap_head import HeatmapHead
+from landmarks.models.landmarker import Landmarker
+
+FORMAT = 1  # of the facts
+KEPT = ("crop", "box_from", "box_margin", "pictured_region", "input_size")
+OF_DATA = ("_target_", "exif", "one_based")
+LICENCE = (
+    "The program is MIT. The weights are for whoever may use the photos and labels that they were "
+    "trained on, and the weights that training began from."
+)
+
+
+def assemble(finder: Predictor | Ensemble) -> nn.Module:
+    """Return what a checkpoint, or several as one, makes of photos.
+
+    Raises:
+        UserError: for a model whose head cannot be exported.
+    """
+    if isinstance(finder, Predictor):
+        return _photo_model(finder)
+    weights = torch.from_numpy(finder.weights)[:, None].repeat(1, finder.num_points)
+    for share, unknown in zip(weights, finder.unknown, strict=True):
+        share[unknown] = 0
+    if finder.how == "median" and len({tuple(unknown) for unknown in finder.unknown}) > 1:
+        raise UserError(
+            "ensemble=median cannot be exported of models that have learnt different points; use "
+            "ensemble=mean."
+        )
+    members = [_photo_model(member) for member in finder.members]
+    return PhotoEnsemble(members, finder.how, weights, finder.certainty)
+
+
+def _photo_model(predictor: Predictor) -> PhotoModel:
+    if not isinstance(predictor.model, Landmarker):
+        raise UserError(
+            "The mean of a k-fold's models is exported by their names: checkpoint=[RUN/fold-0, "
+            "RUN/fold-1, ...]."
+        )
+    head = predictor.model.head
+    if not isinstance(head, RegressionHead | HeatmapHead):
+        raise UserError(
+            "A keypoint_rcnn is not exported: how many boxes it proposes, and which of them it "
+            "keeps, depends on the photo, and no two runtimes agree on that to a pixel. Export a "
+            "regression or a unet, and use keypoint_rcnn where torch is."
+        )
+    config = predictor.config
+    crop = BoxCrop(config["box_margin"]) if config["crop"] == "box" else config["crop"]
+    known = predictor.input_size, predictor.num_points, predictor.unlabelled
+    return PhotoModel(predictor.model.float(), crop, *known)
+
+
+def is_boxed(finder: Predictor | Ensemble) -> bool:
+    """Say whether photos come with boxes."""
+    members = finder.members if isinstance(finder, Ensemble) else [finder]
+    return any(member.config["crop"] == "box" for member in members)
+
+
+def state_facts(finder: Predictor | Ensemble, fp16: bool) -> dict:
+    """Return what a file says of itself, plain JSON data."""
+    config = {key: finder.config[key] for key in KEPT}
+    if is_boxed(finder):
+        members = finder.members if isinstance(finder, Ensemble) else [finder]
+        boxed = next(member.config for member in members if member.config["crop"] == "box")
+        config |= {key: boxed[key] for key in ("crop", "box_from", "box_margin")}
+    data = finder.config["data"]
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "description": finder.description,
+        "num_points": finder.num_points,
+        "names": finder.layout.point_names(),
+        "layout": finder.layout.to_dict(),
+        "unlabelled": finder.unlabelled,
+        "certainty": finder.certainty,
+        "places": finder.places,
+        "input_size": finder.input_size,
+        "config": {**config, "data": {key: data[key] for key in OF_DATA if key in data}},
+        "boxed": is_boxed(finder),
+        "channels": "rgb",
+        "weights": "fp16" if fp16 else "fp32",
+        "val_mse": getattr(finder, "val_mse", None),
+        "licence": LICENCE,
+    }

@@ -1,0 +1,226 @@
+"""Several models as one: each looks at every face, and their points are combined."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+from landmarks.inference.model import Finder
+
+EnsembleName = Literal["mean", "median", "weighted"]
+WAYS = ("mean", "median", "weighted")
+
+
+class Ensemble:
+    """Finds points with several models, whatever their architectures, input sizes and crops.
+
+    They are combined in original pixels. So what every model does with a photo is its own affair.
+
+    Args:
+        openers: each opens a model, see `Finder`.
+        how: "mean", "median" of each coordinate, or "weighted": a mean by the inverse of the
+            validation error of each.
+        one_at_a_time: hold one model's memory at a time. The points of the others wait on the disk.
+
+    Attributes:
+        members: the models; none where one is held at a time.
+        certainty: "confidence", the mean of the models', if all know theirs; else "spread".
+
+    Others are as in `Finder`, with the data, framing and input of the first model.
+
+    Raises:
+        UserError: if there are not several, their points differ, or one knows no validation error
+            where it is needed.
+    """
+
+    def __init__(
+        self,
+        openers: Sequence[Callable[[], Finder]],
+        how: EnsembleName = "mean",
+        one_at_a_time: bool = False,
+    ):
+        if len(openers) < 2:
+            raise UserError("An ensemble needs several models: name two checkpoints at least.")
+        self.openers, self.members, looked = openers, [], []
+        for opener in openers:
+            looked.append(_look(member := opener()))
+            if not one_at_a_time:
+                self.members.append(member)
+        first = looked[0]
+        for other in looked[1:]:
+            _refuse_other_points(first, other)
+        self.layout, self.num_points, self.places = first.layout, first.num_points, first.places
+        self.config, self.exif, self.input_size = first.config, first.exif, first.input_size
+        unlabelled = set.intersection(*(set(facts.unlabelled) for facts in looked))
+        self.unlabelled = sorted(unlabelled)
+        self.unknown = [facts.unlabelled for facts in looked]
+        knows = all(facts.certainty == "confidence" for facts in looked)
+        self.certainty = "confidence" if knows else "spread"
+        self.how = how
+        self.weights = np.ones(len(openers), np.float32)
+        if how == "weighted":
+            self.weights = _weigh(looked)
+        words = "; ".join(facts.description for facts in looked)
+        self.description = f"{how} of {len(openers)} models: {words}"
+
+    def batches(self, faces: Faces, **asked: Any) -> "EnsembleBatches":
+        """Return the batches of all faces, of each model; see `Predictor.batches`."""
+        if self.members:
+            return EnsembleBatches(faces, asked, [m.batches(faces, **asked) for m in self.members])
+        return EnsembleBatches(faces, asked, [])
+
+    def predict(self, batches: "EnsembleBatches") -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+        """Yield what `Predictor.predict` does: the first model's batch, points and certainty."""
+        if self.members:
+            each = zip(self.members, batches.each, strict=True)
+            streams = [member.predict(of_member) for member, of_member in each]
+            for found in zip(*streams, strict=True):
+                points, sure = (np.stack(values) for values in list(zip(*found, strict=True))[1:])
+                yield found[0][0], *self.combine(points, sure)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield from self._predict_in_turn(batches, Path(folder))
+
+    def _predict_in_turn(self, batches: "EnsembleBatches", folder: Path) -> Iterator[tuple]:
+        count, last = len(batches.faces), len(self.openers) - 1
+        shapes = (last, count, self.num_points, 2), (last, count, self.num_points)
+        points, sure = (
+            np.memmap(folder / str(i), np.float32, "w+", shape=shape)
+            for i, shape in enumerate(shapes)
+        )
+        for m, opener in enumerate(self.openers):
+            member, done = opener(), 0
+            own = member.batches(batches.faces, **batches.asked)
+            batches.each.append(own)
+            for batch, found, known in member.predict(own):
+                part = slice(done, done := done + len(found))
+                if m < last:
+                    points[m, part], sure[m, part] = found, known
+                else:
+                    yield (
+                        batch,
+                        *self.combine(
+                            np.concatenate([points[:, part], found[None]]),
+                            np.concatenate([sure[:, part], known[None]]),
+                        ),
+                    )
+            del member
+
+    def combine(self, points: np.ndarray, sure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return points (B, K, 2) and certainty (B, K) of those of M models.
+
+        Args:
+            points: (M, B, K, 2), which are overwritten where a model has learnt no such point.
+            sure: (M, B, K), the confidence of each.
+        """
+        for member, unknown in enumerate(self.unknown):
+            asked = np.setdiff1d(unknown, self.unlabelled).astype(int)
+            points[member][:, asked] = np.nan
+        combined = combine_points(points, self.how, self.weights)
+        if self.certainty == "confidence":
+            return combined, sure.mean(0)
+        return combined, spread_of(points, combined)
+
+
+class EnsembleBatches:
+    """The batches of each model of an ensemble, over the same faces.
+
+    Attributes:
+        faces: as given.
+        asked: how they were asked for.
+        each: `Batches` of each model; filled while one model is held at a time.
+    """
+
+    def __init__(self, faces: Faces, asked: dict, each: list):
+        self.faces, self.asked, self.each = faces, asked, each
+        self.batch_size: int = asked["batch_size"]
+
+    @property
+    def source(self) -> Any:
+        """What the first model's batches are read from: its `faces` are those framed."""
+        return self.each[0].source if self.each else self
+
+    @property
+    def unreadable(self) -> set[int]:
+        """Rows whose images could not be read."""
+        return set().union(*(batches.unreadable for batches in self.each))
+
+
+class _Facts(NamedTuple):
+    """What an ensemble must know of a model that it does not hold."""
+
+    layout: Any
+    num_points: int
+    unlabelled: list[int]
+    certainty: str
+    description: str
+    exif: str
+    config: dict
+    input_size: int
+    val_mse: float | None
+    places: dict | None
+
+
+def _look(finder: Finder) -> _Facts:
+    return _Facts(*(getattr(finder, name) for name in _Facts._fields))
+
+
+def _refuse_other_points(first: _Facts, other: _Facts) -> None:
+    same_size = first.num_points == other.num_points
+    a, b = ({**vars(facts.layout), "name": "", "places": {}} for facts in (first, other))
+    named = all(facts.layout.regions for facts in (first, other))
+    if not same_size or (named and a != b):
+        what = f"{first.num_points} and {other.num_points} points"
+        if same_size:
+            what = f"the layouts {first.layout.name} and {other.layout.name}"
+        raise UserError(
+            f"An ensemble needs models of the same points, and '{first.description}' and "
+            f"'{other.description}' have {what}: leave one of them out."
+        )
+
+
+def _weigh(looked: list[_Facts]) -> np.ndarray:
+    errors = [facts.val_mse for facts in looked]
+    for facts in looked:
+        if not facts.val_mse:
+            raise UserError(
+                f"ensemble=weighted: '{facts.description}' knows no validation error; use "
+                f"ensemble=mean."
+            )
+    return np.float32(1 / np.array(errors))
+
+
+def combine_points(
+    points: np.ndarray, how: EnsembleName, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return (..., K, 2) float32, the combination of points (M, ..., K, 2).
+
+    Args:
+        points: NaN where a model knows nothing; the others decide.
+        how: see `Ensemble`.
+        weights: (M,), for "weighted".
+    """
+    if how == "median":
+        return np.nanmedian(points, axis=0).astype(np.float32)
+    weights = np.ones(len(points)) if how == "mean" or weights is None else weights
+    weights = np.reshape(weights, (-1, *(1,) * (points.ndim - 1)))
+    shares = np.where(np.isnan(points), 0, weights)
+    total = np.where(shares > 0, points, 0) * shares
+    with np.errstate(invalid="ignore"):
+        return (total.sum(0) / shares.sum(0)).astype(np.float32)
+
+
+def spread_of(points: np.ndarray, combined: np.ndarray) -> np.ndarray:
+    """Return (..., K) float32 pixels: the standard deviation of points (M, ..., K, 2).
+
+    That is the root of the mean square distance from `combined` (..., K, 2).
+    """
+    squares = np.square(points - combined).sum(-1)
+    known = ~np.isnan(squares)
+    total = np.where(known, squares, 0).sum(0)
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(total / known.sum(0)).astype(np.float32)

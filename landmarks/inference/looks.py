@@ -1,0 +1,118 @@
+"""Faces anywhere in photos: a look at each box, and a second one about the points found there."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landmarks.data.box_file import read_boxes, refuse_outside, take_faces
+from landmarks.data.boxes import have_size, point_boxes
+from landmarks.data.decoding import read_image
+from landmarks.data.face_detector import FaceDetector
+from landmarks.data.faces import Faces
+from landmarks.errors import UserError
+from landmarks.inference.model import Finder, Rows
+
+log = logging.getLogger(__name__)
+
+
+def look_at_faces(
+    finder: Finder, faces: Faces, *, looks: int, batch_size: int, **asked: Any
+) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
+    """Yield rows of the faces, points (B, K, 2) in original pixels and certainty (B, K).
+
+    Args:
+        faces: one a row, with boxes about their points as a detector finds them.
+        looks: how often; from the second on, the square is moved to the points found before.
+        batch_size: faces computed at once.
+        asked: of `finder.batches`.
+    """
+    known = np.setdiff1d(np.arange(finder.num_points), finder.unlabelled)
+    for first in range(0, len(faces), batch_size):
+        rows = np.arange(first, min(first + batch_size, len(faces)))
+        boxes = faces.boxes[rows]
+        for _ in range(looks):
+            some = take_faces(faces, rows, boxes)
+            batches = finder.batches(some, batch_size=batch_size, detected=True, **asked)
+            found = [(points, sure) for _, points, sure in finder.predict(batches)]
+            points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
+            moved = point_boxes(points[:, known])
+            boxes = np.where(have_size(moved)[:, None], moved, boxes)
+        yield Rows(rows), points, sure
+
+
+def boxes_of_file(faces: Faces, path: Path) -> Faces:
+    """Return the faces in photos that a file of boxes names, one a box.
+
+    Raises:
+        UserError: if there are none, or a box lies outside its photo; see also `read_boxes`.
+    """
+    listed, rows, boxes = read_boxes(path), [], []
+    names = [name.decode() for name in faces.names]
+    ends = [Path(name).name for name in names]
+    unique = {end for end in ends if ends.count(end) == 1} if len(ends) < 10_000 else set(ends)
+    for row, (name, end) in enumerate(zip(names, ends, strict=True)):
+        of_photo = listed.pop(name, None) or (listed.pop(end, None) if end in unique else None)
+        rows += [row] * len(of_photo or ())
+        boxes += of_photo or []
+    if not rows:
+        raise UserError(
+            f"{path} names none of the photos of {faces.source}: its first is "
+            f"'{next(iter(listed))}', and theirs '{names[0]}'."
+        )
+    without = len(faces) - len(set(rows))
+    if without or listed:
+        log.warning(
+            f"{without} photos have no box in {path}, and {len(listed)} of its photos are not here."
+        )
+    found = take_faces(faces, rows, boxes)
+    refuse_outside(found)
+    return found
+
+
+def boxes_of_detector(faces: Faces, find: Any) -> Faces:
+    """Return the faces that a detector finds in photos.
+
+    Args:
+        find: image (H, W, 3) BGR -> boxes (n, 4).
+
+    Raises:
+        UserError: if it finds none.
+    """
+    rows, boxes = [], []
+    for row in range(len(faces)):
+        image = read_image(faces.path(row), exif=faces.exif)
+        found = [] if image is None else find(image).tolist()
+        rows += [row] * len(found)
+        boxes += found
+    if not rows:
+        raise UserError(f"The detector found no face in {len(faces)} photos of {faces.source}.")
+    without = len(faces) - len(set(rows))
+    log.info(f"{len(rows)} faces in {len(faces)} photos; none in {without} of them.")
+    return take_faces(faces, rows, boxes)
+
+
+def open_detector(path: Path, device: str = "auto") -> Any:
+    """Return what finds boxes of faces in an image: OpenCV's model, or a keypoint_rcnn's points.
+
+    Args:
+        path: of an .onnx file for OpenCV, or of a run or .pt file of a keypoint_rcnn.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    if not (path.is_dir() or path.suffix == ".pt"):
+        return FaceDetector(path).find
+    from landmarks.inference.model import Model
+    from landmarks.inference.opening import open_finder
+
+    finder = open_finder(path, device=device)
+    if not finder.config["model"]["_target_"].endswith(".keypoint_rcnn"):
+        raise UserError(
+            f"detector={path} is a {finder.description}, which finds no faces; name a "
+            f"keypoint_rcnn's checkpoint, or a model of OpenCV."
+        )
+    model = Model(finder)
+    return lambda image: point_boxes(model.predict(image, channels="bgr").points)
