@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import numpy as np
 from tqdm import tqdm
 
-from landmarks.commands.album import Album
 from landmarks.commands.faces_to_predict import open_faces
+from landmarks.commands.predicted_pictures import Album
 from landmarks.data.boxes import BoxSource
 from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import ExifName, Faces, OnError
