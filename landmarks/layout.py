@@ -1,10 +1,14 @@
 """What the points of a face are: named regions, flip permutation, outer eye corners."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from landmarks.errors import UserError, did_you_mean
+
+SIDE = re.compile(r"left|right|\b[lr](?=\b|\d)")
+OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,8 @@ class Layout:
             down; what the labels are checked against.
         swap: [a, b, c, d] exchanges the ranges a..b and c..d, in order, when a face is mirrored.
         reverse: [a, b] exchanges the two ends of the range a..b, inwards to its middle.
+        names: of the K points, as the data has them; empty: it has none. Where neither swap nor
+            reverse says more, left and right in them are exchanged when a face is mirrored.
     """
 
     name: str
@@ -31,6 +37,7 @@ class Layout:
     swap: list = field(default_factory=list)
     reverse: list = field(default_factory=list)
     places: dict = field(default_factory=dict)
+    names: list = field(default_factory=list)
 
     def __post_init__(self):
         regions = self.regions.values()
@@ -39,6 +46,11 @@ class Layout:
                 self._check_range(key, listed, 4 if key == "swap" else 2)
         if self.eyes is not None:
             self._check_points("eyes", self.eyes, 2)
+        if self.names and len(self.names) != self.num_points:
+            raise UserError(
+                f"layout {self.name}, names: {len(self.names)} where it has {self.num_points} "
+                f"points; name each, or none."
+            )
 
     def _check_points(self, key: str, listed: object, count: int) -> None:
         if not (
@@ -79,7 +91,10 @@ class Layout:
         return "eyes" if self.eyes else "box"
 
     def point_names(self) -> list[str]:
-        """Return K names: a point's first region and its place there, "jaw_left_0"; else "7"."""
+        """Return K names: the data's; else a point's first region and its place there,
+        "jaw_left_0"; else "7"."""
+        if self.names:
+            return list(self.names)
         names = [str(point) for point in range(self.num_points)]
         for region, (first, last) in reversed(self.regions.items()):
             names[first : last + 1] = [f"{region}_{i}" for i in range(last - first + 1)]
@@ -93,6 +108,11 @@ class Layout:
         (left, right), half = self.eyes, 0.5
         eyes = {f"eye at point {left}": ([left, left], [-half, 0.0])}
         return {**spots, **eyes, f"eye at point {right}": ([right, right], [half, 0.0])}
+
+    @property
+    def pairs_from(self) -> str:
+        """What the pairs of `flip_permutation` are: "layout", or of its points' "names"."""
+        return "layout" if self.swap or self.reverse else "names"
 
     def pick_ranges(self, region: str) -> dict[str, range]:
         """Return {"all": every point, region: its points}; "auto" is the first region, if any.
@@ -120,7 +140,7 @@ class Layout:
         None where the layout names no pairs.
         """
         if not self.swap and not self.reverse:
-            return None
+            return pair_names(self.names)
         flip = np.arange(self.num_points)
         for a, b, c, d in self.swap:
             flip[a : b + 1] = np.arange(c, d + 1)
@@ -132,3 +152,23 @@ class Layout:
     def to_dict(self) -> dict:
         """Return the layout as plain JSON data; `Layout(**it)` is the way back."""
         return dict(vars(self))
+
+
+def pair_names(names: list[str]) -> np.ndarray | None:
+    """Return (K,) indices: point i has the name of point flip[i] with left and right exchanged.
+
+    Left and right are these words, anywhere in a name, or l and r as words of their own, as in
+    l_eye, eyeL or "nose r". None where no name holds them, or one has no partner.
+    """
+    words = [_split_words(name) for name in names]
+    places = {word: i for i, word in enumerate(words)}
+    flip = [places.get(SIDE.sub(lambda side: OTHER_SIDE[side[0]], word)) for word in words]
+    if None in flip or len(places) < len(names) or flip == [*range(len(names))]:
+        return None
+    return np.array(flip)
+
+
+def _split_words(name: str) -> str:
+    """Return a name in lower case, its words parted by blanks: LeftEye_x1 is "left eye x1"."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return " ".join(re.split(r"[^0-9a-z]+", parted.casefold()))

@@ -144,6 +144,34 @@ def test_without_pairs_there_is_no_permutation():
     assert Layout("none", 5).nme_name == "box" and Layout("two", 2, eyes=[0, 1]).nme_name == "eyes"
 
 
+@pytest.mark.parametrize(
+    ("names", "flip"),
+    [
+        ("left_eye_center right_eye_center nose_tip mouth_center_top_lip", [1, 0, 2, 3]),
+        ("lefteye righteye nose leftmouth rightmouth", [1, 0, 2, 4, 3]),
+        ("l_eye EyeL eyeR r_eye chin", [3, 2, 1, 0, 4]),
+        ("LeftEye1 RightEye1 LeftEye2 RightEye2", [1, 0, 3, 2]),
+        ("mouth_left_corner,mouth_right_corner,Lip", [1, 0, 2]),
+        ("nose chin lip", None),
+        ("left_eye nose", None),
+        ("left_eye LEFT_EYE right_eye", None),
+        ("", None),
+    ],
+)
+def test_names_pair_left_and_right(names, flip):
+    listed = names.replace(",", " ").split()
+    found = Layout("named", len(listed), names=listed).flip_permutation()
+    assert found is None if flip is None else found.tolist() == flip
+
+
+def test_names_are_the_points_and_yield_to_given_pairs():
+    layout = Layout("a", 2, names=["left_eye", "right_eye"], regions={"eyes": [0, 1]})
+    assert layout.point_names() == ["left_eye", "right_eye"] and layout.pairs_from == "names"
+    assert Layout(**layout.to_dict()).flip_permutation().tolist() == [1, 0]
+    with pytest.raises(UserError, match="names: 2 where it has 3 points"):
+        Layout("a", 3, names=["nose", "chin"])
+
+
 def test_way_back_from_plain_data(layout):
     again = Layout(**layout.to_dict())
     assert vars(again) == vars(layout)

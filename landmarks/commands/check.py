@@ -82,7 +82,8 @@ def check(settings: CheckSettings) -> int:
     threads = count_cores() if settings.workers == "auto" else max(1, settings.workers)
     health = inspect(faces, rows, test, named.regions, threads, named.eyes)
     good = rows[health.looks.state[rows] == GOOD]
-    symmetry = find_symmetry(faces.points, known=named.flip_permutation(), rows=good)
+    known, known_from = named.flip_permutation(), named.pairs_from
+    symmetry = find_symmetry(faces.points, known, good, known_from=known_from)
     named = settle_pairs(settings.layout, named, symmetry.flip)
 
     count = say_count(len(rows), "face")

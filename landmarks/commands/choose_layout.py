@@ -13,6 +13,7 @@ from landmarks.layout import Layout
 from landmarks.shapes.landmark_places import find_misplaced
 
 log = logging.getLogger(__name__)
+NAMED = "named"
 
 
 def settle_layout(
@@ -30,12 +31,14 @@ def settle_layout(
         seed: of which of them.
     """
     named = choose_layout(node, faces.num_points)
+    if node["name"] == "auto" and named.name == "none" and faces.point_names:
+        return _of_names(faces)
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
     if not doubt:
         return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
-        return _unname(named, doubt)
+        return _of_names(faces) if faces.point_names else _unname(named, doubt)
     log.warning(
         f"layout={named.name} does not fit the points of {faces.source}: {doubt}. Its regions and "
         f"its NME mean nothing; use layout=auto, or one of your own."
@@ -50,11 +53,16 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
         flip: (K,) the permutation that the faces bear out, if any.
     """
     known = named.flip_permutation()
-    if node["name"] != "auto" or named.name == "none" or known is None or flip is None:
+    if node["name"] != "auto" or named.name in ("none", NAMED) or known is None or flip is None:
         return named
     others = int((flip != known).sum())
     doubt = f"other mirror images of {say_count(others, 'point')}"
     return _unname(named, doubt) if others else named
+
+
+def _of_names(faces: Faces) -> Layout:
+    """Return the layout of points that the data names: these names, and pairs by left and right."""
+    return Layout(NAMED, faces.num_points, names=list(faces.point_names))
 
 
 def _unname(named: Layout, doubt: str) -> Layout:

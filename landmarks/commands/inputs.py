@@ -166,8 +166,8 @@ def say_old_caches(cache_dir: str | None) -> None:
 def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.ndarray | None:
     """Return the flip permutation of these training faces, or None where they bear none out."""
     known = named.flip_permutation()
-    symmetry = find_symmetry(faces.points, known, rows, seed=seed)
-    is_expected = symmetry.flip is not None and (known is None or symmetry.source == "layout")
+    symmetry = find_symmetry(faces.points, known, rows, seed=seed, known_from=named.pairs_from)
+    is_expected = symmetry.flip is not None and (known is None or symmetry.source != "data")
     answer = "not mirrored" if symmetry.flip is None else "mirrored"
     level = logging.INFO if is_expected else logging.WARNING
     log.log(level, f"Faces are {answer}: {symmetry.reason}.")

@@ -44,6 +44,7 @@ class Faces:
         cache_dir: the folder of caches; None: the user's cache folder.
         exif: "rotate" turns the images as their EXIF orientation says, and the points are those of
             the turned image; "ignore" leaves images and points as they are stored.
+        point_names: K names of the points, as the data has them; empty: it has none.
         pixels: N images in memory, (H, W, 3) uint8 BGR, each in place of its file; where one is
             None, and where all are, the files are read.
     """
@@ -59,6 +60,7 @@ class Faces:
     cache_dir: str | None = None
     exif: ExifName = "rotate"
     pixels: Sequence[np.ndarray | None] | None = None
+    point_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)

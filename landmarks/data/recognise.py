@@ -58,7 +58,7 @@ MARKS = (
     (r"(.*\n)?(kpt_shape|names|nc)\s*:", r"\b(train|val|kpt_shape)\s*:", YOLO),
     (r"version\s*:.*\n?", r"n_points\s*:", PTS),
     (r"#?filename,file_size,", r"region_shape_attributes", Kind("VIA's CSV")),
-    (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines")),
+    (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines", "table", TABLE)),
     (
         r"[^\n]*_x\b[^\n]*\bImage\s*\n",
         r"(\d+ ){99}",
@@ -68,11 +68,7 @@ MARKS = (
     (
         r"\s*\d+\s*\n\s*\w+_x +\w+_y",
         r"",
-        Kind(
-            "CelebA's list",
-            advice="it is not read here, but as CSV with the header image_id,"
-            "lefteye_x,lefteye_y,... it is, by data=table",
-        ),
+        Kind("CelebA's list", "table", TABLE),
     ),
 )
 

@@ -71,10 +71,15 @@ def find_delimiter(line: str) -> str:
     return max(SEPARATORS, key=bare.count)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of each row of a table, its header first, one row at a time.
 
-    `find_delimiter` finds the separator. Blanks before a field and empty rows are dropped.
+    Args:
+        path: of the table.
+        delimiter: between its columns, where " " is any number of blanks; None: `find_delimiter`
+            finds it.
+
+    Blanks before a field and empty rows are dropped.
 
     Raises:
         UserError: with the line, for a malformed row or one that is not UTF-8; OSError: if the
@@ -87,9 +92,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             if first.startswith("sep="):
                 raise UserError(f"{path}, line 1: '{first.strip()}' is no header; delete the line.")
             text.seek(0)
-            reader = csv.reader(
-                text, delimiter=find_delimiter(first), strict=True, skipinitialspace=True
-            )
+            delimiter = delimiter or find_delimiter(first)
+            lines = (f"{line.strip()}\n" for line in text) if delimiter == " " else text
+            reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             for row in reader:
                 if any(row):
                     yield reader.line_num, row

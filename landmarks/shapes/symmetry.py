@@ -20,6 +20,7 @@ MIN_LABELS = 20  # of each point
 MIN_POINTS = 3  # two points are always symmetric
 MIN_SHARE = 0.5  # of its points that a face has to have
 MIN_AGREEMENT = 0.98
+SAID = {"layout": "the layout's pairs", "names": "left and right in their names"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Symmetry:
             partners that differ by less than label rounding (0.3 px) count as the same. NaN where
             no halves were looked at.
         reason: one clause for the log: why flipping is on or off.
-        source: whose it is, "layout" or "data".
+        source: whose it is: "layout", "names" (left and right in the points' names) or "data".
     """
 
     flip: np.ndarray | None
@@ -51,6 +52,7 @@ def find_symmetry(
     rows: np.ndarray | None = None,
     max_faces: int = 2000,
     seed: int = 0,
+    known_from: str = "layout",
 ) -> Symmetry:
     """Return the flip permutation of the points, if the faces bear it out.
 
@@ -63,19 +65,20 @@ def find_symmetry(
         rows: the faces to look at; None: all.
         max_faces: the most faces that are looked at, chosen at random.
         seed: of that choice and of the halves.
+        known_from: whose `known` is, "layout" or "names".
     """
-    judged = _judge(points, known, rows, max_faces, seed)
+    judged = _judge(points, known, rows, max_faces, seed, known_from)
     if known is None or judged.flip is not None:
         return judged
-    found = _judge(points, None, rows, max_faces, seed)
+    found = _judge(points, None, rows, max_faces, seed, "data")
     if found.reason == judged.reason:
         return found
-    return replace(found, reason=f"{found.reason} (not the layout's pairs: {judged.reason})")
+    return replace(found, reason=f"{found.reason} (not {SAID[known_from]}: {judged.reason})")
 
 
-def _judge(points, known, rows, max_faces: int, seed: int) -> Symmetry:
+def _judge(points, known, rows, max_faces: int, seed: int, known_from: str) -> Symmetry:
     """Return what `find_symmetry` does of a layout's permutation alone, or of none."""
-    source = "data" if known is None else "layout"
+    source = "data" if known is None else known_from
     num_points = points.shape[1]
     flip = None if known is None else np.asarray(known, np.int64)
     wrong = "" if flip is None else _not_involution(flip, num_points)
@@ -104,7 +107,7 @@ def _judge(points, known, rows, max_faces: int, seed: int) -> Symmetry:
         return Symmetry(None, residual, agreed, wrong, source)
     fixed = int((flip == np.arange(num_points)).sum())
     pairs, middle = say_count((num_points - fixed) // 2, "pair"), say_count(fixed, "point")
-    origin = "found in" if known is None else "as the layout says, checked on"
+    origin = "found in" if known is None else f"{SAID[source]}, checked on"
     seen = say_count(len(sample), "face")
     reason = f"{pairs} and {middle} on the midline, {origin} {seen}"
     return Symmetry(flip, residual, agreed, reason, source)

@@ -75,7 +75,6 @@ BROKEN = {
     "coco, not UTF-8": ("coco", "train.json", "helen", "hel\udcfcn", ["line 1", "not UTF-8"]),
     "wflw, not UTF-8": ("wflw", "*train.txt", "/1ü", "/1\udcfc", ["line 2, column 207", "UTF-8"]),
     "csv, name": ("table-csv", "train.csv", "helen/", "../", ["line 2, column 1 ('image')"]),
-    "csv, no name": ("table-csv", "train.csv", "image", "what", ["line 1", "data.name_column"]),
     "csv, no y": ("table-csv", "train.csv", "y_3,", "z_3,", ["line 1", "no column for y of"]),
     "csv, two kinds": ("table-csv", "train.csv", "y_3,", "y3,", ["line 1", "'x_0' and 'y3'"]),
 }

@@ -48,9 +48,13 @@ FILES = {
         "region_shape_attributes,region_attributes\n",
         "VIA",
     ),
-    "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "DeepLabCut"),
+    "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "data=table"),
     "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "grey values"),
-    "celeba": ("a.txt", "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n", "CelebA"),
+    "celeba": (
+        "a.txt",
+        "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n",
+        "data=table",
+    ),
     "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "MATLAB"),
     "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "LabelMe"),
 }

@@ -1,6 +1,7 @@
 """Which columns of a table hold the file names, the points, and the boxes."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,24 +21,33 @@ AXIS = "(x|y|v|vis|visible|visibility)"
 LAST = re.compile(rf"(.*?)(\d+)([_ .-]?){AXIS}")  # 0_x, Point_0_X, landmark_0_x
 FIRST = re.compile(rf"((?:.*[_ .-])?){AXIS}([_ .-]?)(\d+)")  # x0, x_0, point_x0
 NAMED = re.compile(rf"(?=.*[a-z])(.+?)([_ .-]?){AXIS}")  # left_eye_x, noseX
-NO_POINT = re.compile(r"(b?box|face|roi|rect|crop|image|img|scale|size|cent(er|re))s?", re.I)
+AXIS_NAMED = re.compile(rf"{AXIS}([_ .-])(.+)")  # x_nose
+FIELD = r"b?box|face|roi|rect|crop|image|img|scale|size|cent(er|re)|min|max|offset|resolution"
+NO_POINT = re.compile(rf"({FIELD})s?", re.IGNORECASE)
+FILE_NAME = re.compile(r"\S.*\.[A-Za-z]\w{1,4}")
 
 
 class Columns(NamedTuple):
     """Columns of a table, from 0.
 
     name: of the file names; points: x of the first point, its y, x of the second, ...; boxes: x0,
-    y0, x1, y1; seen: of each point's visibility. Empty lists: there are none.
+    y0, x1, y1; seen: of each point's visibility. Empty lists: there are none. names: of the points;
+    empty where they are numbered.
     """
 
     name: int
     points: list[int]
     boxes: list[int]
     seen: list[int]
+    names: list[str]
 
 
 def find_columns(
-    path: Path, header: list[str], name_column: str | None, box_columns: list[str] | None
+    path: Path,
+    header: list[str],
+    name_column: str | None,
+    box_columns: list[str] | None,
+    first: Sequence[str] = (),
 ) -> Columns:
     """Return the columns that a header names.
 
@@ -45,6 +55,8 @@ def find_columns(
         path: of the table, for messages.
         header: the names of its columns.
         name_column, box_columns: see `landmarks.data.formats.table.read_faces`.
+        first: the texts of the first row, by which file names are known where no column's name
+            says so; empty: not known.
 
     Raises:
         UserError: if a column is missing, or two kinds of columns may be the points.
@@ -52,20 +64,27 @@ def find_columns(
     numbered = [[str(i + first) for i in range(len(header) - 1)] for first in (0, 1)]
     is_numbered = header[:1] == [""] and header[1:] in numbered and len(header) % 2 == 1
     if is_numbered and name_column in (None, ""):  # a DataFrame with names as its index
-        return Columns(0, list(range(1, len(header))), [], [])
-    name = _find_name(path, header, name_column)
+        return Columns(0, list(range(1, len(header))), [], [], [])
+    name = _find_name(path, header, name_column, first)
     boxes = _find_boxes(path, header, box_columns)
-    points, seen = _find_points(path, header, {name, *boxes})
-    return Columns(name, points, boxes, seen)
+    points, seen, names = _find_points(path, header, {name, *boxes})
+    return Columns(name, points or _find_bare(path, header, {name, *boxes}), boxes, seen, names)
 
 
-def _find_name(path: Path, header: list[str], wanted: str | None) -> int:
+def _find_name(path: Path, header: list[str], wanted: str | None, first: Sequence[str]) -> int:
     if wanted is not None:
         return _find(path, header, wanted, "data.name_column")
     lowered = [column.casefold() for column in header]
     for known in NAMES:
         if known in lowered:
             return lowered.index(known)
+    texts = [
+        i for i, text in enumerate(first) if text.strip() and not NUMBER.fullmatch(text.strip())
+    ]
+    files = [i for i in texts if FILE_NAME.fullmatch(first[i].strip())]
+    is_header = not (header and FILE_NAME.fullmatch(header[0]))
+    if is_header and len(files or texts) == 1:
+        return (files or texts)[0]
     numbers = [column for column in header if NUMBER.fullmatch(column)]
     if not header:
         raise UserError(f"{path} is empty; a header belongs in its first line.")
@@ -76,9 +95,11 @@ def _find_name(path: Path, header: list[str], wanted: str | None) -> int:
             f"{path}, line 1: a header such as file_name,x_0,y_0,... belongs there; found "
             f"'{numbers[0]}'."
         )
+    found = ", ".join(f"'{header[i]}'" for i in files or texts)[:80] if texts else ""
     raise UserError(
         f"{path}, line 1: no column of file names (file_name, image, ...) among "
-        f"{', '.join(header)[:80]}; set data.name_column=COLUMN."
+        f"{', '.join(header)[:80]}; set data.name_column=COLUMN"
+        f"{f', perhaps one of {found}' if found else ''}."
     )
 
 
@@ -99,7 +120,7 @@ def _find(path: Path, header: list[str], column: str, setting: str) -> int:
     return header.index(column)
 
 
-def _parse(text: str) -> tuple[tuple, int | str, str] | None:
+def parse_column(text: str) -> tuple[tuple, int | str, str] | None:
     """Return a column's way of naming, which point it is of, and x, y or v; None: of no point."""
     lowered = text.casefold()
     if match := LAST.fullmatch(lowered):
@@ -111,14 +132,19 @@ def _parse(text: str) -> tuple[tuple, int | str, str] | None:
     if match := NAMED.fullmatch(lowered):
         name, between, axis = match.groups()
         return None if NO_POINT.fullmatch(name) else (("named", between), name, axis)
+    if match := AXIS_NAMED.fullmatch(lowered):
+        axis, between, name = match.groups()
+        return None if NO_POINT.fullmatch(name) else (("named first", between), name, axis)
     return None
 
 
-def _find_points(path: Path, header: list[str], others: set[int]) -> tuple[list[int], list[int]]:
-    """Return the columns of the points, x and y in turn, and those of their visibility."""
+def _find_points(
+    path: Path, header: list[str], others: set[int]
+) -> tuple[list[int], list[int], list[str]]:
+    """Return the points' columns, x and y in turn, those of their visibility, and their names."""
     ways: dict[tuple, dict[tuple[int | str, str], int]] = {}
     for column, text in enumerate(header):
-        parsed = None if column in others else _parse(text)
+        parsed = None if column in others else parse_column(text)
         if parsed is None:
             continue
         way, point, axis = parsed
@@ -127,15 +153,15 @@ def _find_points(path: Path, header: list[str], others: set[int]) -> tuple[list[
             raise UserError(f"{path}, line 1, column {column + 1}: '{text}' stands there twice.")
         ways[way][place] = column
     # A name alone, such as "max" or "gender_v", is no point; one with x and y is.
-    for way in [way for way in ways if way[0] == "named"]:
+    for way in [way for way in ways if way[0].startswith("named")]:
         points = {point for point, _ in ways[way]}
         whole = [point for point in points if {(point, "x"), (point, "y")} <= set(ways[way])]
         ways[way] = {place: column for place, column in ways[way].items() if place[0] in whole}
     ways = {way: found for way, found in ways.items() if any(axis != "v" for _, axis in found)}
     if len(ways) > 1:
-        _refuse_two(path, header, list(ways.values()))
+        ways = {("named",): _join_ways(path, header, ways)}
     if not ways:
-        return [], []
+        return [], [], []
     (columns,) = ways.values()
     points = list(dict.fromkeys(point for point, _ in columns))
     if isinstance(points[0], int):
@@ -153,7 +179,45 @@ def _find_points(path: Path, header: list[str], others: set[int]) -> tuple[list[
             f"{points[seen.index(None)]}; all points have one, or none."
         )
     pairs = [columns[point, axis] for point in points for axis in "xy"]
-    return pairs, [] if None in seen else seen
+    is_named = isinstance(points[0], str)
+    names = [_name_of(header[columns[point, "x"]]) for point in points] if is_named else []
+    return pairs, [] if None in seen else seen, names
+
+
+def _name_of(text: str) -> str:
+    """Return a point's name, as it is written, of one of its columns."""
+    lowered = text.casefold()
+    if match := NAMED.fullmatch(lowered):
+        return text[: len(match[1])]
+    return text[-len(AXIS_NAMED.fullmatch(lowered)[3]) :]
+
+
+def _find_bare(path: Path, header: list[str], others: set[int]) -> list[int]:
+    """Return columns named 0, 1, 2, ..., which are x and y in turn; none: there are no such."""
+    bare = [i for i, text in enumerate(header) if i not in others and text.isdecimal()]
+    counted = [int(header[i]) for i in bare]
+    if not bare or counted != list(range(counted[0], counted[0] + len(bare))) or counted[0] > 1:
+        return []
+    if len(bare) % 2:
+        raise UserError(
+            f"{path}, line 1: {len(bare)} numbered columns, from '{header[bare[0]]}' to "
+            f"'{header[bare[-1]]}'; x and y in turn make an even count."
+        )
+    return bare
+
+
+def _join_ways(path: Path, header: list[str], ways: dict) -> dict[tuple[str, str], int]:
+    """Return the columns of points whose names end in numbers in part: eye1_x, eye2_x, nose_x."""
+    indices = [frozenset(point for point, _ in found) for found in ways.values()]
+    is_one_form = {way[0] for way in ways} <= {"last", "named"} and len({w[-1] for w in ways}) == 1
+    # The same indices twice may be labels and predictions; a box's corners are no points.
+    are_versions = len(set(indices)) == 1 and len(ways) == 2
+    fields = [part for way in ways if way[0] == "last" for part in re.split(r"[_ .-]", way[1])]
+    if not is_one_form or are_versions or any(map(NO_POINT.fullmatch, fields)):
+        _refuse_two(path, header, list(ways.values()))
+    columns = sorted((column, place) for found in ways.values() for place, column in found.items())
+    axes = [(_name_of(header[column]).casefold(), axis) for column, (_, axis) in columns]
+    return dict(zip(axes, (column for column, _ in columns), strict=True))
 
 
 def _refuse_two(path: Path, header: list[str], ways: list[dict]) -> None:

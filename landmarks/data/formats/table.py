@@ -1,6 +1,7 @@
 """`data=table`: a table with a file name and the points of one face in each row."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import HiddenName
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.table_rows import is_parquet, read_header, read_rows
+from landmarks.data.formats.table_rows import is_parquet, read_first, read_header, read_rows
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
 from landmarks.data.recognise import describe_other, refuse_other
@@ -36,16 +37,16 @@ def read_faces(
         train, test: the files; that of `test` need hold no points.
         images: the folder that file names start from; None: the file's own.
         name_column: of the file names; None: the first there is of
-            `landmarks.data.formats.columns.NAMES`.
+            `landmarks.data.formats.columns.NAMES`, or the one whose first row names a file.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
             `landmarks.data.formats.columns.BOXES`, if any.
         hidden: see `landmarks.data.doubts.Doubts`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
-    Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x, in
-    the order of the columns; or, behind a column of names that has none, 0, 1, 2, ... for x and y
-    in turn. Columns of v or visible, named likewise, are 0 where a point is not visible. An empty
-    field is missing.
+    Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x,
+    x_nose, in the order of the columns, and `point_names` are these; or they are 0, 1, 2, ... for x
+    and y in turn. Columns of v or visible, named likewise, are 0 where a point is not visible. An
+    empty field is missing. CelebA's lists and DeepLabCut's tables are read as they are.
 
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
@@ -58,7 +59,7 @@ def read_faces(
     if not is_parquet(path):
         refuse_other(path, "table")
     header = read_header(path)
-    columns = find_columns(path, header, name_column, box_columns)
+    columns = find_columns(path, header, name_column, box_columns, read_first(path))
     if part == "train" and not columns.points:
         raise UserError(
             f"{path}, line 1: no columns of points, as x_0, y_0, x_1, ... or NAME_x, NAME_y, ..., "
@@ -66,7 +67,9 @@ def read_faces(
         )
     source = {**describe_source(path, VERSION), "columns": columns}
     arrays = map_faces("table", source, lambda: _read(path, columns), reading, hidden)
-    return to_faces(arrays, path.parent if images is None else Path(images), str(path), reading)
+    folder = path.parent if images is None else Path(images)
+    faces = to_faces(arrays, folder, str(path), reading)
+    return replace(faces, point_names=columns.names)
 
 
 def _read(path: Path, columns: Columns) -> Iterator[Arrays]:

@@ -1,16 +1,15 @@
 """The rows of a table file, CSV, TSV or Parquet: file names and numbers, block by block."""
 
 from collections.abc import Iterator
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from landmarks.data import text_file as textfile
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.formats.columns import NAMES
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.formats.text_table import read_table
 from landmarks.errors import UserError, did_you_mean, say_count
 
 BLOCK = 1 << 18  # fields parsed at once
@@ -29,8 +28,12 @@ def read_header(path: Path) -> list[str]:
     """
     if is_parquet(path):
         return _open_parquet(path).schema_arrow.names
-    _, header = next(textfile.read_rows(path), (1, []))
-    return [name.strip() for name in header]
+    return read_table(path)[0]
+
+
+def read_first(path: Path) -> list[str]:
+    """Return the texts of a text table's first row; of none, and of Parquet, no texts."""
+    return [] if is_parquet(path) else next(read_table(path)[1], (0, []))[1]
 
 
 def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -51,7 +54,7 @@ def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.nd
             raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
         return
     rows: list[tuple[int, list[str]]] = []
-    for line, row in _text_rows(path, len(header)):
+    for line, row in _text_rows(path):
         rows.append((line, row))
         if len(rows) * (len(numbers) + 1) >= BLOCK:
             yield _parse(path, header, rows, name, numbers)
@@ -74,7 +77,7 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
             for row in zip(*fields, strict=True):
                 yield [_text(value) for value in row]
         return
-    for _, row in _text_rows(path, len(header)):
+    for _, row in _text_rows(path):
         yield [row[column] for column in columns]
 
 
@@ -113,14 +116,14 @@ def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> lis
     return [next(listed.get(name, iter(())), last.get(name, "")) for name in names.tolist()]
 
 
-def _text_rows(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
+def _text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of all rows but the header."""
-    for line, row in islice(textfile.read_rows(path), 1, None):
-        if len(row) != width:
+    header, rows = read_table(path)
+    for line, row in rows:
+        if len(row) != len(header):
             raise UserError(
                 f"{path}, line {line}: {say_count(len(row), 'column')} where the header has "
-                f"{width}; a field "
-                f"that holds the separator stands in quotes."
+                f"{len(header)}; a field that holds the separator stands in quotes."
             )
         yield line, row
 

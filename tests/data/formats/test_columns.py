@@ -11,20 +11,16 @@ from landmarks.data.formats.table import read_faces
 from landmarks.errors import UserError
 
 
-def find(header, name=None, boxes=None):
-    return find_columns(Path("t.csv"), header.split(","), name, boxes)
+def find(header, name=None, boxes=None, first=()):
+    return find_columns(Path("t.csv"), header.split(","), name, boxes, first)
 
 
 def test_named_points_are_in_the_order_of_their_columns():
     columns = find("image_id,left_eye_x,left_eye_y,nose_x,nose_y,age,gender_v")
-    assert columns == (0, [1, 2, 3, 4], [], [])
+    assert columns == (0, [1, 2, 3, 4], [], [], ["left_eye", "nose"])
     assert find("Eye Y,Eye X,name,bbox_x,bbox_y,center_x,center_y").points == [1, 0]
-    assert find("file_name,max,x_min,y_min,x_max,y_max,noseX,noseY") == (
-        0,
-        [6, 7],
-        [2, 3, 4, 5],
-        [],
-    )
+    corners = find("file_name,max,x_min,y_min,x_max,y_max,noseX,noseY")
+    assert corners == (0, [6, 7], [2, 3, 4, 5], [], ["nose"])
     with pytest.raises(UserError, match="no column of file names"):
         find("nose_x,nose_y")
 
@@ -48,7 +44,7 @@ def test_corners_of_a_box_beside_named_points_are_asked_about():
     ],
 )
 def test_visibility_is_found(header):
-    assert find(header) == (0, [1, 2, 4, 5], [], [3, 6])
+    assert find(header)[:4] == (0, [1, 2, 4, 5], [], [3, 6])
     with pytest.raises(UserError, match="no column for the visibility of point"):
         find(header.rpartition(",")[0])
 
@@ -56,7 +52,56 @@ def test_visibility_is_found(header):
 def test_numbered_columns_behind_unnamed_names_are_pairs():
     for name in (None, ""):
         for header in (",0,1,2,3", ",1,2,3,4"):
-            assert find(header, name) == (0, [1, 2, 3, 4], [], [])
+            assert find(header, name) == (0, [1, 2, 3, 4], [], [], [])
+    for header in ("image,0,1,2,3", "image_id,1,2,3,4"):
+        assert find(header) == (0, [1, 2, 3, 4], [], [], [])
+    assert find("0,1,2,3,age,path").points == [0, 1, 2, 3]
+    with pytest.raises(UserError, match=r"line 1: 3 numbered columns, from '0' to '2'"):
+        find("image,0,1,2")
+    assert find("image,3,4,5,6").points == []
+
+
+def test_axes_may_stand_before_or_behind_a_name():
+    for header in ("image,x_nose,y_nose,x_left.eye,y_left.eye", "image,nose.x,nose.y,eye.x,eye.y"):
+        assert find(header).points == [1, 2, 3, 4]
+    columns = find("image,x_Nose,y_nose,V_NOSE,x_left.eye,y_left.eye,v_left.eye,x_offset,y_offset")
+    assert columns == (0, [1, 2, 4, 5], [], [3, 6], ["Nose", "left.eye"])
+    with pytest.raises(UserError, match="no column for the visibility of point eye"):
+        find("image,nose_x,nose_y,nose_v,Eye_x,Eye_y")
+
+
+def test_names_that_end_in_numbers_are_names():
+    columns = find("image,eye1_x,eye1_y,eye1_v,nose_x,nose_y,nose_v,eye2_x,eye2_y,eye2_v")
+    assert columns == (0, [1, 2, 4, 5, 7, 8], [], [3, 6, 9], ["eye1", "nose", "eye2"])
+    assert find("image,eye0_x,eye0_y,eye1_x,eye1_y,tip0_x,tip0_y").names == ["eye0", "eye1", "tip0"]
+    for header in (
+        "image,gt_0_x,gt_0_y,pred_0_x,pred_0_y",  # two versions of one thing
+        "image,p_0_x,p_0_y,p_1_x,p_1_y,p_2_x,p_2_y,bbox_0_x,bbox_0_y,bbox_1_x,bbox_1_y",
+        "image,x_nose,y_nose,nose_x,nose_y",
+    ):
+        with pytest.raises(UserError, match="both look like points"):
+            find(header)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "column"),
+    [
+        (",nose_x,nose_y", "a.png,1,2", 0),
+        ("nose_x,nose_y,picture", "1,2,sub/a b.jpeg", 2),
+        (",picture,nose_x,nose_y", "0,a.png,1,2", 1),
+        ("who,picture,nose_x,nose_y", "Ann,a.png,1,2", 1),
+        ("who,nose_x,nose_y", "Ann,1,", 0),
+    ],
+)
+def test_file_names_are_known_by_the_first_row(header, row, column):
+    assert find(header, first=row.split(",")).name == column
+
+
+def test_several_columns_of_file_names_are_asked_about():
+    for row in ("Ann,Basle,1,2", "a.png,b.png,1,2", "7,8,1,2"):
+        with pytest.raises(UserError, match=r"set data\.name_column=COLUMN") as refused:
+            find("first,second,nose_x,nose_y", first=row.split(","))
+        assert ("'first', 'second'" in str(refused.value)) == (row[0] != "7")
 
 
 @pytest.mark.parametrize(

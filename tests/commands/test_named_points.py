@@ -1,0 +1,66 @@
+"""Points that a table names: their names are the layout's, left and right in them its pairs."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint
+
+SHAPE = {  # as Kaggle's Facial Keypoints names them; the subject's left is at the right
+    "left_eye_center": (12, -8),
+    "right_eye_center": (-12, -8),
+    "left_eye_outer_corner": (17, -7),
+    "right_eye_outer_corner": (-17, -7),
+    "nose_tip": (0, 3),
+    "mouth_left_corner": (8, 13),
+    "mouth_right_corner": (-8, 13),
+    "mouth_center_bottom_lip": (0, 17),
+}
+NAMES = list(SHAPE)
+FLIP = [1, 0, 3, 2, 4, 6, 5, 7]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
+    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
+)
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """Train on twelve faces whose points have these names; return the checkpoint and the log."""
+
+    def train(names, *settings):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["landmarks"])
+        random = np.random.default_rng(0)
+        rows = [",".join(["image_id", *(f"{name}_{axis}" for name in names for axis in "xy")])]
+        for i in range(12):
+            points = np.array([*SHAPE.values()]) + random.normal(0, 1, (len(SHAPE), 2)) + 32
+            cv2.imwrite(f"{i}.png", np.full((64, 64, 3), 90 + i, np.uint8))
+            rows.append(",".join([f"{i}.png", *(f"{x:.2f}" for x in points.ravel())]))
+        Path("t.csv").write_text("\n".join(rows) + "\n")
+        assert cli.main(["train", "data=table", "data.train=t.csv", *settings, *TINY]) == 0
+        return load_checkpoint(Path("runs/a/best.pt")), capsys.readouterr().out
+
+    return train
+
+
+def test_names_are_kept_and_pair_left_and_right(train):
+    content, said = train(NAMES)
+    assert content.layout["names"] == NAMES and content.flip == FLIP
+    assert "Faces are mirrored: 3 pairs and 2 points on the midline, left and right" in said
+
+
+def test_names_that_the_labels_contradict_are_not_followed(train):
+    wrong = [*NAMES[:4], "mouth_left_corner", "nose_tip", *NAMES[6:]]
+    content, said = train(wrong)
+    assert content.layout["names"] == wrong and content.flip is None
+    assert "Faces are not mirrored" in said
+
+
+def test_layout_none_names_nothing(train):
+    content, _ = train(NAMES, "layout=none")
+    assert content.layout["names"] == [] and content.flip is None
