@@ -142,12 +142,13 @@ class StepClock:
     def __init__(self, device: torch.device, needed: bool, warm_up: int):
         self.device, self.needed, self.warm_up = device, needed, warm_up
         self.steps, self.started = 0, 0.0
+        self.measures = needed
 
     def tick(self) -> float | None:
         """Note a step's end; return seconds a step when they are known, once."""
+        self.steps += 1
         if not self.needed:
             return None
-        self.steps += 1
         if self.steps == self.warm_up:
             synchronize(self.device)
             self.started = time.perf_counter()
@@ -156,7 +157,14 @@ class StepClock:
             return None
         synchronize(self.device)
         self.needed = False
-        return (time.perf_counter() - self.started) / (self.steps - self.warm_up)
+        return self.per_step()
+
+    def per_step(self) -> float | None:
+        """Return the seconds a step since the warm-up, the device waited for; None: not known."""
+        measured = self.steps - self.warm_up
+        if not self.measures or measured < 2:
+            return None
+        return (time.perf_counter() - self.started) / measured
 
 
 def memory_in_use(device: torch.device) -> str:

@@ -48,7 +48,7 @@ def fit(
     # A stop may have come after an epoch's last batch and before its validation.
     while training.step < training.total_steps or training.batch > 0:
         started, first = time.perf_counter(), training.batch
-        _train_epoch(training, batches, budget, display, stop)
+        per_step = _train_epoch(training, batches, budget, display, stop)
         trained = max(1e-9, time.perf_counter() - started)
         waited, counted = display.wait_share, training.batch - first
         errors = judge(training.judged, checked=stop.checked) if stop.signal is None else None
@@ -68,22 +68,28 @@ def fit(
         display.end_epoch(row, is_best)
         if counted > 0:
             after = time.perf_counter() - started - trained
-            budget.measure(trained / counted, after, training.step - 1)
+            budget.measure(per_step or trained / counted, after, training.step - 1)
             # An annealed training is not taken up again, even if a little time is left.
             if training.step < training.total_steps:
                 training.plan(budget.plan(training.step, 0))
     return True
 
 
-def _train_epoch(training: Training, batches, budget: Budget, display: Display, stop: Stop) -> None:
-    """Train until the epoch, the budget or a stop ends it."""
+def _train_epoch(
+    training: Training, batches, budget: Budget, display: Display, stop: Stop
+) -> float | None:
+    """Train until the epoch, the budget or a stop ends it.
+
+    Returns:
+        Seconds a step, of a session's first epoch, without the first steps; None: all are alike.
+    """
     device = training.precision.device
     training.model.train()
     batches.start_at(training.epoch, training.batch)
     last = _last_batch(training, batches)
     display.start_epoch(training.epoch + 1, last, training.batch)
     if training.batch >= last:
-        return
+        return None
     losses = Losses(len(batches) - training.batch, device)
     clock = StepClock(device, not budget.knows(training.step), training.steps.warm_up)
     for batch in display.timed(ahead_on_device(batches, device)):
@@ -106,6 +112,7 @@ def _train_epoch(training: Training, batches, budget: Budget, display: Display, 
             display.show(training.batch, last, float(training.loss_sum) / training.batch)
             _check_finite(losses, training, batches)
     _check_finite(losses, training, batches)
+    return clock.per_step()
 
 
 def _last_batch(training: Training, batches) -> int:

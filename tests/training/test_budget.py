@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from landmarks.errors import UserError
-from landmarks.training.budget import Budget, memory_in_use, say_duration
+from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 
 
 class Clock:
@@ -230,6 +230,25 @@ def test_seconds_for(clock):
 )
 def test_say_duration(seconds, words):
     assert say_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("steps", "needed", "known"),
+    [(4, True, None), (5, True, 0.1), (60, True, 0.1), (60, False, None)],
+)
+def test_first_steps_that_compile_and_record_are_not_measured(
+    clock, monkeypatch, steps, needed, known
+):
+    """Neither by a long epoch nor by one that ends before there is a first estimate."""
+    monkeypatch.setattr(time, "perf_counter", clock)
+    step_clock = StepClock(torch.device("cpu"), needed, warm_up=3)
+    told = []
+    for step in range(steps):
+        clock.now += 5.0 if step < 3 else 0.1
+        told.append(step_clock.tick())
+    assert step_clock.per_step() == (known and pytest.approx(known))
+    told = [per_step for per_step in told if per_step is not None]
+    assert told == ([pytest.approx(0.1)] if needed and steps == 60 else [])
 
 
 def test_memory_in_use():

@@ -1,5 +1,6 @@
 """The training loop on a model whose gradients are known by hand, and what it says of its time."""
 
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -113,6 +114,28 @@ def test_an_epochs_last_smaller_group_is_its_own_mean():
 def test_a_group_that_begins_late_is_the_mean_of_what_it_has():
     """As after a resume with another batch size or another `accumulate`."""
     assert train(batch=1, accumulate=2) == [[0, 4], [3, 0], [8, 6]]
+
+
+def test_a_short_first_epoch_is_planned_on_without_its_first_steps(monkeypatch):
+    """They may take many times as long as the others, and would make the plan too short."""
+    told = []
+    measure = Budget.measure
+
+    def note(budget, per_step, *rest, **named):
+        told.append(per_step)
+        measure(budget, per_step, *rest, **named)
+
+    monkeypatch.setattr(Budget, "measure", note)
+    backward, now = Training.backward, [0.0]
+
+    def begin_slowly(training, batch):
+        now[0] += 100.0 if training.step == 0 else 0.25
+        return backward(training, batch)
+
+    monkeypatch.setattr(Training, "backward", begin_slowly)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    train(POINTS)
+    assert told == [0.25]
 
 
 def test_the_limit_is_one_on_the_mean():
