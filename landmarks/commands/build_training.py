@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -10,11 +9,12 @@ from landmarks.commands.build import build
 from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
-from landmarks.errors import UserError, say_count
+from landmarks.errors import say_count
 from landmarks.inference.rebuild import describe_model
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import take_weights
 from landmarks.training.ema import Ema
+from landmarks.training.graphs import choose_graph
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision
 from landmarks.training.state import Training
@@ -42,7 +42,8 @@ def build_training(
     """Return a training that has taken no step, its model on the device.
 
     Raises:
-        UserError: if there is no memory for the model, or another run's weights do not fit it.
+        UserError: if there is no memory for the model, another run's weights do not fit it, or
+            graph=true and its steps cannot be recorded.
     """
     model, device = build_model(settings, initial, inputs), precision.device
     with explain_out_of_memory(
@@ -59,30 +60,10 @@ def build_training(
             ema=Ema(model, settings.ema) if settings.ema else None,
             forward=torch.compile(model) if settings.compile else None,
             augment=inputs.augment,
-            graph=choose_graph(settings.graph, model, device),
+            graph=choose_graph(settings.graph, model.recordable, device),
             accumulate=settings.accumulate,
             clip=settings.clip,
         )
-
-
-def choose_graph(
-    graph: bool | Literal["auto"], model: Landmarker, device: torch.device
-) -> bool | Literal["auto"]:
-    """Return whether training steps are recorded: "auto" says no where they cannot be.
-
-    Raises:
-        UserError: if graph=true and they cannot be.
-    """
-    why_not = ""
-    if device.type != "cuda":
-        why_not = f"steps are recorded on CUDA alone, and this is device={device.type}"
-    elif not model.recordable:
-        why_not = "this model's steps differ in shape, so they cannot be recorded"
-    if graph and why_not and graph != "auto":
-        raise UserError(f"graph=true: {why_not}; use graph=auto.")
-    if graph and why_not and device.type == "cuda":
-        log.info("No CUDA graph: %s.", why_not)
-    return False if why_not else graph
 
 
 def say_training(settings: TrainSettings, training: Training, inputs: Inputs) -> None:

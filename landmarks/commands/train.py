@@ -81,7 +81,7 @@ def train_one(settings: TrainSettings) -> int:
         batches=inputs.validation,
         precision=precision,
         eyes=inputs.layout.eyes,
-        forward=choose_forward(settings.graph, training.judged, precision),
+        forward=choose_forward(training.graph, training.judged, precision),
     )
     explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
     with (

@@ -12,6 +12,7 @@ from landmarks.settings import (
     Count,
     DeviceName,
     Duration,
+    Graph,
     GroupOf,
     InputSize,
     Needs,
@@ -64,7 +65,7 @@ class TrainSettings:
     device: DeviceName
     amp: AmpName
     compile: bool
-    graph: bool | Literal["auto"]
+    graph: Graph
     workers: Workers
     threads: Threads
     report: bool

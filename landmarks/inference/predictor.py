@@ -17,7 +17,7 @@ from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_mod
 from landmarks.layout import Layout
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.settings import AmpName, DecoderName, DeviceName, Graph, Workers
-from landmarks.training.forward import RecordedForward, choose_forward
+from landmarks.training.forward import choose_forward
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.validation import predict_ahead
@@ -53,7 +53,7 @@ class Predictor:
 
     Raises:
         UserError: if the file is no checkpoint of this program, says of itself what cannot be, or
-            has no decoder or no flip permutation where one is asked for, and for graph=True where
+            has no decoder or no flip permutation where one is asked for; for graph=True where
             nothing can be recorded.
     """
 
@@ -148,14 +148,13 @@ class Predictor:
     def predict(self, batches: Batches) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
         """Yield each batch, its points (B, K, 2) in original pixels, and `certainty` (B, K).
 
-        Both are float32. A batch comes when the next one has been begun.
+        Both are float32. A batch comes when the next ones have been begun.
 
         Raises:
             UserError: where memory runs out, or an image cannot be read and on_error is "stop".
         """
         size = batches.batch_size
         smaller = [f"batch_size={size // 2}"] * (size > 1)
-        smaller += ["graph=false"] * isinstance(self.forward, RecordedForward)
         smaller += ["device=cpu"] * (self.device.type != "cpu")
         advice = f"use {' or '.join(smaller)}" if smaller else "stop other programs"
         with explain_out_of_memory(self.device, f"batches of {size}", advice):

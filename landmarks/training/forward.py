@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.devices import refill
-from landmarks.errors import UserError
 from landmarks.geometry import transform
 from landmarks.settings import Graph
-from landmarks.training.graphs import has_room, record
+from landmarks.training.graphs import choose_graph, has_room, record
 from landmarks.training.precision import Precision
 
 log = logging.getLogger(__name__)
@@ -67,10 +66,11 @@ class RecordedForward(Forward):
         """Take the model that predicts from now on; see `Forward.open`."""
         held = [*model.parameters(), *model.buffers()]
         tensors = tuple((tensor.data_ptr(), tensor.shape, tensor.dtype) for tensor in held)
+        if model is not self.model:  # one that could not be recorded is not tried anew
+            self.recordable = getattr(model, "recordable", True)
         if model is not self.model or tensors != self.tensors:
             self._forget(None)
         self.model, self.tensors = model, tensors
-        self.recordable = getattr(model, "recordable", True)
 
     def __call__(self, images: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `Forward` does."""
@@ -95,6 +95,7 @@ class RecordedForward(Forward):
     def _record(self, images: Tensor, to_image: Tensor) -> None:
         if not has_room(self.precision.device):
             self.recordable = False
+            log.info("Prediction is not recorded as a CUDA graph: there is not the memory for it.")
             return
         self.inputs = [images.clone(), to_image.clone()]
 
@@ -118,11 +119,5 @@ def choose_forward(graph: Graph, model: nn.Module, precision: Precision) -> Forw
     Raises:
         UserError: for graph=True where nothing can be recorded.
     """
-    why_not = ""
-    if precision.device.type != "cuda":
-        why_not = f"work is recorded on CUDA alone, and this is device={precision.device.type}"
-    elif not model.recordable:
-        why_not = "this model's work differs from batch to batch, so it cannot be recorded"
-    if graph is True and why_not:
-        raise UserError(f"graph=true: {why_not}; use graph=auto.")
-    return RecordedForward(precision) if graph and not why_not else Forward(precision)
+    is_recorded = choose_graph(graph, model.recordable, precision.device)
+    return RecordedForward(precision) if is_recorded else Forward(precision)

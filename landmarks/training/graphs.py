@@ -1,10 +1,39 @@
 """CUDA graphs: work that is recorded once and launched again as a whole."""
 
 import ctypes
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
 import torch
+
+from landmarks.errors import UserError
+from landmarks.settings import Graph
+
+log = logging.getLogger(__name__)
+
+
+def choose_graph(graph: Graph, recordable: bool, device: torch.device) -> Graph:
+    """Return whether a model's work is recorded: "auto" says no where it cannot be.
+
+    Args:
+        graph: whether it is to be.
+        recordable: the model's own word.
+        device: where it runs.
+
+    Raises:
+        UserError: if graph=True and it cannot be.
+    """
+    why_not = ""
+    if device.type != "cuda":
+        why_not = f"work is recorded on CUDA alone, and this is device={device.type}"
+    elif not recordable:
+        why_not = "this model's work differs from batch to batch, so it cannot be recorded"
+    if graph is True and why_not:
+        raise UserError(f"graph=true: {why_not}; use graph=auto.")
+    if graph and why_not and device.type == "cuda":
+        log.info(f"No CUDA graph: {why_not}.")
+    return False if why_not else graph
 
 
 def record(function: Callable[[], None], device: torch.device, pool=None) -> Callable[[], None]:
@@ -48,17 +77,17 @@ def record(function: Callable[[], None], device: torch.device, pool=None) -> Cal
     return graph.replay
 
 
-def has_room(device: torch.device) -> bool:
-    """Say whether a recording of what has run before fits beside what is there.
+def has_room(device: torch.device, times: int = 1) -> bool:
+    """Say whether there is so many times the memory that what has run before took at its most.
 
-    It takes as much again as that took at its most: a recording keeps its memory to itself. To run
-    out of memory in the middle of one is an end that torch before 2.12 cannot go on from.
+    A recording takes as much, and keeps it to itself. To run out of memory in the middle of one is
+    an end that torch before 2.12 cannot go on from.
     """
     if device.type != "cuda":
         return True
-    torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # what it no longer uses is free, too
     needed = torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
-    return needed <= torch.cuda.mem_get_info(device)[0]
+    return times * needed <= torch.cuda.mem_get_info(device)[0]
 
 
 def _leave(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, pool) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from landmarks.augment.augmentation import Augment
 from landmarks.devices import move
 from landmarks.runs.checkpoint import random_state, restore_random_state
+from landmarks.settings import Graph
 from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
@@ -58,7 +58,7 @@ class Training:
     augment: Augment | None = None
     accumulate: int = 1
     clip: float | None = None
-    graph: bool | Literal["auto"] = False
+    graph: Graph = False
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -204,6 +204,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, wanted in zip(self.optimizer.param_groups, own, strict=True):
             group.update(wanted)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
         if state["scaler"]:
             self.precision.scaler.load_state_dict(state["scaler"])
         self.schedule.load_state_dict(state["schedule"])

@@ -85,7 +85,8 @@ class RecordedSteps(Steps):
     without recording.
 
     The first WARM_UP updates are launched piece by piece, as are the first ones after the backbone
-    is frozen or thawed. If recording fails, so is the rest.
+    is frozen or thawed, and after the optimiser has taken over another one's state. If recording
+    fails, so is the rest.
 
     Args:
         must: raise where recording fails, instead of a warning.
@@ -101,6 +102,7 @@ class RecordedSteps(Steps):
         *self.held_rates, factor = self.scalars.unbind()
         self.factor = factor if self.accumulate > 1 else 1.0
         self.kind: tuple = ()  # of the batches that are recorded
+        self.held_state = self.optimizer.state  # another one where it has been loaded
         self.updates = self.waiting = 0
         self.replay_gradient: Callable | None = None
         self.replay_update: Callable | None = None
@@ -116,7 +118,7 @@ class RecordedSteps(Steps):
         """Add the gradient of a batch; see `Steps`."""
         trained = sum(p.requires_grad for p in self._parameters())
         kind = (images.shape, points.shape, trained)
-        if kind != self.kind:
+        if kind != self.kind or self.held_state is not self.optimizer.state:
             self._forget(kind)
         if self.updates >= WARM_UP and self.waiting == 0 and self.replay_gradient is None:
             self._try_to_record(images, points)
@@ -144,7 +146,8 @@ class RecordedSteps(Steps):
     def _try_to_record(self, images: Tensor, points: Tensor) -> None:
         if self.failed:
             return
-        if not self.must and not has_room(self.precision.device):
+        # Twice: what a recording holds nothing else can use, and validation comes beside it.
+        if not self.must and not has_room(self.precision.device, times=2):
             self.failed = True
             log.warning(
                 "No CUDA graph: there is not the memory of two steps, so training is slower."
@@ -197,9 +200,10 @@ class RecordedSteps(Steps):
             torch._foreach_zero_([p.grad for p in self._parameters() if p.grad is not None])
 
     def _forget(self, kind: tuple) -> None:
-        self.kind, self.updates = kind, 0
+        self.kind, self.held_state, self.updates = kind, self.optimizer.state, 0
         self.replay_gradient = self.replay_update = None
-        self.optimizer.zero_grad(set_to_none=True)
+        if self.waiting == 0:  # else a group of batches goes on piece by piece
+            self.optimizer.zero_grad(set_to_none=True)
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.optimizer.param_groups:

@@ -159,14 +159,27 @@ def test_other_tensors_are_recorded_anew(change, recorded):
 
 
 def test_what_cannot_be_recorded_is_predicted_all_the_same(monkeypatch, caplog):
+    """It is tried once, not in every epoch."""
+    tried = []
+
     def refuse(function, device):
+        tried.append(device)
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(forward_module, "record", refuse)
-    model, batches = make(), [Batch(seed) for seed in range(5)]
-    found = found_by(model, batches, RecordedForward(PRECISION))
-    assert_same(found, found_by(model, batches))
-    assert len(caplog.records) == 1
+    model, batches, forward = make(), [Batch(seed) for seed in range(5)], RecordedForward(PRECISION)
+    for _ in range(2):
+        assert_same(found_by(model, batches, forward), found_by(model, batches))
+    assert len(caplog.records) == len(tried) == 1
+
+
+def test_without_memory_for_it_nothing_is_recorded(monkeypatch, recorded):
+    asked = []
+    monkeypatch.setattr(forward_module, "has_room", lambda device: asked.append(device))
+    model, batches, forward = make(), [Batch(seed) for seed in range(5)], RecordedForward(PRECISION)
+    for _ in range(2):
+        assert_same(found_by(model, batches, forward), found_by(model, batches))
+    assert len(asked) == 1 and recorded == []
 
 
 def test_memory_that_runs_out_is_no_failure_to_record(monkeypatch):

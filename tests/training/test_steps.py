@@ -146,6 +146,48 @@ def test_a_smaller_batch_goes_its_own_way():
     assert_same(*ways)
 
 
+def test_a_smaller_batch_within_a_group_adds_to_its_gradient():
+    ways = [in_training(graph, accumulate=2) for graph in (False, True)]
+    for way in ways:
+        walk(way, 2 * WARM_UP + 2, group=2)
+        for batch in (*batches(1), *batches(1, faces=3)):
+            way.backward(batch)
+        way.update()
+    for a, b in zip(*(way.model.parameters() for way in ways), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_an_optimizer_whose_state_is_replaced_is_recorded_anew():
+    """A recording goes on with the tensors of the state before."""
+    ways = [in_training(graph) for graph in (False, True)]
+    for way in ways:
+        walk(way, WARM_UP)
+        state = copy.deepcopy(way.state_dict())
+        walk(way, WARM_UP + 2)
+        way.load_state_dict(state)
+    steps = ways[1].steps
+    before = steps.replay_update
+    assert before is not None
+    for way in ways:
+        walk(way, 1)
+    assert steps.replay_update is None
+    for way in ways:
+        walk(way, WARM_UP + 1)
+    assert steps.replay_update is not None
+    assert_same(*ways)
+
+
+def test_the_rate_of_the_last_batch_comes_back():
+    """A run that was stopped before an epoch's validation logs it."""
+    begun = in_training(True, schedule=Halved())
+    walk(begun, 5)
+    resumed = in_training(True, schedule=Halved())
+    resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
+    assert resumed.rate == begun.rate < 2**-10
+    groups = resumed.state_dict()["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == begun.rates
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_a_run_goes_on_from_recorded_to_plain_and_back(first):
     whole = in_training(False)
@@ -181,7 +223,7 @@ def test_what_cannot_be_recorded_is_launched_piece_by_piece(refusing, caplog):
 
 
 def test_without_the_memory_of_two_steps_nothing_is_recorded(monkeypatch, caplog):
-    monkeypatch.setattr(steps_module, "has_room", lambda device: False)
+    monkeypatch.setattr(steps_module, "has_room", lambda device, times: times < 2)
     ways = [in_training(graph) for graph in (False, "auto")]
     for way in ways:
         walk(way, WARM_UP + 4)
