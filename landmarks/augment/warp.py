@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from landmarks.geometry import compose, invert
 
-LEAST, MIDDLE = (
-    1e-6,
-    0.5,
-)  # variances, square pixels, above which one and two steps of smoothing are
+LEAST = 1e-6  # square pixels: the variance above which one step of smoothing is needed
+MIDDLE = 0.5  # likewise, two
 
 
 def sampling_matrices(matrices: np.ndarray, size: int, side: int) -> np.ndarray:

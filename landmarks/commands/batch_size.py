@@ -16,7 +16,7 @@ from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
 REFERENCE = 32  # faces: the batch that the configs' learning rates are of
-MIN_STEPS = 100  # updates an epoch that are left: a larger batch costs accuracy
+MIN_STEPS = 100  # batches an epoch that are left: larger ones cost accuracy
 
 
 def begin_with_reference(settings: TrainSettings) -> TrainSettings:

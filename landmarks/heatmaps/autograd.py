@@ -40,8 +40,8 @@ def with_gradient(compute: Callable, features: Tensor, weight: Tensor, bias: Ten
         compute: called once, without autocast and without a graph, as compute(features, weight,
             bias, dtype, wanted): `dtype` is that of the matrix products, `wanted` says whether a
             gradient is needed. Returns a sum of losses, the factor that turns the sum into the
-            loss, and the sum's gradients, float32, with regard to features, weight and bias (None
-            where no gradient is needed).
+            loss, and the sum's gradients, float32. These are with regard to features, weight and
+            bias; None where none is needed.
         features: the last layer's input.
         weight, bias: the last layer's.
     """

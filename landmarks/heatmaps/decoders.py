@@ -181,13 +181,13 @@ def _finish_dark(
 
     As in DARK, the point is m - H^-1 g with gradient g and Hessian H of the log map at the largest
     cell m. The paper blurs the map and takes central differences, which needs cells on either side:
-    at the border it keeps the cell. Here g and H are those of a weighted least-squares fit, exact
-    for a Gaussian wherever its centre lies, with as little noise as after the blur. Weights are the
-    map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets smaller, and
-    the map alone would favour cells that noise has raised. Where the cells do not determine the
-    curvature, as on one side of a border, it is the targets', -1 / sigma^2. Where the fit has no
-    maximum, and below sigma 0.9 for points a whole cell outside, the answer is the largest cell.
-    The step is at most the larger of 1.5 cells and sigma on either axis.
+    at the border it keeps the cell. Here g and H are those of a weighted least-squares fit. It is
+    exact for a Gaussian wherever its centre lies, with as little noise as after the blur. Weights
+    are the map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets
+    smaller, and the map alone would favour cells that noise has raised. Where the cells do not
+    determine the curvature, as on one side of a border, it is the targets', -1 / sigma^2. Where the
+    fit has no maximum, and below sigma 0.9 for points a whole cell outside, the answer is the
+    largest cell. The step is at most the larger of 1.5 cells and sigma on either axis.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.

@@ -59,8 +59,8 @@ def pointwise(elementwise: Elementwise, weight: float) -> Callable:
     """Return the function that takes the loss of one tile, between the matrix products.
 
     It takes maps (b, H, W, k) without their bias (k,), profiles along x (b, W, k) and y (b, H, k),
-    the same dilated, and each map's weight (b, k), and returns the summed loss, float32,
-    and its gradient, (b, H, W, k) in the maps' number format.
+    the same dilated, and each map's weight (b, k). It returns the summed loss, float32, and its
+    gradient, (b, H, W, k) in the maps' number format.
 
     Args:
         elementwise: a loss of `landmarks.losses`.

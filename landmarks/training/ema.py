@@ -15,7 +15,7 @@ class Ema:
             step n, so that the start is soon forgotten.
 
     torch.optim.swa_utils.AveragedModel does the same, but asks a tensor on the device at every
-    step whether it is the first, which makes the host wait for the device.
+    step whether it is the first. The host would wait for that.
     """
 
     def __init__(self, model: nn.Module, decay: float):

@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor on every group's own rate, from the share of training done.
 
-They depend on the share of training that is done (0 to 1), not on a fixed number of steps, so that
-a training whose length follows `max_time` has the same shape as one of so many epochs.
+They depend on the share of training that is done (0 to 1), not on a fixed number of steps. So a
+training whose length follows `max_time` has the same shape as one of so many epochs.
 """
 
 import math
