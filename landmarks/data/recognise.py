@@ -36,6 +36,9 @@ class Kind(NamedTuple):
 MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
 YOLO = Kind("YOLO-pose labels")
 PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
+DLIB = Kind(
+    "dlib's XML (imglab)", "dlib", "read it with data=dlib data.train={path} data.images=FOLDER"
+)
 POINTS = Kind(
     "a list of one face's points without a name",
     advice="write the points of all faces into one table with a column file_name (data=table), or "
@@ -43,7 +46,7 @@ POINTS = Kind(
 )
 # What stands near the beginning of a file, all of it, of which kind it then is.
 MARKS = (
-    (r"(<[?!].*)?<dataset\b", r"<image\s+file=", Kind("dlib's XML (imglab)")),
+    (r"(<[?!].*)?<dataset\b", r"<image\s+file=", DLIB),
     (r"(<[?!].*)?<annotations\b", r"<(image|track)\s+id=", Kind("CVAT's XML")),
     (r"(<[?!].*)?<annotation\b", r"<(filename|object)>", Kind("Pascal VOC's XML")),
     (r"<\?xml|<\w+>", r"", Kind("XML of a kind unknown here")),

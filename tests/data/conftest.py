@@ -11,7 +11,7 @@ import pytest
 from landmarks.errors import UserError
 
 K = 98  # WFLW's; the others take any
-FORMATS = ["ibug", "wflw", "coco", "table-csv", "table-tsv", "table-parquet"]
+FORMATS = ["ibug", "wflw", "coco", "dlib", "table-csv", "table-tsv", "table-parquet"]
 WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
 COCO = {
     f"{part}_{what}": place
@@ -79,6 +79,21 @@ def write_coco(root, parts):
     return {"root": str(root), **COCO}
 
 
+def write_dlib(root, parts):
+    write_images(root, parts)
+    for key, part in parts.items():
+        lines = ["<?xml version='1.0' encoding='UTF-8'?>", "<dataset>", "<images>"]
+        for name, points, (x0, y0, x1, y1) in zip(part.names, part.points, part.boxes, strict=True):
+            size = f"width='{x1 - x0}' height='{y1 - y0}'"
+            lines.append(f"<image file='{name}'>")
+            lines.append(f"<box top='{y0 + 0.5}' left='{x0 + 0.5}' {size}>")
+            known = [(k, *p) for k, p in enumerate(points) if not np.isnan(p).any()]
+            lines += [f"<part name='{k:02}' x='{x}' y='{y}'/>" for k, x, y in known]
+            lines += ["</box>", "</image>"]
+        (root / f"{key}.xml").write_text("\n".join([*lines, "</images>", "</dataset>"]))
+    return {part: str(root / f"{part}.xml") for part in ("train", "test")}
+
+
 def columns_of(part):
     columns = {"image": part.names}
     for k in range(K):
@@ -112,7 +127,7 @@ def write():
         module = importlib.import_module(f"landmarks.data.formats.{kind}")
         if kind == "table":
             return module, write_table(root, parts, ending)
-        writers = {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco}
+        writers = {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco, "dlib": write_dlib}
         return module, writers[kind](root, parts)
 
     return write

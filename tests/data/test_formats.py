@@ -45,7 +45,9 @@ def test_a_missing_image_stops_or_is_left_out(written, tmp_path):
     assert faces.rows.tolist() == [0, 1, 2, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("name", ["wflw", "coco", "table-csv", "table-tsv", "table-parquet"])
+@pytest.mark.parametrize(
+    "name", ["wflw", "coco", "dlib", "table-csv", "table-tsv", "table-parquet"]
+)
 def test_an_image_may_show_several_faces(name, write, parts, tmp_path):
     known = parts["train"]
     known.names[4] = known.names[3]
@@ -212,6 +214,7 @@ TINY = (
         ("coco", []),
         ("wflw", ["crop=box", "box_margin=0.5", "layout=wflw98"]),
         ("ibug", ["crop=box", "box_from=points"]),
+        ("dlib", ["crop=box"]),
     ],
 )
 def test_trains_and_predicts_end_to_end(
@@ -231,7 +234,7 @@ def test_trains_and_predicts_end_to_end(
         assert cli.main(test) == 0
         lines = Path("out/predictions.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines[1:]] == parts["test"].names
-    if name == "coco":
+    if name in ("coco", "dlib"):
         return
     assert content.config["box_margin"] == {"wflw": 0.5, "ibug": 0.25}[name]
     if name == "ibug":  # validated on boxes of labels: so are labelled test faces

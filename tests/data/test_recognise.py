@@ -10,7 +10,7 @@ from landmarks.errors import UserError
 
 XML = "<?xml version='1.0'?>\n"
 FILES = {
-    "dlib": ("a.xml", XML + "<?xml-stylesheet?><dataset><images><image file='a.png'>", "dlib"),
+    "dlib": ("a.xml", XML + "<?xml-stylesheet?><dataset><images><image file='a.png'>", "data=dlib"),
     "cvat": ("a.xml", XML + '<annotations>\n<version>1.1</version>\n<image id="0"', "CVAT"),
     "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "CVAT"),
     "voc": ("a.xml", "<annotation>\n<folder/><filename>a.jpg</filename>", "Pascal"),

@@ -1,0 +1,82 @@
+"""dlib's XML as imglab and its data sets write it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks.data.formats.dlib import read_faces
+from landmarks.errors import UserError
+
+FILE = """<?xml version='1.0' encoding='ISO-8859-1'?>
+<?xml-stylesheet type='text/xsl' href='image_metadata_stylesheet.xsl'?>
+<dataset>
+<name>faces</name>
+<images>
+  <image file='a.png' width='64' height='64'>
+    <box top='8' left='4' width='20' height='30'>
+      <part name='01' x='7' y='12'/>
+      <part name='00' x='5' y='10'/>
+      <part name='10' x='9' y='14'/>
+    </box>
+    <box top='8' left='40' width='20' height='30' ignore='1'/>
+    <box top='8' left='30' width='20' height='30'><part name='10' x='39' y='14'/></box>
+  </image>
+  <image file='b.png'>
+    <box top='1' left='2' width='3' height='4'/>
+  </image>
+</images>
+</dataset>
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write the file, with changes, beside its images; return its faces."""
+
+    def read(*changes, part="train"):
+        text = FILE
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        for name in ("a.png", "b.png"):
+            cv2.imwrite(str(tmp_path / name), np.full((64, 64, 3), 99, np.uint8))
+        (tmp_path / "t.xml").write_text(text, encoding="latin-1")
+        path = str(tmp_path / "t.xml")
+        return read_faces(path, path, part=part)
+
+    return read
+
+
+def test_each_box_with_parts_is_a_face(read, caplog):
+    faces = read()
+    gone = [np.nan, np.nan]
+    known = [[[5, 10], [7, 12], [9, 14]], [gone, gone, [39, 14]]]
+    assert np.array_equal(faces.points, known, equal_nan=True) and not faces.point_names
+    assert faces.boxes.tolist() == [[3.5, 7.5, 23.5, 37.5], [29.5, 7.5, 49.5, 37.5]]
+    assert [faces.name(row) for row in range(2)] == ["a.png", "a.png"]
+    assert "Left out 2 of 4 boxes" in caplog.text
+    test = read(part="test")
+    assert [test.name(row) for row in range(3)] == ["a.png", "a.png", "b.png"]
+
+
+def test_names_of_parts_are_kept(read):
+    faces = read(("='00'", "='left eye'"), ("='01'", "='nose'"), ("name='10'", "name='right eye'"))
+    assert faces.point_names == ["nose", "left eye", "right eye"]
+    assert faces.points[0].tolist() == [[7, 12], [5, 10], [9, 14]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("x='7'", "x='7,5'", r"line 8, part '01', x: '7,5' is not a number"),
+        ("x='7' ", "", r"line 8, part '01', x: 'none' is not a number"),
+        ("left='4' ", "", r"line 7, left of the box: 'none' is not a number"),
+        ("'01'", "'00'", r"line 9: a part has a name of its own"),
+        ("'a.png'", "'../a.png'", r"line 6: .*leaves the images folder"),
+        ("</dataset>", "", r"line \d+: not XML"),
+        ("<part", "<dot", r"none of its 4 boxes is a face"),
+    ],
+)
+def test_a_malformed_file_is_refused(read, old, new, said):
+    with pytest.raises(UserError, match=rf"t\.xml[,:] {said}"):
+        read((old, new))
