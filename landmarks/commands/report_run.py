@@ -25,7 +25,7 @@ SAME_DATA = dict.fromkeys(("root", "cache_dir", "limit", "exif"))
 def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
     """Judge a run's best model on its validation faces and write report.html into its folder.
 
-    What fails here is said, and ends nothing: the run is finished.
+    What fails here is said, and ends nothing: the model is trained.
     """
     started = time.monotonic()
     with drawing(run):

@@ -102,9 +102,9 @@ def train_one(settings: TrainSettings) -> int:
     if not complete:
         _say_stopped(training, folder.path)
         return stop.exit_code
-    folder.finish()
-    if settings.report:
+    if settings.report:  # before the mark, so that a run killed meanwhile is taken up again
         report_run(folder.path, settings, precision.device.type)
+    folder.finish()
     _say_done(settings, training, budget, started, begun)
     return 0
 
