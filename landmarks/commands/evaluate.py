@@ -95,7 +95,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     write_outcome(out, judgement, outcome)
     draw_worst(out, judgement, settings.worst)
     if settings.report:
-        other = find_other(settings.against, judgement, out)
+        other = find_other(settings.against, judgement, outcome, out)
         report_judgement(out, judgement, outcome, other)
     say_outcome(judgement, outcome)
     log.info("Figures: %s; tables, worst.png and predictions beside it.", out / "metrics.json")

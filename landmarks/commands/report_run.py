@@ -30,7 +30,8 @@ def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
     started = time.monotonic()
     with drawing(run):
         judgement, outcome = judge_run(run, run, device, settings.workers)
-        report_judgement(run, judgement, outcome, find_other(None, judgement, run, run.parent))
+        other = find_other(None, judgement, outcome, run, run.parent)
+        report_judgement(run, judgement, outcome, other)
         log.info("The report took %s.", say_duration(time.monotonic() - started))
 
 

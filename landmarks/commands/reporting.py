@@ -20,20 +20,26 @@ log = logging.getLogger(__name__)
 
 
 def find_other(
-    against: str | None, judgement: Judgement, out: Path, runs: Path = Path("runs")
+    against: str | None,
+    judgement: Judgement,
+    outcome: Outcome,
+    out: Path,
+    runs: Path = Path("runs"),
 ) -> Stored | None:
     """Return the evaluation that a report compares with, if there is one.
 
     Args:
-        against: a folder with errors.npz; None: the newest in `runs` of the same labels.
-        out: of the evaluation itself.
+        against: a folder with errors.npz; None: the newest in `runs`, of the same labels and
+            another model.
+        judgement, outcome, out: of the evaluation itself, and its folder.
 
     Raises:
         UserError: if the named one is none, or of other faces.
     """
     fingerprint = fingerprint_of(judgement.faces)
     if against is None:
-        return find_previous(out, fingerprint, [*runs.glob("*/"), *runs.glob("*/*/")])
+        model = (outcome.metrics.get("checkpoint") or {}).get("sha256")
+        return find_previous(out, fingerprint, [*runs.glob("*/"), *runs.glob("*/*/")], model)
     other = read_stored(Path(against))
     errors = judgement.errors
     names = [name.decode() for name in errors.names.tolist()]

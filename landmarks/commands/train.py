@@ -32,6 +32,7 @@ from landmarks.runs.quoting import say_setting
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
 from landmarks.training.forward import choose_forward
+from landmarks.training.graphs import choose_graph
 from landmarks.training.memory_advice import check_memory, explain_training_memory, name_savings
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.progress import Display
@@ -116,6 +117,7 @@ def _prepare(settings: TrainSettings) -> Precision:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))  # torch's own forgets it
     device = choose_device(settings.device)
     refuse_device_cache(settings.data.get("cache", "auto"), device)
+    choose_graph(settings.graph, True, device)  # asked for in vain: said before the data are read
     return Precision(settings.amp, device)
 
 

@@ -96,12 +96,15 @@ def say_difference(first: str, second: str, found: Interval) -> str:
     return f"{better} is better than {worse} by {size} ({between}): that is more than chance."
 
 
-def find_previous(folder: Path, fingerprint: str, places: list[Path]) -> Stored | None:
-    """Return the newest other evaluation of the same labels among `places`, if there is one.
+def find_previous(
+    folder: Path, fingerprint: str, places: list[Path], model: str | None = None
+) -> Stored | None:
+    """Return the newest evaluation of the same labels by another model, if there is one.
 
     Args:
         folder: that is passed over.
         places: folders that may hold evaluations, in any order.
+        model: the hash of the checkpoint that is passed over; None: there is none.
     """
     files = [place / "errors.npz" for place in places if place.resolve() != folder.resolve()]
     files = sorted((f for f in files if f.is_file()), key=lambda f: -f.stat().st_mtime_ns)
@@ -110,7 +113,9 @@ def find_previous(folder: Path, fingerprint: str, places: list[Path]) -> Stored 
             with np.load(file) as stored:
                 if str(stored["fingerprint"]) != fingerprint:
                     continue
-            return read_stored(file.parent)
+            found = read_stored(file.parent)
+            if model is None or (found.figures.get("checkpoint") or {}).get("sha256") != model:
+                return found
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, UserError):
             continue
     return None

@@ -8,6 +8,7 @@ import numpy as np
 
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.given import Channels, gather_faces, own_threads
+from landmarks.errors import UserError
 from landmarks.layout import Layout
 
 LOOKS = 2  # at a face in a larger photo
@@ -131,6 +132,8 @@ class Model:
         Raises:
             landmarks.UserError: for what is no image, naming which, and where memory runs out.
         """
+        if batch_size < 1:
+            raise UserError(f"batch_size={batch_size}: at least 1 is needed.")
         faces = gather_faces(images, channels=channels, boxes=boxes, exif=self.finder.exif)
         with own_threads():
             found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]

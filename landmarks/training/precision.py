@@ -1,5 +1,7 @@
 """Device and number format: where the model runs, and autocast with or without loss scaling."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,10 @@ def choose_device(name: DeviceName) -> torch.device:
     """Return the device; "auto" is CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        UserError: if the named device is not there.
+        UserError: if the named device is not there, or there is none of that name.
     """
+    if name not in get_args(DeviceName):
+        raise UserError(f"device={name}: the choices are {', '.join(get_args(DeviceName))}.")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((device for device, found in there.items() if found), "cpu")

@@ -1,5 +1,8 @@
 """Two models on the same faces, and on other ones."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
@@ -53,8 +56,6 @@ def test_other_faces_and_other_labels_are_refused(stored):
 
 
 def test_the_newest_evaluation_of_the_same_faces_is_the_previous_one(stored, tmp_path):
-    import os
-
     first, second = stored("first", seed=1), stored("second", seed=2)
     for age, folder in enumerate((second.folder, first.folder)):
         os.utime(folder / "errors.npz", (1e9 - age, 1e9 - age))
@@ -65,6 +66,18 @@ def test_the_newest_evaluation_of_the_same_faces_is_the_previous_one(stored, tmp
     assert found.folder == second.folder
     assert find_previous(second.folder, first.fingerprint, places).folder == first.folder
     assert find_previous(tmp_path / "mine", "other", places) is None
+
+
+def test_an_evaluation_of_the_same_model_is_no_other_one(stored, tmp_path):
+    """Such as that of a run's end, when the run is evaluated again."""
+    first, second = stored("first", seed=1), stored("second", seed=2)
+    figures = json.loads((first.folder / "metrics.json").read_text())
+    figures["checkpoint"] = {"sha256": "abc"}
+    (first.folder / "metrics.json").write_text(json.dumps(figures))
+    places = [first.folder, second.folder]
+    os.utime(second.folder / "errors.npz", (1e9, 1e9))
+    found = [find_previous(tmp_path, first.fingerprint, places, model) for model in ("abc", "d")]
+    assert [other.folder for other in found] == [second.folder, first.folder]
 
 
 def test_folders_without_an_evaluation_are_refused(stored, tmp_path):
