@@ -8,4 +8,4 @@ cd "$(dirname "$0")/.."
 install_package dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest -n auto "$@"  # a process a core; each has one thread
+exec .venv/bin/python -m pytest -n auto --dist worksteal "$@"  # a process a core; each has one thread

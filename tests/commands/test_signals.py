@@ -63,15 +63,15 @@ def test_in_check_and_predict_nothing_is_left(train, terminate_in, tmp_path):
 
 def test_in_validation_the_epoch_is_saved_and_validated_on_resume(train, monkeypatch):
     train("run_dir=whole", "epochs=1")
-    predict, seen = validation.predict, []
+    predict, seen = validation._predict, []
 
-    def stop_at_first(model, batches, precision):
-        for batch in predict(model, batches, precision):
+    def stop_at_first(*arguments):
+        for batch in predict(*arguments):
             if not seen:
                 seen.append(os.kill(os.getpid(), signal.SIGTERM))
             yield batch
 
-    monkeypatch.setattr(validation, "predict", stop_at_first)
+    monkeypatch.setattr(validation, "_predict", stop_at_first)
     train("run_dir=runs/parts", "epochs=1", "batch_size=2", code=143)
     saved = load_checkpoint(Path("runs/parts/last.pt")).training
     assert (saved["epoch"], saved["batch"], saved["history"]) == (0, 6, [])

@@ -129,7 +129,7 @@ def test_hidden_names_of_any_encoding_are_told(faces, caplog):
     except OSError:
         pytest.skip("this disk takes no such name")
     assert len(names_in(faces.folder)) == 6
-    assert caplog.text.encode() and "1 hidden names" in caplog.text
+    assert caplog.text.encode() and "1 hidden name" in caplog.text
 
 
 def test_links_are_followed_once_and_never_round(faces, tmp_path):
