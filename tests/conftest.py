@@ -165,7 +165,7 @@ def centroid():
 
 
 @pytest.fixture(scope="session")
-def browser():
+def chromium():
     """Open Debian's Chromium without a screen; skipped where it, or selenium, is not installed."""
     webdriver = pytest.importorskip("selenium.webdriver")
     found = [shutil.which(name) for name in ("chromium", "chromedriver")]
@@ -184,6 +184,14 @@ def browser():
     driver = webdriver.Chrome(options=options, service=service)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def browser(chromium):
+    """Return the open browser, on an empty page and without what an earlier page logged."""
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    return chromium
 
 
 @pytest.fixture(scope="session")

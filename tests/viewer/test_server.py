@@ -104,8 +104,6 @@ def wait(browser, script):
 @pytest.mark.parametrize("width", [500, 1400])
 def test_a_browser_scrolls_sorts_and_marks(served, browser, album, width):
     browser.set_window_size(width, 900)
-    browser.get("about:blank")
-    browser.get_log("browser")  # of pages before
     browser.get(served)
     first = "document.querySelector('.tile figcaption span')?.textContent"
     assert "mse 299" in wait(browser, first)
