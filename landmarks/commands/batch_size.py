@@ -59,7 +59,7 @@ def settle_batch_size(
     for group in training.optimizer.param_groups:
         group["initial_lr"] *= factor
     rate = settings.optimizer["lr"] * factor
-    log.info("batch_size=auto: %d faces a batch, optimizer.lr=%.3g.", size, rate)
+    log.info(f"batch_size=auto: {size} faces a batch, optimizer.lr={rate:.3g}.")
     settings = replace(settings, batch_size=size, optimizer={**settings.optimizer, "lr": rate})
     inputs = inputs._replace(
         training=inputs.training.resized(size), validation=inputs.validation.resized(2 * size)

@@ -38,16 +38,16 @@ def cache(settings: CacheSettings) -> int:
         )
     found = [entry for entry in found if entry.used <= before]
     for entry in found:
-        log.info("%s", describe_cache(entry))
+        log.info(describe_cache(entry))
     removed = [entry for entry in found if settings.clear and remove(entry.folder)]
     total = say_bytes(sum(entry.size for entry in found))
-    log.info("%s, %s, in %s", say_count(len(found), "cache"), total, root)
+    log.info(f"{say_count(len(found), 'cache')}, {total}, in {root}")
     if settings.clear:
         log.info(
-            "Removed %d of them, %s.", len(removed), say_bytes(sum(entry.size for entry in removed))
+            f"Removed {len(removed)} of them, {say_bytes(sum(entry.size for entry in removed))}."
         )
         if len(removed) < len(found):
-            log.warning("Kept %d that a run is using.", len(found) - len(removed))
+            log.warning(f"Kept {len(found) - len(removed)} that a run is using.")
     elif found:
         log.info("To remove them, add clear=true. Runs rebuild the caches that they need.")
     return 0

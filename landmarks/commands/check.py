@@ -87,9 +87,9 @@ def check(settings: CheckSettings) -> int:
     named = settle_pairs(settings.layout, named, symmetry.flip)
 
     count = say_count(len(rows), "face")
-    log.info("%s: %s, %s", faces.source, count, _say_layout(named, symmetry))
+    log.info(f"{faces.source}: {count}, {_say_layout(named, symmetry)}")
     for line in say_health(health):
-        log.info("%s", line)
+        log.info(line)
     framed = None
     try:
         used = replace(faces, rows=good)
@@ -99,7 +99,7 @@ def check(settings: CheckSettings) -> int:
         if settings.box_from == "data":
             health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
     except UserError as error:
-        log.warning("crop=%s was not tried: %s", settings.crop, error)
+        log.warning(f"crop={settings.crop} was not tried: {error}")
     if settings.checkpoint is not None:
         health.findings += find_disbelieved(
             *(settings.checkpoint, faces, good, symmetry.flip, out),
@@ -108,27 +108,27 @@ def check(settings: CheckSettings) -> int:
     # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
     write_suspects(out / "suspects.csv", health.findings)
     count = say_count(len(health.findings), "suspect")
-    log.info("%s, worst first: %s", count, out / "suspects.csv")
+    log.info(f"{count}, worst first: {out / 'suspects.csv'}")
     if framed is not None:
         size = settings.input_size
         tried = try_crop(framed, framed.rows, health.looks.size, chosen, size)
-        log.info("%s", say_crop(settings.crop, size, tried))
+        log.info(say_crop(settings.crop, size, tried))
         augment = build(settings.augment, size=size, permutation=symmetry.flip, seed=settings.seed)
         if augment.is_on and len(framed.rows):
             source = CroppedFaces(framed, chosen, size, choose_margin(chosen, size))
             shown = np.random.default_rng(settings.seed).permutation(framed.rows)
             if draw_augmented(out / "augmented.png", source, shown, augment):
-                log.info("Faces as training would see them: %s", out / "augmented.png")
+                log.info(f"Faces as training would see them: {out / 'augmented.png'}")
     with drawing(out):
         parts = {"train": faces, "test": test}
         pictured = save_suspects(out / "suspects.png", parts, health.findings)
         if pictured:
-            log.info("%d of them in a picture: %s", pictured, out / "suspects.png")
+            log.info(f"{pictured} of them in a picture: {out / 'suspects.png'}")
     for line in health.advice:
-        log.warning("%s", line)
+        log.warning(line)
     if not any(finding.level == "error" for finding in health.findings):
         return 0
-    log.warning("To leave the errors out: %s", say_setting("data.exclude", out / "suspects.csv"))
+    log.warning(f"To leave the errors out: {say_setting('data.exclude', out / 'suspects.csv')}")
     return FOUND_ERRORS
 
 
@@ -137,7 +137,7 @@ def _read_test(data: dict) -> Faces | None:
     try:
         return build(data, part="test")
     except UserError as error:
-        log.info("The training part is not compared with a test part: %s", error)
+        log.info(f"The training part is not compared with a test part: {error}")
         return None
 
 

@@ -73,7 +73,7 @@ def compare(settings: CompareSettings) -> int:
     for other in models[1:]:
         require_same_faces(models[0].stored, other.stored)
     faces = models[0].stored.figures["faces"]
-    log.info("%d models on the same %d faces.", len(models), faces)
+    log.info(f"{len(models)} models on the same {faces} faces.")
     _say_settings(models)
     rows = [_row(model) for model in models]
     best = min(models, key=lambda model: model.stored.figures["mse"])
@@ -83,20 +83,20 @@ def compare(settings: CompareSettings) -> int:
             for key, digits in SHOWN.items()
             if row.get(key) is not None
         )
-        log.info("%s: %s", model.name, figures)
+        log.info(f"{model.name}: {figures}")
         if model is not best:
             found = compare_errors(model.stored, best.stored, settings.seed)
             row |= {"above_best": found.mean, "low": found.low, "high": found.high}
             row["more_than_chance"] = found.excludes_zero
-            log.info("%s", say_difference(model.name, best.name, found))
+            log.info(say_difference(model.name, best.name, found))
     every = dict.fromkeys(key for row in rows for key in row)
     write_table(out / "comparison.csv", [{key: row.get(key, "") for key in every} for row in rows])
-    log.info("As a table: %s", out / "comparison.csv")
+    log.info(f"As a table: {out / 'comparison.csv'}")
     histories = {model.name: model.history for model in models if model.history}
     if histories:
         with drawing(out):
             save_histories(out / "curves.png", histories)
-            log.info("Learning curves: %s", out / "curves.png")
+            log.info(f"Learning curves: {out / 'curves.png'}")
     return 0
 
 
@@ -120,7 +120,7 @@ def name_apart(places: list[Path]) -> list[str]:
 def _open(place: Path, name: str, out: Path, settings: CompareSettings) -> Compared:
     is_run = (place / "best.pt").is_file()
     if is_run and not (place / "errors.npz").is_file():
-        log.info("%s has not been evaluated yet: on its validation faces now.", name)
+        log.info(f"{name} has not been evaluated yet: on its validation faces now.")
         folder = out / name.replace("/", "-")
         folder.mkdir(parents=True, exist_ok=True)
         judge_run(place, folder, settings.device, settings.workers)
@@ -142,7 +142,7 @@ def _say_settings(models: list[Compared]) -> None:
         values = [model.settings.get(key, "default") for model in models]
         if len(set(values)) > 1:
             pairs = zip(models, values, strict=True)
-            log.info("%s: %s", key, ", ".join(f"{value} ({model.name})" for model, value in pairs))
+            log.info(f"{key}: {', '.join(f'{value} ({model.name})' for model, value in pairs)}")
 
 
 def _row(model: Compared) -> dict:

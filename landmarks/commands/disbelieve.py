@@ -54,10 +54,10 @@ def find_disbelieved(
             rows_found, at = match_faces(stored, faces, path)
             kept = np.isin(rows_found, rows)
             rows, predicted = rows_found[kept], stored.points[at[kept]]
-            log.info("%s: out-of-fold predictions of %d faces.", named, len(rows))
+            log.info(f"{named}: out-of-fold predictions of {len(rows)} faces.")
         else:
             predictor = Predictor(find_checkpoint(named), device=device)
-            log.info("Model: %s (%s)", named, predictor.description)
+            log.info(f"Model: {named} ({predictor.description})")
             require_truth(faces, rows, predictor.num_points)
             predicted = _predict(predictor, take(faces, rows), scratch, workers)
         chosen = take(faces, rows)
@@ -66,9 +66,7 @@ def find_disbelieved(
     findings = disbelief_findings(names, rows, found)
     _write(out / "disbelieved.csv", names, found, findings, rows)
     log.info(
-        "%d labels are disbelieved; all, the worst first: %s",
-        len(findings),
-        out / "disbelieved.csv",
+        f"{len(findings)} labels are disbelieved; all, the worst first: {out / 'disbelieved.csv'}"
     )
     return findings
 

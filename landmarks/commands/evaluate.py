@@ -98,13 +98,13 @@ def evaluate(settings: EvaluateSettings) -> int:
         other = find_other(settings.against, judgement, outcome, out)
         report_judgement(out, judgement, outcome, other)
     say_outcome(judgement, outcome)
-    log.info("Figures: %s; tables, worst.png and predictions beside it.", out / "metrics.json")
+    log.info(f"Figures: {out / 'metrics.json'}; tables, worst.png and predictions beside it.")
     if settings.fail_if is None:
         return 0
     if not holds(read_condition(settings.fail_if), outcome.metrics):
-        log.info("fail_if=%s does not hold.", settings.fail_if)
+        log.info(f"fail_if={settings.fail_if} does not hold.")
         return 0
-    log.warning("fail_if=%s holds.", settings.fail_if)
+    log.warning(f"fail_if={settings.fail_if} holds.")
     return FAILED
 
 
@@ -123,13 +123,13 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
         decoder=settings.decoder,
         flip_test=settings.flip_test,
     )
-    log.info("Model: %s (%s)", path, predictor.description)
+    log.info(f"Model: {path} ({predictor.description})")
     use_threads(settings.threads, predictor.device)
     judged = choose_judged(predictor.checkpoint, path.parent, settings.data, settings.split)
     if judged.trained:
         log.warning(
-            "The model was trained on %d of these %d faces: other faces will have larger errors.",
-            *(judged.trained, len(judged.rows)),
+            f"The model was trained on {judged.trained} of these {len(judged.rows)} faces: other "
+            f"faces will have larger errors."
         )
     framing = Framing(
         settings.batch_size,
@@ -150,7 +150,7 @@ def _judge_folds(
     """Judge a k-fold's predictions of the faces that each model was not trained on."""
     checkpoint = load_checkpoint(members[0])
     faces = read_data(settings.data, checkpoint.config, "train")
-    log.info("%s: out-of-fold predictions of %d models.", run, len(members))
+    log.info(f"{run}: out-of-fold predictions of {len(members)} models.")
     layout = Layout(**checkpoint.layout)
     split = checkpoint.config["split"]
     if sharing.groups is None and split.get("by") == "groups":
@@ -172,22 +172,22 @@ def say_outcome(judgement: Judgement, outcome: Outcome) -> None:
     """Log the figures that matter most."""
     found, data = outcome.metrics, outcome.metrics["data"]
     board, points = found["leaderboard"], found["point_error"]
-    log.info("%s: %d faces (%s).", data["source"], found["faces"], data["split"])
+    log.info(f"{data['source']}: {found['faces']} faces ({data['split']}).")
     log.info(
-        "MSE %.3f px², NME %s (%s), point error median %.2f px, 95 %% within %.2f px.",
-        *(found["mse"], _say(found["nme"]), found["normaliser"], points["median"], points["p95"]),
+        f"MSE {found['mse']:.3f} px², NME {_say(found['nme'])} ({found['normaliser']}), point "
+        f"error median {points['median']:.2f} px, 95 % within {points['p95']:.2f} px."
     )
     if board["low"] is not None:
         log.info(
-            "A leaderboard would say %.2f px²; of other such faces 95 %% of the time %.2f to %.2f "
-            "(bootstrap over %d %s).",
-            *(board["mse"], board["low"], board["high"], board["groups"], judgement.grouping),
+            f"A leaderboard would say {board['mse']:.2f} px²; of other such faces 95 % of the time "
+            f"{board['low']:.2f} to {board['high']:.2f} (bootstrap over {board['groups']} "
+            f"{judgement.grouping})."
         )
     worst = max(outcome.by_region, key=lambda row: row["share"])
     if len(outcome.by_region) > 1:
         log.info(
-            "Of the squared error %.0f %% lies in %s (%d of %d points).",
-            *(100 * worst["share"], worst["region"], worst["points"], found["points"]),
+            f"Of the squared error {100 * worst['share']:.0f} % lies in {worst['region']} "
+            f"({worst['points']} of {found['points']} points)."
         )
 
 

@@ -83,12 +83,11 @@ def export(settings: ExportSettings) -> int:
     with replacing(card) as part:
         part.write_text(write_card(path.name, facts, parity, where), encoding="utf-8")
     log.info(
-        "Checked on %s: its points differ from the model's by %.4f px at the median and %.4f px at "
-        "most; %.0f ms a face, the model itself %.0f ms.",
-        *(where, parity.median, parity.largest),
-        *(1000 * parity.file_seconds, 1000 * parity.eager_seconds),
+        f"Checked on {where}: its points differ from the model's by {parity.median:.4f} px at the "
+        f"median and {parity.largest:.4f} px at most; {1000 * parity.file_seconds:.0f} ms a face, "
+        f"the model itself {1000 * parity.eager_seconds:.0f} ms."
     )
-    log.info("%s, %s, and its card: %s", path, say_bytes(path.stat().st_size), card)
+    log.info(f"{path}, {say_bytes(path.stat().st_size)}, and its card: {card}")
     return 0
 
 
@@ -122,7 +121,7 @@ def _photos(finder, settings: ExportSettings, boxed: bool) -> tuple[list, np.nda
         if photos and (boxes is not None or not boxed):
             return list(photos.values()), boxes, f"{len(photos)} faces of {faces.source}"
     except UserError as error:
-        log.info("The faces that the model was made for are not here (%s)", error)
+        log.info(f"The faces that the model was made for are not here ({error})")
     drawn = [draw_face(np.random.default_rng(seed)) for seed in range(CHECKED)]
     edges = [np.hstack([points.min(0), points.max(0)]) for _, points in drawn]
     photos = [np.ascontiguousarray(image[..., ::-1]) for image, _ in drawn]

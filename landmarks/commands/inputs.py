@@ -157,9 +157,8 @@ def say_old_caches(cache_dir: str | None) -> None:
     size = sum(entry.size for entry in old)
     if size > MANY_BYTES:
         log.warning(
-            "Caches that no run has used for 30 days take %s: `landmarks cache unused_for=30` "
-            "lists them, with clear=true it removes them.",
-            say_bytes(size),
+            f"Caches that no run has used for 30 days take {say_bytes(size)}: `landmarks "
+            "cache unused_for=30` lists them, with clear=true it removes them."
         )
 
 

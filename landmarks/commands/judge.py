@@ -70,7 +70,7 @@ def judge_model(
         found.blocks(), faces.names, judged.rows, predictor.num_points, predictor.layout.eyes
     )
     if batches.unreadable:
-        log.warning("Unreadable images: %d; they are not judged.", len(batches.unreadable))
+        log.warning(f"Unreadable images: {len(batches.unreadable)}; they are not judged.")
     stored = read_predictions(out / "predictions.npz", out)
     mean_shape, of_mean_shape = found.judge_mean_shape(faces)
     origin = {
@@ -97,9 +97,7 @@ def judge_file(
     """Judge the predictions of a file, of all or some of the faces."""
     predictions = read_predictions(path, out / ".points.f32")
     rows, at = match_faces(predictions, faces, path)
-    log.info(
-        "%s has predictions of %d of %d faces of %s.", path, len(rows), len(faces), faces.source
-    )
+    log.info(f"{path} has predictions of {len(rows)} of {len(faces)} faces of {faces.source}.")
     _refuse_gaps(predictions, faces, rows, at, path)
     blocks = in_blocks(predictions.points, faces.points, at, rows)
     if predictions.confidence is not None:
@@ -222,7 +220,7 @@ def _refuse_gaps(
     if len(nowhere) == len(missing):
         raise UserError(f"{path} predicts no point of any face; predict again.")
     if len(nowhere):
-        log.warning("%d points have no predictions and are not judged.", len(nowhere))
+        log.warning(f"{len(nowhere)} points have no predictions and are not judged.")
 
 
 def _with_confidence(blocks: Blocks, confidence: np.ndarray, at: np.ndarray) -> Iterator[tuple]:

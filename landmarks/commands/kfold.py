@@ -48,20 +48,20 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
     for fold in wanted:
         own = _settings_of_fold(settings, fold, folders[fold])
         if (folders[fold] / FINISHED).is_file():
-            log.info("%s is finished.", folders[fold])
+            log.info(f"{folders[fold]} is finished.")
             continue
-        log.info("Fold %d of %d: %s", fold, count, folders[fold])
+        log.info(f"Fold {fold} of {count}: {folders[fold]}")
         folders[fold].mkdir(parents=True, exist_ok=True)
         with hold(folders[fold]):
             code = train_one(own)
         if code != 0:
             log.warning(
-                "The same command with %s goes on with this k-fold.", say_setting("run_dir", run)
+                f"The same command with {say_setting('run_dir', run)} goes on with this k-fold."
             )
             return code
     left = [folder.name for folder in folders if not (folder / FINISHED).is_file()]
     if left:
-        log.info("Not finished yet: %s.", ", ".join(left))
+        log.info(f"Not finished yet: {', '.join(left)}.")
         return 0
     gather_folds(run, folders, settings)
     return 0
@@ -108,9 +108,9 @@ def gather_folds(run: Path, folders: list[Path], settings: TrainSettings) -> Non
     scores = [json.loads((folder / FINISHED).read_text())["val_mse"] for folder in folders]
     with replacing(run / KFOLD) as part:
         part.write_text(json.dumps({"folds": len(folders), "val_mse": scores}))
-    log.info("Out-of-fold predictions of %d faces: %s", len(order), run / "predictions.npz")
+    log.info(f"Out-of-fold predictions of {len(order)} faces: {run / 'predictions.npz'}")
+    word = say_setting("checkpoint", run)
     log.info(
-        "Evaluate them as one set: landmarks evaluate %s; predict with their mean: landmarks "
-        "predict %s",
-        *(say_setting("checkpoint", run),) * 2,
+        f"Evaluate them as one set: landmarks evaluate {word}; predict with their mean: landmarks "
+        f"predict {word}"
     )

@@ -129,13 +129,12 @@ def predict(settings: PredictSettings) -> int:
             points[:, unlabelled] = np.nan
             album.add(batch, points)
             bar.update(len(rows))
-    log.info("%s, all points: %s", say_count(len(faces), "face"), out / "predictions.csv")
+    log.info(f"{say_count(len(faces), 'face')}, all points: {out / 'predictions.csv'}")
     if batches is not None and batches.unreadable:
         log.warning(
-            "Missing or unreadable images: %d, '%s' first; they keep their rows, with points that "
-            "are guesses.",
-            len(batches.unreadable),
-            faces.name(min(batches.unreadable)),
+            f"Missing or unreadable images: {len(batches.unreadable)}, "
+            f"'{faces.name(min(batches.unreadable))}' first; they keep their rows, with "
+            "points that are guesses."
         )
     if faces.wanted is not None:
         _submit(settings, faces, np.concatenate(asked))
@@ -197,6 +196,6 @@ def _heatmaps_of(finder: Finder) -> Callable:
 def _submit(settings: PredictSettings, faces: Faces, asked: np.ndarray) -> None:
     path = Path(settings.run_dir) / "submission.csv"
     write_submission(path, faces.names, asked, settings.round)
-    log.info("Submission, read back and checked: %s", path)
+    log.info(f"Submission, read back and checked: {path}")
     if settings.data["limit"] is not None:
-        log.warning("It is not whole: data.limit=%d leaves test faces out.", settings.data["limit"])
+        log.warning(f"It is not whole: data.limit={settings.data['limit']} leaves test faces out.")

@@ -32,7 +32,7 @@ def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
         judgement, outcome = judge_run(run, run, device, settings.workers)
         other = find_other(None, judgement, outcome, run, run.parent)
         report_judgement(run, judgement, outcome, other)
-        log.info("The report took %s.", say_duration(time.monotonic() - started))
+        log.info(f"The report took {say_duration(time.monotonic() - started)}.")
 
 
 def judge_run(

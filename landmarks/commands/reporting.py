@@ -63,7 +63,7 @@ def report_judgement(
         title = Path(outcome.metrics["predictions"]["path"]).name
     background = Background(title, history, settings, other)
     write_report(out / "report.html", judgement, outcome, background)
-    log.info("Report: %s", out / "report.html")
+    log.info(f"Report: {out / 'report.html'}")
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -75,5 +75,5 @@ def read_history(path: Path) -> list[dict[str, float]]:
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError) as error:
-        log.debug("%s is not read: %s", path, error)
+        log.debug(f"{path} is not read: {error}")
         return []

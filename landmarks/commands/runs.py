@@ -55,12 +55,12 @@ def runs(settings: RunsSettings) -> int:
     }
     found.sort(key=order[settings.sort])
     for line in draw_table(found):
-        log.info("%s", line)
+        log.info(line)
     if settings.csv is not None:
         path = Path(settings.csv)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, [told._asdict() for told in found])
-        log.info("As a table: %s", path)
+        log.info(f"As a table: {path}")
     return 0
 
 

@@ -88,7 +88,7 @@ def serve(album: Album, port: int) -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = make_server("127.0.0.1", port, app, threaded=True)
-    log.info("%d faces: http://127.0.0.1:%d/ (Ctrl-C ends it)", len(album), server.server_port)
+    log.info(f"{len(album)} faces: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
     server.serve_forever()
 
 
@@ -107,7 +107,7 @@ def _open(settings: ShowSettings, out: Path) -> Shown:
         return Shown(take(faces, rows), None, None, {}, regions)
     path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
     predictor = Predictor(path, device=settings.device)
-    log.info("Model: %s (%s)", path, predictor.description)
+    log.info(f"Model: {path} ({predictor.description})")
     judged = choose_judged(predictor.checkpoint, path.parent, settings.data, settings.split)
     framing = Framing(on_error=settings.data["on_error"], workers=settings.workers)
     return _of_judgement(judge_model(predictor, path, judged, out, framing, sharing))
@@ -153,5 +153,5 @@ def write_sheets(
             path = out / f"sheet-{sheet + 1}.jpg"
             save_picture(path, arrange(tiles, COLUMNS))
             written.append(path)
-    log.info("%d contact sheets: %s", len(written), out)
+    log.info(f"{len(written)} contact sheets: {out}")
     return written

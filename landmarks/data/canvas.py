@@ -98,11 +98,8 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
         if free is not None and needed + SPARE_BYTES > free:
             if cache in OPTIONAL:
                 log.warning(
-                    "No canvas cache on the disk: %s would be needed in %s and %s is free. Images "
-                    "are decoded anew whenever they are read.",
-                    say_bytes(needed),
-                    place,
-                    say_bytes(free),
+                    f"No canvas cache on the disk: {say_bytes(needed)} would be needed in {place} "
+                    f"and {say_bytes(free)} is free. Images are decoded anew at every epoch."
                 )
                 return None
             elsewhere = "set data.cache=disk" if cache == "ram" else "set data.cache_dir=FOLDER"
@@ -113,16 +110,13 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
             )
         if len(rows):
             log.info(
-                "Canvas cache: %s in %s, %d of %s to be read.",
-                say_bytes(len(rows) * side * side * 3),
-                place,
-                stale.sum(),
-                say_count(len(rows), "face"),
+                f"Canvas cache: {say_bytes(len(rows) * side * side * 3)} in {place}, "
+                f"{stale.sum()} of {say_count(len(rows), 'face')} to be read."
             )
         fill(canvas, CroppedFaces(faces, crop, size, margin), rows[stale], stamps[stale])
     except OSError as error:
         if cache in OPTIONAL:
-            log.warning("No canvas cache on the disk: %s cannot be written (%s).", place, error)
+            log.warning(f"No canvas cache on the disk: {place} cannot be written ({error}).")
             return None
         raise UserError(
             f"The canvas cache {place} cannot be written ({error}): set data.cache_dir=FOLDER or "

@@ -49,12 +49,9 @@ def warn_of_outside(faces: Faces, rows: np.ndarray) -> None:
         return
     why = "x and y seem to be exchanged" if turned < EXCHANGED * outside else "labels may be wrong"
     log.warning(
-        "%.0f %% of the labels of %s, of %s looked at, lie outside their images: %s; landmarks "
-        "check lists such faces.",
-        100 * outside / labelled,
-        faces.source,
-        say_count(len(some), "face"),
-        why,
+        f"{100 * outside / labelled:.0f} % of the labels of {faces.source}, of "
+        f"{say_count(len(some), 'face')} looked at, lie outside their images: {why}; "
+        "landmarks check lists such faces."
     )
 
 

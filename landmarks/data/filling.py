@@ -57,7 +57,7 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
                         os.fsync(file.fileno())
         except OSError as error:
             count = say_count(len(some), "face")
-            log.warning("The canvas cache does not keep %s: %s.", count, error)
+            log.warning(f"The canvas cache does not keep {count}: {error}.")
             return
         some = some[canvas.readable[rows[some]]]
         canvas.stamps[rows[some]] = stamps[some]

@@ -170,7 +170,7 @@ class Batches:
                 f"without them with data.on_error=skip."
             )
         for row in set(rows) - self.unreadable:
-            log.warning("Unreadable, taken as black: %s", self.faces.path(row))
+            log.warning(f"Unreadable, taken as black: {self.faces.path(row)}")
         self.unreadable.update(rows)
 
 

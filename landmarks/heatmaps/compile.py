@@ -49,12 +49,11 @@ def fuse_loss(function: Callable, fuse: bool | Literal["auto"]) -> Callable:
             compiled = function
             found = function(*arguments)
             log.warning(
-                "The loss cannot be compiled here, so training is slower (%s). "
-                "+model.fuse=true shows the compiler's error.",
-                type(error).__name__,
+                "The loss cannot be compiled here, so training is slower "
+                f"({type(error).__name__}). +model.fuse=true shows the compiler's error."
             )
             return found
-        log.info("The loss was compiled in %.0f s.", time.perf_counter() - started)
+        log.info(f"The loss was compiled in {time.perf_counter() - started:.0f} s.")
         return found
 
     return timed

@@ -79,7 +79,7 @@ def _open_one(source: Source, *, threads: Threads | None, **options: Any) -> Fin
 
     predictor = open_members(folds, **options) if folds else Predictor(path, **options)
     many = f"the mean of {len(folds)}, the first one " if folds else ""
-    log.info("Model: %s (%s%s)", path, many, predictor.description)
+    log.info(f"Model: {path} ({many}{predictor.description})")
     if threads is not None:
         use_threads(threads, predictor.device)
     return predictor
@@ -102,5 +102,5 @@ def _open_onnx(path: Path, threads: Threads | None, **options: Any) -> Finder:
                 f"or export it with that."
             )
     model = OnnxModel(path, device=device, threads=threads)
-    log.info("Model: %s (%s)", path, model.description)
+    log.info(f"Model: {path} ({model.description})")
     return model

@@ -110,7 +110,7 @@ class RecordedForward(Forward):
         except RuntimeError as error:
             self._forget(self.shape)
             self.recordable = False
-            log.warning("Prediction is not recorded as a CUDA graph: %s", error)
+            log.warning(f"Prediction is not recorded as a CUDA graph: {error}")
 
 
 def choose_forward(graph: Graph, model: nn.Module, precision: Precision) -> Forward:

@@ -90,7 +90,7 @@ class Display:
     def say(self, sentence: str) -> None:
         """Print a line without breaking the bar."""
         with logging_redirect_tqdm():
-            log.info("%s", sentence)
+            log.info(sentence)
 
     def close(self) -> None:
         """Remove the bar."""

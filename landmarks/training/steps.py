@@ -163,10 +163,9 @@ class RecordedSteps(Steps):
             self._forget(self.kind)
             self.failed = True
             log.warning(
-                "The step cannot be recorded, so training is slower (%s: %s). graph=true shows "
-                "the whole error, graph=false leaves recording out.",
-                type(error).__name__,
-                " ".join(str(error).split())[:200],
+                f"The step cannot be recorded, so training is slower ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}). graph=true shows the whole error, "
+                "graph=false leaves recording out."
             )
 
     def _record(self, images: Tensor, points: Tensor) -> None:

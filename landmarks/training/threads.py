@@ -41,7 +41,7 @@ def use_threads(threads: Threads, device: torch.device, before: Threads = "auto"
         if number < cores:
             why += ", which other processes keep busy"
     torch.set_num_threads(number)
-    log.info("%s (%s).", say_count(number, "thread"), why)
+    log.info(f"{say_count(number, 'thread')} ({why}).")
     return number
 
 
