@@ -80,7 +80,7 @@ def in_training(name, cuda, graph, amp="auto", optimizer=adamw, **settings):
     training = Training(
         *(model, optimizer(model, lr=1e-4), Cosine(), Precision(amp, cuda)),
         ema=Ema(model, 0.99),
-        augment=Augment(**STRONG, size=SIZE, permutation=np.arange(K)[::-1].copy()),
+        augment=Augment(**STRONG, input_size=SIZE, permutation=np.arange(K)[::-1].copy()),
         graph=graph,
         total_steps=100,
         **settings,
@@ -171,7 +171,7 @@ def test_a_run_goes_on_from_recorded_to_plain_and_back(first, cuda):
 
 def test_a_captured_augmentation_is_the_eager_one(cuda):
     some = {**STRONG, "degrade": 0.5, "erase": 0.5}
-    augment = Augment(**some, size=SIZE, permutation=np.arange(K)[::-1].copy())
+    augment = Augment(**some, input_size=SIZE, permutation=np.arange(K)[::-1].copy())
     (images, points), most = (part.to(cuda) for part in faces()), augment.most(4)
     numbers = torch.from_numpy(augment.draw(4, 0, SIZE).numbers).to(cuda)
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()

@@ -55,7 +55,7 @@ class Augment:
         blocks: strongest JPEG-like quantisation, as a multiple of JPEG's own table; 1: quality 50.
         erase: probability of covering a rectangle with one colour.
         erase_size: its largest side; share of the input's.
-        size: side S of the input, in pixels.
+        input_size: side S of the input, in pixels.
         permutation: (K,) point i of a mirrored face is point permutation[i] of the face; None: no
             face is mirrored.
         seed: of everything random.
@@ -80,7 +80,7 @@ class Augment:
         blocks: Annotated[NonNegative, DEGRADED] = 0.0,
         erase: Annotated[Probability, Needs("erase_size", ABOVE_ZERO)] = 0.0,
         erase_size: Annotated[Share, Needs("erase", ABOVE_ZERO)] = 0.0,
-        size: int,
+        input_size: int,
         permutation: np.ndarray | None = None,
         seed: Count = 0,
     ):
@@ -90,7 +90,7 @@ class Augment:
         self.gamma, self.grey = gamma, grey
         self.degrade, self.blur, self.noise, self.blocks = degrade, blur, noise, blocks
         self.erase, self.erase_size = erase, erase_size
-        self.size, self.seed = size, seed
+        self.input_size, self.seed = input_size, seed
         self.has_noise, self.has_blocks = bool(degrade and noise), bool(degrade and blocks)
         self.has_erased = bool(erase and erase_size)
         self.has_colour = any((brightness, contrast, saturation, grey))
@@ -110,10 +110,10 @@ class Augment:
             covers=3 * self.has_erased,
         )
         tables = {
-            "grid": pixel_grid(size) if self.moves else None,
+            "grid": pixel_grid(input_size) if self.moves else None,
             "permutation": torch.from_numpy(permutation) if self.flip else None,
-            "pixels": torch.arange(size) if self.has_noise or self.has_erased else None,
-            "tile": noise_tile(2 * size, seed) if self.has_noise else None,
+            "pixels": torch.arange(input_size) if self.has_noise or self.has_erased else None,
+            "tile": noise_tile(2 * input_size, seed) if self.has_noise else None,
             "jpeg": jpeg_tables() if self.has_blocks else None,
         }
         self.tables = {name: table for name, table in tables.items() if table is not None}
@@ -168,7 +168,7 @@ class Augment:
         variance = sigma**2 + added_variance(matrices)
         steps, most = smoothing_steps(variance.max()), self.most(count)
         groups = {
-            "theta": sampling_matrices(matrices, self.size, side),
+            "theta": sampling_matrices(matrices, self.input_size, side),
             "matrices": matrices,
             "flipped": flipped,
             # A batch that takes no step is not changed by one either.
@@ -178,12 +178,14 @@ class Augment:
             "offset": (1 - contrast) * colour,
         }
         if self.has_noise:
-            groups["noise_places"], groups["noise"] = draw.places(noisy, self.noise, self.size)
+            groups["noise_places"], groups["noise"] = draw.places(
+                noisy, self.noise, self.input_size
+            )
         if self.has_blocks:
             places, groups["blocks"] = draw.places(blocky, self.blocks)
             groups["blocks_places"] = places[:, 0]
         if self.has_erased:
-            rectangles = draw.rectangles(self.erase, self.erase_size, self.size)
+            rectangles = draw.rectangles(self.erase, self.erase_size, self.input_size)
             groups["boxes"], groups["covers"] = rectangles
         work = Work(steps, int(noisy.sum()), int(blocky.sum()))
         return Drawn(self.columns.pack(count, groups), Work(*map(min, work, most)))
@@ -218,7 +220,7 @@ class Augment:
             images = self._move_pixels(images, drawn, tables)
             points = self._move_points(points, drawn, tables)
         else:
-            images = centre(images, self.size)
+            images = centre(images, self.input_size)
         images = self._light(images, drawn)
         if work.noisy:
             places, noise = drawn["noise_places"][: work.noisy], drawn["noise"][: work.noisy]
@@ -235,7 +237,7 @@ class Augment:
         if any((self.shift, self.scale, self.rotate, self.shear)):
             return moved
         # In a batch in which no face is mirrored, no pixel is interpolated.
-        return torch.where(drawn["flipped"].amax() > 0, moved, centre(images, self.size))
+        return torch.where(drawn["flipped"].amax() > 0, moved, centre(images, self.input_size))
 
     def _move_points(self, points: Tensor, drawn: dict, tables: dict) -> Tensor:
         points = transform(drawn["matrices"].view(-1, 2, 3), points)
@@ -261,7 +263,7 @@ class Augment:
         zoom = draw.factor(self.scale)
         angle = draw.uniform(-1, 1) * math.radians(self.rotate)
         slant = draw.uniform(-1, 1) * self.shear
-        moved = [draw.uniform(-1, 1) * self.shift * self.size for _ in range(2)]
+        moved = [draw.uniform(-1, 1) * self.shift * self.input_size for _ in range(2)]
         flipped = draw.chosen(self.flip)
         mirror = 1 - 2 * flipped
         cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
@@ -269,7 +271,7 @@ class Augment:
         linear = np.stack(
             [cosine * mirror, cosine * slant - sine, sine * mirror, sine * slant + cosine], 1
         ).reshape(-1, 2, 2)
-        middle = np.full((2, 1), (self.size - 1) / 2)
+        middle = np.full((2, 1), (self.input_size - 1) / 2)
         shift = middle - linear @ middle + np.stack(moved, 1)[..., None]
         return np.concatenate([linear, shift], 2), flipped
 

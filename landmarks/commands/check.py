@@ -18,10 +18,10 @@ from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.labelled import find_labelled, warn_of_unlabelled
 from landmarks.errors import UserError, say_count
-from landmarks.geometry import CropName
+from landmarks.geometry import BoxCrop, Crop, CropName
 from landmarks.health.crop_loss import try_crop
 from landmarks.health.image_facts import GOOD
-from landmarks.health.inspection import inspect
+from landmarks.health.inspection import Health, inspect
 from landmarks.health.limits import box_findings
 from landmarks.health.summary import say_crop, say_health
 from landmarks.health.suspect_pictures import save_suspects
@@ -78,47 +78,35 @@ def check(settings: CheckSettings) -> int:
     test = _read_test(lenient)
     labelled = find_labelled(faces.points, rows)
     warn_of_unlabelled(labelled, faces.source)
-    named = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
+    layout = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
     threads = count_cores() if settings.workers == "auto" else max(1, settings.workers)
-    health = inspect(faces, rows, test, named.regions, threads, named.eyes)
+    health = inspect(faces, rows, test, layout.regions, threads, layout.eyes)
     good = rows[health.looks.state[rows] == GOOD]
-    known, known_from = named.flip_permutation(), named.pairs_from
+    known, known_from = layout.flip_permutation(), layout.pairs_from
     symmetry = find_symmetry(faces.points, known, good, known_from=known_from)
-    named = settle_pairs(settings.layout, named, symmetry.flip)
+    layout = settle_pairs(settings.layout, layout, symmetry.flip)
 
     count = say_count(len(rows), "face")
-    log.info(f"{faces.source}: {count}, {_say_layout(named, symmetry)}")
+    log.info(f"{faces.source}: {count}, {_say_layout(layout, symmetry)}")
     for line in say_health(health):
         log.info(line)
-    framed = None
-    try:
-        used = replace(faces, rows=good)
-        framed, chosen = frame_faces(
-            used, settings.crop, settings.box_margin, settings.box_from, leave_out=True
-        )
-        if settings.box_from == "data":
-            health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
-    except UserError as error:
-        log.warning(f"crop={settings.crop} was not tried: {error}")
+    framed = _frame(settings, faces, good, health)
     if settings.checkpoint is not None:
         health.findings += find_disbelieved(
-            *(settings.checkpoint, faces, good, symmetry.flip, out),
-            *(settings.device, settings.workers),
+            settings.checkpoint,
+            faces,
+            good,
+            symmetry.flip,
+            out,
+            settings.device,
+            settings.workers,
         )
     # Before anything is drawn: what has been found is kept, whatever becomes of the pictures.
     write_suspects(out / "suspects.csv", health.findings)
     count = say_count(len(health.findings), "suspect")
     log.info(f"{count}, worst first: {out / 'suspects.csv'}")
     if framed is not None:
-        size = settings.input_size
-        tried = try_crop(framed, framed.rows, health.looks.size, chosen, size)
-        log.info(say_crop(settings.crop, size, tried))
-        augment = build(settings.augment, size=size, permutation=symmetry.flip, seed=settings.seed)
-        if augment.is_on and len(framed.rows):
-            source = CroppedFaces(framed, chosen, size, choose_margin(chosen, size))
-            shown = np.random.default_rng(settings.seed).permutation(framed.rows)
-            if draw_augmented(out / "augmented.png", source, shown, augment):
-                log.info(f"Faces as training would see them: {out / 'augmented.png'}")
+        _show_crop(settings, *framed, health.looks.size, symmetry.flip)
     with drawing(out):
         parts = {"train": faces, "test": test}
         pictured = save_suspects(out / "suspects.png", parts, health.findings)
@@ -130,6 +118,52 @@ def check(settings: CheckSettings) -> int:
         return 0
     log.warning(f"To leave the errors out: {say_setting('data.exclude', out / 'suspects.csv')}")
     return FOUND_ERRORS
+
+
+def _frame(
+    settings: CheckSettings, faces: Faces, good: np.ndarray, health: Health
+) -> tuple[Faces, Crop | BoxCrop] | None:
+    """Return the faces that training could frame, and their crop; add to `health` those it cannot.
+
+    Args:
+        good: (n,) the faces whose images can be read.
+
+    Returns:
+        None, with a line in the log, where the crop is not to be had.
+    """
+    try:
+        framed, crop = frame_faces(
+            replace(faces, rows=good),
+            settings.crop,
+            settings.box_margin,
+            settings.box_from,
+            leave_out=True,
+        )
+    except UserError as error:
+        log.warning(f"crop={settings.crop} was not tried: {error}")
+        return None
+    if settings.box_from == "data":
+        health.findings += box_findings(faces, np.setdiff1d(good, framed.rows))
+    return framed, crop
+
+
+def _show_crop(
+    settings: CheckSettings,
+    framed: Faces,
+    crop: Crop | BoxCrop,
+    sizes: np.ndarray,
+    flip: np.ndarray | None,
+) -> None:
+    """Say what the crop loses, and draw faces as training would see them."""
+    size = settings.input_size
+    log.info(say_crop(settings.crop, size, try_crop(framed, framed.rows, sizes, crop, size)))
+    augment = build(settings.augment, input_size=size, permutation=flip, seed=settings.seed)
+    if augment.is_on and len(framed.rows):
+        source = CroppedFaces(framed, crop, size, choose_margin(crop, size))
+        shown = np.random.default_rng(settings.seed).permutation(framed.rows)
+        picture = Path(settings.run_dir) / "augmented.png"
+        if draw_augmented(picture, source, shown, augment):
+            log.info(f"Faces as training would see them: {picture}")
 
 
 def _read_test(data: dict) -> Faces | None:

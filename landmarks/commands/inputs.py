@@ -102,7 +102,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
     warn_of_outside(faces, used)
-    augment = build(settings.augment, size=input_size, permutation=flip, seed=seed)
+    augment = build(settings.augment, input_size=input_size, permutation=flip, seed=seed)
     augment = augment if augment.is_on else None
 
     canvas = open_canvas(faces, crop, input_size)

@@ -119,7 +119,7 @@ def _time_steps(
     for way in ("eager", "recorded") if "step" in options.parts else ("recorded",):
         release(device)
         before = torch.cuda.memory_reserved() if device.type == "cuda" else 0
-        augment = Augment(**light(), size=scale.size, permutation=mirror)
+        augment = Augment(**light(), input_size=scale.size, permutation=mirror)
         model = build_model(name, scale)
         training = start_training(model, precision, way == "recorded", augment)
         ways[way] = repeat(warm_up(training, batch), steps, wait)

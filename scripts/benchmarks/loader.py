@@ -137,7 +137,7 @@ def share_of_step(options: argparse.Namespace) -> float:
     batch = random_batch(options.batch_size, 0)
     model = random_model().to(memory_format=torch.channels_last).train()
     optimizer = adamw(model, lr=1e-3)
-    change = Augment(**light(), size=SIZE, permutation=np.arange(NUM_POINTS)[::-1].copy())
+    change = Augment(**light(), input_size=SIZE, permutation=np.arange(NUM_POINTS)[::-1].copy())
     steps = itertools.count()
 
     def step() -> None:

@@ -29,7 +29,7 @@ ALL = {**MOVES, **LIGHT, **DAMAGE, "erase_size": 0.4}
 
 
 def augment(seed=0, **settings):
-    return Augment(size=SIZE, permutation=FLIP, seed=seed, **settings)
+    return Augment(input_size=SIZE, permutation=FLIP, seed=seed, **settings)
 
 
 def dots(count=8, margin=0, seed=0):
@@ -89,7 +89,7 @@ def test_about_half_are_mirrored_and_none_without_a_permutation():
     _, moved = augment(flip=0.5)(images, points, 0)
     mirrored = (moved - points).abs().amax((1, 2)) > 1e-3
     assert 150 < mirrored.sum() < 250
-    change = Augment(size=SIZE, flip=1.0, seed=0)
+    change = Augment(input_size=SIZE, flip=1.0, seed=0)
     assert not change.is_on and torch.equal(change(images, points, 0)[1], points)
 
 

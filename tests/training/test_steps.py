@@ -62,7 +62,7 @@ def in_training(graph, optimizer=adamw, schedule=None, freeze="none", augment=Tr
     torch.manual_seed(0)
     start = torch.full((K, 2), SIZE / 2)
     model = Landmarker(Tiny(), RegressionHead(8, K, SIZE, l1, start), freeze)
-    changed = Augment(**STRONG, size=SIZE, permutation=np.arange(K)[::-1].copy())
+    changed = Augment(**STRONG, input_size=SIZE, permutation=np.arange(K)[::-1].copy())
     return Training(
         *(model, optimizer(model, lr=2**-10), schedule or Constant(), Precision("off", CPU)),
         ema=Ema(model, 0.9),
