@@ -149,6 +149,8 @@ def _refuse_not_finite(errors: dict, epoch: int) -> None:
 
 def _say_estimate(training: Training, budget: Budget, display: Display) -> None:
     left = training.total_steps - training.step
+    if left == 0:
+        return
     epoch, whole = (
         budget.seconds_for(steps, training.step) for steps in (budget.steps_per_epoch, left)
     )

@@ -1,5 +1,6 @@
 """`data=synthetic`: synthetic faces, drawn once into the cache, in the contest's own layout."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from landmarks.data.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.formats import thousand
 from landmarks.data.reading import Reading
+from landmarks.errors import say_count
 from landmarks.settings import Count, PositiveInt, flat
 from landmarks.synthetic.write import write_faces
 
+log = logging.getLogger(__name__)
 VERSION = 1
 
 
@@ -33,6 +36,7 @@ def read_faces(
     recipe = {"train": train, "test": test, "seed": seed, "version": VERSION}
 
     def build(aside: Path) -> dict:
+        log.info(f"Drawing {say_count(train + test, 'synthetic face')}, once for all runs.")
         write_faces(aside, train, test, seed)
         return {}
 
