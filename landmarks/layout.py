@@ -28,6 +28,8 @@ class Layout:
         reverse: [a, b] exchanges the two ends of the range a..b, inwards to its middle.
         names: of the K points, as the data has them; empty: it has none. Where neither swap nor
             reverse says more, left and right in them are exchanged when a face is mirrored.
+        flip: K numbers, the whole flip permutation as the data names it; empty: it names none. It
+            counts where neither swap nor reverse says more.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Layout:
     reverse: list = field(default_factory=list)
     places: dict = field(default_factory=dict)
     names: list = field(default_factory=list)
+    flip: list = field(default_factory=list)
 
     def __post_init__(self):
         regions = self.regions.values()
@@ -111,8 +114,11 @@ class Layout:
 
     @property
     def pairs_from(self) -> str:
-        """What the pairs of `flip_permutation` are: "layout", or of its points' "names"."""
-        return "layout" if self.swap or self.reverse else "names"
+        """What the pairs of `flip_permutation` are: "layout", "flip_idx" of the data, or of its
+        points' "names"."""
+        if self.swap or self.reverse:
+            return "layout"
+        return "flip_idx" if self.flip else "names"
 
     def pick_ranges(self, region: str) -> dict[str, range]:
         """Return {"all": every point, region: its points}; "auto" is the first region, if any.
@@ -140,7 +146,7 @@ class Layout:
         None where the layout names no pairs.
         """
         if not self.swap and not self.reverse:
-            return pair_names(self.names)
+            return np.array(self.flip) if self.flip else pair_names(self.names)
         flip = np.arange(self.num_points)
         for a, b, c, d in self.swap:
             flip[a : b + 1] = np.arange(c, d + 1)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError, say_count
-from landmarks.layout import Layout
+from landmarks.layout import Layout, pair_names
 from landmarks.shapes.landmark_places import find_misplaced
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,15 @@ def settle_layout(
         seed: of which of them.
     """
     named = choose_layout(node, faces.num_points)
-    if node["name"] == "auto" and named.name == "none" and faces.point_names:
-        return _of_names(faces)
+    has_own = len(faces.point_names) > 0 or faces.flip is not None
+    if node["name"] == "auto" and named.name == "none" and has_own:
+        return _of_data(faces)
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
     if not doubt:
         return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
-        return _of_names(faces) if faces.point_names else _unname(named, doubt)
+        return _of_data(faces) if has_own else _unname(named, doubt)
     log.warning(
         f"layout={named.name} does not fit the points of {faces.source}: {doubt}. Its regions and "
         f"its NME mean nothing; use layout=auto, or one of your own."
@@ -60,9 +61,18 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
     return _unname(named, doubt) if others else named
 
 
-def _of_names(faces: Faces) -> Layout:
-    """Return the layout of points that the data names: these names, and pairs by left and right."""
-    return Layout(NAMED, faces.num_points, names=list(faces.point_names))
+def _of_data(faces: Faces) -> Layout:
+    """Return the layout that the data names: its points' names, and its pairs or those by left and
+    right in the names."""
+    names = list(faces.point_names)
+    flip = [] if faces.flip is None else faces.flip.tolist()
+    if flip == [*range(len(flip))] and pair_names(names) is not None:
+        log.warning(
+            f"flip_idx of {faces.source} exchanges no points, and their names hold left and right: "
+            f"these make the pairs."
+        )
+        flip = []
+    return Layout(NAMED, faces.num_points, names=names, flip=flip)
 
 
 def _unname(named: Layout, doubt: str) -> Layout:

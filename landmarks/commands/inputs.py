@@ -170,6 +170,13 @@ def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.
     answer = "not mirrored" if symmetry.flip is None else "mirrored"
     level = logging.INFO if is_expected else logging.WARNING
     log.log(level, f"Faces are {answer}: {symmetry.reason}.")
+    if faces.flip is not None and symmetry.flip is not None and symmetry.source != "flip_idx":
+        others = int((faces.flip != symmetry.flip).sum())
+        if others:
+            log.warning(
+                f"flip_idx of {faces.source} gives {say_count(others, 'point')} other partners: it "
+                f"is not used; correct it there."
+            )
     return symmetry.flip
 
 

@@ -46,7 +46,7 @@ def frame_faces(
     elif faces.boxes is None:
         raise UserError(
             f"crop=box needs a box of each face and {faces.source} has none: use data with boxes "
-            f"(coco, wflw, table), box_from=points where there are labels, or train with another "
+            f"(coco, wflw, yolo, dlib, table), box_from=points where there are labels, or train with another "
             f"crop."
         )
     rows = np.arange(len(faces)) if faces.rows is None else faces.rows

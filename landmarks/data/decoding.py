@@ -108,6 +108,22 @@ def jpeg_size(data: bytes, exif: ExifName = "rotate") -> tuple[int, int, int] | 
     return None
 
 
+def read_size(path: str, exif: ExifName = "rotate") -> tuple[int, int] | None:
+    """Return width and height of a file's image as `read_image` shows it; None if it cannot be
+    read. Of JPEG and PNG, no pixel is decoded."""
+    data = read_bytes(path)
+    if data is None:
+        return None
+    size = jpeg_size(data, exif)
+    if size is not None:
+        return size[:2]
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" and b"eXIf" not in data:
+        width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
+        return width, height
+    image = decode(data, cv2.IMREAD_GRAYSCALE, exif)
+    return None if image is None else (image.shape[1], image.shape[0])
+
+
 def reduction(size: tuple[int, int, int] | None, most: float) -> int:
     """Return by how much a JPEG is best reduced in decoding: 1, 2, 4 or 8, at most `most`.
 

@@ -47,6 +47,7 @@ class Faces:
         point_names: K names of the points, as the data has them; empty: it has none.
         pixels: N images in memory, (H, W, 3) uint8 BGR, each in place of its file; where one is
             None, and where all are, the files are read.
+        flip: (K,) the flip permutation that the data names; None: it names none.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Faces:
     exif: ExifName = "rotate"
     pixels: Sequence[np.ndarray | None] | None = None
     point_names: Sequence[str] = ()
+    flip: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)

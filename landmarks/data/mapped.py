@@ -1,6 +1,6 @@
 """Faces read once, block by block, into files that every later start maps."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +17,13 @@ from landmarks.errors import UserError
 class Arrays(NamedTuple):
     """n faces: names (n,) bytes; points (n, K, 2) float32, NaN where unlabelled, and boxes (n, 4)
     float32 as in `Faces`; seen (n, K) float32, 0 where a point is not visible. None where a format
-    or file has none."""
+    or file has none. point_names as in `Faces`, the same of all faces."""
 
     names: np.ndarray
     points: np.ndarray | None
     boxes: np.ndarray | None = None
     seen: np.ndarray | None = None
+    point_names: Sequence[str] = ()
 
 
 def map_faces(
@@ -58,7 +59,8 @@ def map_faces(
         for name, shape in note["shapes"].items()
     }
     names = np.load(folder / "names.npy", mmap_mode="r")
-    return Arrays(names, mapped.get("points.f32"), mapped.get("boxes.f32"))
+    point_names = note.get("point_names", ())
+    return Arrays(names, mapped.get("points.f32"), mapped.get("boxes.f32"), None, point_names)
 
 
 def to_faces(
@@ -71,13 +73,14 @@ def to_faces(
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: {reading.part} images are looked for there.")
-    names, points, boxes, _ = (
-        None if values is None else values[: reading.limit] for values in arrays
+    names, points, boxes = (
+        None if values is None else values[: reading.limit] for values in arrays[:3]
     )
     if reading.part == "train" and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
     kept = {"cache": reading.cache, "cache_dir": reading.cache_dir, "exif": reading.exif}
-    faces = Faces(folder, names, points, source=source, boxes=boxes, **kept)
+    kept |= {"boxes": boxes, "point_names": arrays.point_names}
+    faces = Faces(folder, names, points, source=source, **kept)
     return check_images(faces, reading, linked)
 
 
@@ -92,10 +95,11 @@ def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> It
 
 
 def _write(aside: Path, path: str, blocks: Iterable[Arrays]) -> dict:
-    names, shapes = [], {}
+    names, shapes, point_names = [], {}, []
     with (aside / "points.f32").open("wb") as points, (aside / "boxes.f32").open("wb") as boxes:
         for block in _readable(path, blocks):
             names.append(block.names)
+            point_names = list(block.point_names)
             for out, values in ((points, block.points), (boxes, block.boxes)):
                 if values is not None:
                     out.write(np.ascontiguousarray(values, np.float32))
@@ -104,7 +108,8 @@ def _write(aside: Path, path: str, blocks: Iterable[Arrays]) -> dict:
     if not count:
         raise UserError(f"{path} holds no faces.")
     np.save(aside / "names.npy", np.concatenate(names))
-    return {"shapes": {name: [count, *shape] for name, shape in shapes.items()}}
+    counted = {name: [count, *shape] for name, shape in shapes.items()}
+    return {"shapes": counted, "point_names": point_names}
 
 
 def _readable(path: str, blocks: Iterable[Arrays]) -> Iterator[Arrays]:

@@ -34,15 +34,19 @@ class Kind(NamedTuple):
 
 
 MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
-YOLO = Kind("YOLO-pose labels")
+YOLO = Kind(
+    "YOLO-pose labels",
+    "yolo",
+    "read them with data=yolo data.root=FOLDER, which holds data.yaml",
+)
 PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
 DLIB = Kind(
     "dlib's XML (imglab)", "dlib", "read it with data=dlib data.train={path} data.images=FOLDER"
 )
 POINTS = Kind(
-    "a list of one face's points without a name",
-    advice="write the points of all faces into one table with a column file_name (data=table), or "
-    "name each face's list as its image, with the ending .pts (data=ibug)",
+    "a list of one face's points",
+    "points",
+    "read a folder of such files with data=points data.root=FOLDER",
 )
 # What stands near the beginning of a file, all of it, of which kind it then is.
 MARKS = (
@@ -88,7 +92,7 @@ def describe_other(path: Path, reader: str) -> str:
         kind, found = _of_folder(path) if path.is_dir() else (_of_file(path), path)
     except OSError:
         return ""
-    if kind is None or (reader and kind.reader == reader):
+    if kind is None or (reader and kind.reader == reader) or (kind is PTS and reader == "points"):
         return ""
     return f"'{found}' looks like {kind.what}; {kind.advice.format(path=found)}."
 

@@ -20,7 +20,11 @@ MIN_LABELS = 20  # of each point
 MIN_POINTS = 3  # two points are always symmetric
 MIN_SHARE = 0.5  # of its points that a face has to have
 MIN_AGREEMENT = 0.98
-SAID = {"layout": "the layout's pairs", "names": "left and right in their names"}
+SAID = {
+    "layout": "the layout's pairs",
+    "names": "left and right in their names",
+    "flip_idx": "the data's flip_idx",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,8 @@ class Symmetry:
             partners that differ by less than label rounding (0.3 px) count as the same. NaN where
             no halves were looked at.
         reason: one clause for the log: why flipping is on or off.
-        source: whose it is: "layout", "names" (left and right in the points' names) or "data".
+        source: whose it is: "layout", "names" (left and right in the points' names), "flip_idx"
+            (named by the data) or "data" (found in the points).
     """
 
     flip: np.ndarray | None
@@ -65,7 +70,7 @@ def find_symmetry(
         rows: the faces to look at; None: all.
         max_faces: the most faces that are looked at, chosen at random.
         seed: of that choice and of the halves.
-        known_from: whose `known` is, "layout" or "names".
+        known_from: whose `known` is, "layout", "names" or "flip_idx".
     """
     judged = _judge(points, known, rows, max_faces, seed, known_from)
     if known is None or judged.flip is not None:

@@ -12,6 +12,7 @@ from landmarks.errors import UserError
 
 K = 98  # WFLW's; the others take any
 FORMATS = ["ibug", "wflw", "coco", "dlib", "table-csv", "table-tsv", "table-parquet"]
+FORMATS += ["points", "yolo"]
 WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
 COCO = {
     f"{part}_{what}": place
@@ -94,6 +95,39 @@ def write_dlib(root, parts):
     return {part: str(root / f"{part}.xml") for part in ("train", "test")}
 
 
+def write_points(root, parts):
+    write_images(root / "images", parts)
+    for name, points in faces_of(parts):
+        path = (root / "landmarks" / name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{len(points)}\n" + "".join(f"{x} {y}\n" for x, y in points))
+    folders = {"root": str(root / "landmarks"), "images": str(root / "images")}
+    return {**folders, "test_folders": ["testset"]}
+
+
+def write_yolo(root, parts):
+    for key, part in parts.items():
+        write_images(root / "images" / key, {key: part})
+        for name, points, (x0, y0, x1, y1) in zip(part.names, part.points, part.boxes, strict=True):
+            size = np.array([60, 64])
+            box = np.array([(x0 + x1 + 1) / 2, (y0 + y1 + 1) / 2, x1 - x0, y1 - y0])
+            seen = 2 * ~np.isnan(points[:, :1])
+            shares = np.hstack([(np.nan_to_num(points) + 0.5) * (seen > 0) / size, seen])
+            path = (root / "labels" / key / name).with_suffix(".txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            numbers = [*(box / [*size, *size]), *shares.ravel()]
+            with path.open("a") as file:
+                file.write(" ".join(["0", *(f"{number:.7f}" for number in numbers)]) + "\n")
+    text = f"path: ../moved\ntrain: images/train\ntest: images/test\nkpt_shape: [{K}, 3]\n"
+    (root / "data.yaml").write_text(f"{text}names: [face]\n")
+    return {"root": str(root)}
+
+
+def faces_of(parts):
+    """Return (name, points) of each face."""
+    return [it for part in parts.values() for it in zip(part.names, part.points, strict=True)]
+
+
 def columns_of(part):
     columns = {"image": part.names}
     for k in range(K):
@@ -127,8 +161,7 @@ def write():
         module = importlib.import_module(f"landmarks.data.formats.{kind}")
         if kind == "table":
             return module, write_table(root, parts, ending)
-        writers = {"ibug": write_ibug, "wflw": write_wflw, "coco": write_coco, "dlib": write_dlib}
-        return module, writers[kind](root, parts)
+        return module, globals()[f"write_{kind}"](root, parts)
 
     return write
 

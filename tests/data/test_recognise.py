@@ -34,13 +34,17 @@ FILES = {
         "data=coco",
     ),
     "json": ("a.json", '{"faces": {}}', "unknown"),
-    "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "YOLO"),
-    "yolo, without v": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n", "YOLO"),
-    "yolo's yaml": ("data.yaml", "path: .\ntrain: a\nval: b\nkpt_shape: [5, 3]\n", "YOLO"),
+    "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "data=yolo"),
+    "yolo, without v": (
+        "a.txt",
+        "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n",
+        "data=yolo",
+    ),
+    "yolo's yaml": ("data.yaml", "path: .\ntrain: a\nval: b\nkpt_shape: [5, 3]\n", "data=yolo"),
     "pts": ("a.pts", "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n", "data=ibug"),
     "bare pts": ("a.pts", "1.5 2\n3 4\n5 6\n", "data=ibug"),
-    "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "without a name"),
-    "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "without a name"),
+    "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "data=points"),
+    "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "data=points"),
     "wflw": ("a.txt", "1.5 " * 206 + "a.jpg\n", "data=wflw"),
     "via csv": (
         "a.csv",
@@ -64,6 +68,8 @@ SETTINGS = {
     "ibug": lambda path: {"root": str(path.parent)},
     "wflw": lambda path: {"root": str(path.parent)},
     "thousand": lambda path: {"root": str(path.parent)},
+    "yolo": lambda path: {"root": str(path.parent)},
+    "points": lambda path: {"root": str(path.parent)},
 }
 NOTHING = {"train_images": "", "test_annotations": "", "test_images": ""}
 
@@ -72,7 +78,7 @@ NOTHING = {"train_images": "", "test_annotations": "", "test_images": ""}
 def test_every_reader_says_what_it_was_given(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     for reader, settings in SETTINGS.items():
-        if said == f"data={reader}":
+        if said == f"data={reader}" or (said == "data=ibug" and reader == "points"):
             assert describe_other(tmp_path / name, reader) == ""
             continue
         with pytest.raises(UserError) as refused:
