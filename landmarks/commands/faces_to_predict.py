@@ -43,8 +43,21 @@ def open_faces(predictor: Finder, data: dict, images: str | None, other_points: 
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
             f"{predictor.num_points - 1}: predict with a model of that layout."
         )
+    if faces.asked is not None:
+        _refuse_other_names(faces, predictor.layout.names, predictor.num_points)
     _say_unlabelled(predictor.unlabelled, faces)
     return faces
+
+
+def _refuse_other_names(faces: Faces, names: list[str], num_points: int) -> None:
+    """Refuse a table that asks by name for points that the model does not have in this order."""
+    if list(faces.point_names) != list(names) and (names or num_points != len(faces.point_names)):
+        listed = ", ".join(names[:3]) or str(num_points)
+        raise UserError(
+            f"{faces.asked.source} asks for the {len(faces.point_names)} points "
+            f"{', '.join(faces.point_names[:3])}, ... and the model has others ({listed}, ...): "
+            f"name a checkpoint trained on this data with checkpoint=."
+        )
 
 
 def _refuse_other_points(faces: Faces, num_points: int) -> None:
@@ -74,7 +87,8 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
         f"Never labelled in training: {say_points(np.array(unlabelled))}. Where that is was not "
         f"learnt, and coordinates stay empty."
     )
-    asked = 0 if faces.wanted is None else int(np.isin(faces.wanted, unlabelled).sum())
+    wanted = faces.wanted if faces.asked is None else faces.asked.places // 2
+    asked = 0 if wanted is None else int(np.isin(wanted, unlabelled).sum())
     if asked:
         log.warning(
             f"{faces.source} asks for such points: {say_count(asked, 'number')} there are guesses."

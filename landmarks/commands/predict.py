@@ -25,8 +25,9 @@ from landmarks.inference.looks import (
 )
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import SEVERAL, Sources, open_finder
+from landmarks.runs.lookup_submission import LookupSubmission
 from landmarks.runs.predictions import PredictionFile
-from landmarks.runs.submission import pick_points, write_submission
+from landmarks.runs.submission import Submission
 from landmarks.settings import (
     AmpName,
     DecoderName,
@@ -70,7 +71,7 @@ class PredictSettings:
     faces: str
     detector: Annotated[str | None, Needs("faces", "detect")]
     looks: Annotated[Literal[1, 2], Needs("faces", ELSEWHERE, "faces=detect or faces=FILE")]
-    round: bool
+    round: bool | None
     npz: bool
     confidence: bool
     decoder: DecoderName | None
@@ -109,6 +110,8 @@ def predict(settings: PredictSettings) -> int:
         asked = {"batch_size": settings.batch_size, "on_error": settings.data["on_error"]}
         stream = look_at_faces(predictor, faces, looks=settings.looks, workers=0, **asked)
     unlabelled = predictor.unlabelled
+    # The contest's labels are whole pixels; those of Facial Keypoints are not.
+    rounded = faces.asked is None if settings.round is None else settings.round
     strips = _heatmaps_of(predictor) if settings.heatmaps else None
     album = Album(out, faces, strips)
     bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
@@ -116,16 +119,16 @@ def predict(settings: PredictSettings) -> int:
         out,
         faces.names,
         predictor.num_points,
-        *(settings.round, settings.npz, unlabelled, faces.boxes),
+        *(rounded, settings.npz, unlabelled, faces.boxes),
         *(predictor.certainty, settings.confidence, settings.faces != "whole"),
     )
-    asked: list[np.ndarray] = []
+    submission = _open_submission(faces)
     with file as written, bar:
         for batch, points, sure in stream:
             written.add(points, sure)
             rows = np.asarray(batch.rows)
-            if faces.wanted is not None:
-                asked.append(pick_points(points, faces.wanted[rows]))
+            if submission is not None:
+                submission.add(points, rows)
             points[:, unlabelled] = np.nan
             album.add(batch, points)
             bar.update(len(rows))
@@ -136,8 +139,8 @@ def predict(settings: PredictSettings) -> int:
             f"'{faces.name(min(batches.unreadable))}' first; they keep their rows, with "
             "points that are guesses."
         )
-    if faces.wanted is not None:
-        _submit(settings, faces, np.concatenate(asked))
+    if submission is not None:
+        _submit(settings, submission, rounded)
     album.save()
     return 0
 
@@ -193,9 +196,17 @@ def _heatmaps_of(finder: Finder) -> Callable:
     return partial(show_heatmaps, model, ranges=ranges, precision=finder.precision)
 
 
-def _submit(settings: PredictSettings, faces: Faces, asked: np.ndarray) -> None:
+def _open_submission(faces: Faces) -> Submission | LookupSubmission | None:
+    if faces.asked is not None:
+        return LookupSubmission(*faces.asked, faces.scored_to)
+    return None if faces.wanted is None else Submission(faces.names, faces.wanted)
+
+
+def _submit(
+    settings: PredictSettings, submission: Submission | LookupSubmission, rounded: bool
+) -> None:
     path = Path(settings.run_dir) / "submission.csv"
-    write_submission(path, faces.names, asked, settings.round)
+    submission.write(path, rounded)
     log.info(f"Submission, read back and checked: {path}")
     if settings.data["limit"] is not None:
         log.warning(f"It is not whole: data.limit={settings.data['limit']} leaves test faces out.")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,19 @@ OnError = Annotated[
 Excluded = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
 TrainingPath = Annotated[str, Needs("/command", ("train", "check", "evaluate", "show"))]
 ExifName = Literal["rotate", "ignore"]
+
+
+class Asked(NamedTuple):
+    """R coordinates that a contest's table asks for, in its order, each of a face of its own choice.
+
+    source: the table, for messages; rows (R,) int: its numbers of them; faces (R,) int: which face;
+    places (R,) int: 2k is x and 2k + 1 is y of point k.
+    """
+
+    source: str
+    rows: np.ndarray
+    faces: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +61,8 @@ class Faces:
         pixels: N images in memory, (H, W, 3) uint8 BGR, each in place of its file; where one is
             None, and where all are, the files are read.
         flip: (K,) the flip permutation that the data names; None: it names none.
+        asked: the coordinates a submission asks, where it asks not the same of each face.
+        scored_to: a contest's score clips predicted coordinates to 0 ... this; None: it does not.
     """
 
     folder: Path
@@ -63,6 +78,8 @@ class Faces:
     pixels: Sequence[np.ndarray | None] | None = None
     point_names: Sequence[str] = ()
     flip: np.ndarray | None = None
+    asked: Asked | None = None
+    scored_to: float | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -40,6 +40,11 @@ YOLO = Kind(
     "read them with data=yolo data.root=FOLDER, which holds data.yaml",
 )
 PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
+FACIAL = Kind(
+    "Kaggle's Facial Keypoints Detection",
+    "facial_keypoints",
+    "read its folder with data=facial_keypoints data.root={path.parent}",
+)
 DLIB = Kind(
     "dlib's XML (imglab)", "dlib", "read it with data=dlib data.train={path} data.images=FOLDER"
 )
@@ -66,12 +71,8 @@ MARKS = (
     (r"version\s*:.*\n?", r"n_points\s*:", PTS),
     (r"#?filename,file_size,", r"region_shape_attributes", Kind("VIA's CSV")),
     (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines", "table", TABLE)),
-    (
-        r"[^\n]*_x\b[^\n]*\bImage\s*\n",
-        r"(\d+ ){99}",
-        Kind("Kaggle's Facial Keypoints Detection, whose images are grey values in the table"),
-    ),
-    (r"RowId\b|ImageId\b", r"", Kind("a table of Kaggle's Facial Keypoints without labels")),
+    (r"[^\n]*_x\b[^\n]*\bImage\s*\n", r"(\d+ ){99}", FACIAL),
+    (r"RowId\b|ImageId\b", r"", FACIAL),
     (
         r"\s*\d+\s*\n\s*\w+_x +\w+_y",
         r"",

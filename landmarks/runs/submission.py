@@ -1,5 +1,6 @@
 """A Kaggle submission: written, read back, checked, and only then put in its place."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,27 @@ from landmarks.runs.not_finite import find_faults, say_faults
 def pick_points(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the asked points (n, M, 2) of faces with points (n, K, 2) and indices (n, M)."""
     return np.take_along_axis(points, wanted[:, :, None].astype(np.intp), axis=1)
+
+
+class Submission:
+    """Gathers the asked points of each face, batch by batch, and writes them in the asked order.
+
+    Args:
+        names: (N,) bytes, in the order of test_points.csv.
+        wanted: (N, M), the points asked of each.
+    """
+
+    def __init__(self, names: np.ndarray, wanted: np.ndarray):
+        self.names, self.wanted = names, wanted
+        self.picked: list[np.ndarray] = []
+
+    def add(self, points: np.ndarray, faces: Sequence[int]) -> None:
+        """Take what is asked of predicted points (n, K, 2), original pixels, of the next faces."""
+        self.picked.append(pick_points(points, self.wanted[faces]))
+
+    def write(self, path: Path, rounded: bool) -> None:
+        """Write the submission, see `write_submission`."""
+        write_submission(path, self.names, np.concatenate(self.picked), rounded)
 
 
 def write_submission(path: Path, names: np.ndarray, points: np.ndarray, rounded: bool) -> None:
