@@ -29,6 +29,7 @@ BENCHMARKS = {
     "check": "faults that `landmarks check` finds among those planted",
     "decode": "heatmap decoders, against one another and DARK as published",
     "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
+    "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",
     "startup": "how long `landmarks --help` takes",
 }
 

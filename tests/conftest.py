@@ -14,6 +14,7 @@ import torch
 
 from landmarks.commands.build import nodes_of
 from landmarks.data.cache_use import release
+from landmarks.data.formats.facial_keypoints import POINTS
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.older_formats import LATER
 from landmarks.runs.trusted import trusted
@@ -80,6 +81,52 @@ def write_contest():
             wanted=wanted,
             test_names=parts["test"][0],
             test_points=parts["test"][1],
+        )
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_facial_keypoints():
+    """Write a small data set as Kaggle's Facial Keypoints is, and say what is in it."""
+
+    def write(root, train=6, test=3, side=12, seed=0):
+        rng = np.random.default_rng(seed)
+        root.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 256, (train + test, side, side), dtype=np.uint8)
+        pixels[:, -1, -1] = 7
+        # As in a face: the subject's left is at the right.
+        shape = "62 38 38 37 55 38 72 38 45 38 28 38 56 30 77 29 44 30 23 29 50 57 62 76 38 76"
+        shape = np.array([*map(float, shape.split()), 50, 73, 50, 84]).reshape(15, 2)
+        points = shape * side / 100 + rng.normal(0, side / 60, (train + test, 15, 2))
+        few = np.isin(np.arange(15), (0, 1, 10, 14))
+        points[1::2, ~few] = np.nan
+        names = [f"{p}_{axis}" for p in POINTS for axis in "xy"]
+        images = [" ".join(map(str, image.ravel().tolist())) for image in pixels]
+        places = [["" if np.isnan(x) else f"{x:.4f}" for x in face.ravel()] for face in points]
+        rows = [[*face, image] for face, image in zip(places, images, strict=True)]
+        tables = {
+            "training.csv": [[*names, "Image"], *rows[:train]],
+            "truth.csv": [[*names, "Image"], *rows[train:]],
+            "test.csv": [["ImageId", "Image"], *enumerate(images[train:], start=1)],
+        }
+        asked = [
+            (image, name)
+            for image, face in enumerate(places[train:], start=1)
+            for name, place in zip(names, face, strict=True)
+            if place
+        ]
+        listed = [[row, *each, "?"] for row, each in enumerate(asked, start=1)]
+        header = ["RowId", "ImageId", "FeatureName", "Location"]
+        tables["IdLookupTable.csv"] = [header, *listed]
+        for name, lines in tables.items():
+            (root / name).write_text("".join(",".join(map(str, row)) + "\n" for row in lines))
+        return SimpleNamespace(
+            root=root,
+            points=points[:train],
+            pixels=pixels[:train],
+            truth=points[train:],
+            asked=[(row, *each) for row, each in enumerate(asked, start=1)],
         )
 
     return write

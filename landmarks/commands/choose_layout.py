@@ -32,7 +32,9 @@ def settle_layout(
     """
     named = choose_layout(node, faces.num_points)
     has_own = len(faces.point_names) > 0 or faces.flip is not None
-    if node["name"] == "auto" and named.name == "none" and has_own:
+    # As many points may be other ones: the data's own names tell.
+    is_other = named.names and named.names != list(faces.point_names)
+    if node["name"] == "auto" and has_own and (named.name == "none" or is_other):
         return _of_data(faces)
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""

@@ -177,7 +177,12 @@ def say_outcome(judgement: Judgement, outcome: Outcome) -> None:
         f"MSE {found['mse']:.3f} px², NME {_say(found['nme'])} ({found['normaliser']}), point "
         f"error median {points['median']:.2f} px, 95 % within {points['p95']:.2f} px."
     )
-    if board["low"] is not None:
+    if judgement.faces.scored_to is not None:
+        log.info(
+            f"RMSE {found['rmse']:.4f} px over all labelled coordinates, predicted ones clipped to "
+            f"0 ... {judgement.faces.scored_to:g}, as the contest scores."
+        )
+    elif board["low"] is not None:
         log.info(
             f"A leaderboard would say {board['mse']:.2f} px²; of other such faces 95 % of the time "
             f"{board['low']:.2f} to {board['high']:.2f} (bootstrap over {board['groups']} "

@@ -67,7 +67,12 @@ def judge_model(
     batches = predictor.batches(faces, **framing._asdict())
     found = _Collected(predictor, batches, out)
     errors = measure(
-        found.blocks(), faces.names, judged.rows, predictor.num_points, predictor.layout.eyes
+        found.blocks(),
+        faces.names,
+        judged.rows,
+        predictor.num_points,
+        predictor.layout.eyes,
+        faces.scored_to,
     )
     if batches.unreadable:
         log.warning(f"Unreadable images: {len(batches.unreadable)}; they are not judged.")
@@ -102,7 +107,8 @@ def judge_file(
     blocks = in_blocks(predictions.points, faces.points, at, rows)
     if predictions.confidence is not None:
         blocks = _with_confidence(blocks, predictions.confidence, at)
-    errors = measure(blocks, faces.names[rows], rows, faces.num_points, layout.eyes)
+    names = faces.names[rows]
+    errors = measure(blocks, names, rows, faces.num_points, layout.eyes, faces.scored_to)
     judged = Judged(faces, rows, split, 0)
     stored = Predictions(predictions.names[at], predictions.points, predictions.confidence)
     origin = {

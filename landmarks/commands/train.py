@@ -82,6 +82,7 @@ def train_one(settings: TrainSettings) -> int:
         batches=inputs.validation,
         precision=precision,
         eyes=inputs.layout.eyes,
+        scored_to=inputs.faces.scored_to,
         forward=choose_forward(training.graph, training.judged, precision),
     )
     explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)

@@ -25,7 +25,7 @@ ExifName = Literal["rotate", "ignore"]
 
 
 class Asked(NamedTuple):
-    """R coordinates that a contest's table asks for, in its order, each of a face of its own choice.
+    """R coordinates that a contest's table asks for, in its order; of each face other ones.
 
     source: the table, for messages; rows (R,) int: its numbers of them; faces (R,) int: which face;
     places (R,) int: 2k is x and 2k + 1 is y of point k.

@@ -21,7 +21,8 @@ class FaceErrors(NamedTuple):
     mean squared error over labelled coordinates, rounded (N,) the same of predictions rounded to
     whole pixels; mean (N,) is the mean distance of a face's points; size (N,) what it is divided by
     for nme (N,); distance (N, K) float32; bias (K, 2) the mean offset of each point, predicted
-    minus true; confidence (N, K) float32, None where the model gives none.
+    minus true; confidence (N, K) float32, None where the model gives none; pooled is the mean
+    squared error over all labelled coordinates of all faces.
     """
 
     names: np.ndarray
@@ -34,6 +35,7 @@ class FaceErrors(NamedTuple):
     distance: np.ndarray
     bias: np.ndarray
     confidence: np.ndarray | None
+    pooled: float = np.nan
 
     @property
     def judged(self) -> np.ndarray:
@@ -42,7 +44,12 @@ class FaceErrors(NamedTuple):
 
 
 def measure(
-    blocks: Blocks, names: np.ndarray, rows: np.ndarray, num_points: int, eyes: list | None
+    blocks: Blocks,
+    names: np.ndarray,
+    rows: np.ndarray,
+    num_points: int,
+    eyes: list | None,
+    scored_to: float | None = None,
 ) -> FaceErrors:
     """Return the errors of faces that come block by block, in order.
 
@@ -53,17 +60,20 @@ def measure(
         rows: (N,).
         num_points: K.
         eyes: see `landmarks.metrics.normalized_error`.
+        scored_to: predicted coordinates are clipped to 0 ... this before; None: they are not.
     """
     count = len(names)
     squared, rounded, mean, size = np.full((4, count), np.nan)
     distance = np.full((count, num_points), np.nan, np.float32)
     confidence = None
     moved, known = np.zeros((num_points, 2)), np.zeros((num_points, 2), int)
-    done = 0
+    done, total = 0, 0.0
     for predicted, truth, sure in blocks:
         here = slice(done, done + len(predicted))
         done += len(predicted)
         predicted = predicted.astype(np.float64)
+        if scored_to is not None:
+            predicted = np.clip(predicted, 0, scored_to)
         truth = truth.astype(np.float64)
         offset = predicted - truth
         there = ~np.isnan(offset)
@@ -76,13 +86,15 @@ def measure(
         rounded[here] = _mean_of_known(whole)
         moved += np.where(there, offset, 0).sum(0)
         known += there.sum(0)
+        total += float(squares[there].sum())
         if sure is not None and np.isfinite(sure).any():
             if confidence is None:
                 confidence = np.full((count, num_points), np.nan, np.float32)
             confidence[here] = np.where(np.isnan(distance[here]), np.nan, sure)
     bias = np.where(known > 0, moved / np.maximum(known, 1), np.nan)
-    nme = mean / size
-    return FaceErrors(names, rows, squared, rounded, mean, size, nme, distance, bias, confidence)
+    pooled = total / known.sum() if known.any() else np.nan
+    of_faces = squared, rounded, mean, size, mean / size
+    return FaceErrors(names, rows, *of_faces, distance, bias, confidence, pooled)
 
 
 def in_blocks(predicted: np.ndarray, truth: np.ndarray, at: np.ndarray, rows: np.ndarray) -> Blocks:

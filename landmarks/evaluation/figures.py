@@ -27,8 +27,9 @@ def summarise(
 ) -> dict:
     """Return the figures that stand for all faces.
 
-    mse is the mean of the faces' mean squared errors in original pixels, nme that of their mean
-    point distances over `normaliser`; failure_rate the share of faces whose NME is above a
+    mse is the mean of the faces' mean squared errors in original pixels, rmse the root of the mean
+    over all their labelled coordinates, nme the mean of their mean point distances over
+    `normaliser`; failure_rate the share of faces whose NME is above a
     threshold, auc 1/t times the area under the cumulative curve of their NME up to t.
 
     Args:
@@ -48,7 +49,7 @@ def summarise(
         "labelled_points": count,
         "mse": mse.mean,
         "mse_interval": [mse.low, mse.high],
-        "rmse": float(np.sqrt(mse.mean)),
+        "rmse": float(np.sqrt(errors.pooled)),
         "nme": float(nme.mean()) if len(nme) else None,
         "normaliser": say_normaliser(layout),
         "point_error": {

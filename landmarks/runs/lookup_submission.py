@@ -1,4 +1,4 @@
-"""A submission of RowId,Location, as Kaggle's Facial Keypoints asks: written, read back, checked."""
+"""A submission of RowId,Location, as Kaggle's Facial Keypoints asks: read back and checked."""
 
 from collections.abc import Sequence
 from pathlib import Path

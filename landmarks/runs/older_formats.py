@@ -26,7 +26,9 @@ LATER = {
     "graph": "auto",
     "init": None,
 }
-SYNTHETIC = "landmarks.data.formats.synthetic.read_faces"  # whose images say nothing in EXIF
+OWN_IMAGES = tuple(  # of readers that write their images themselves: these say nothing in EXIF
+    f"landmarks.data.formats.{name}.read_faces" for name in ("synthetic", "facial_keypoints")
+)
 
 
 def update_settings(settings: dict, path: Path) -> dict:
@@ -39,7 +41,7 @@ def update_settings(settings: dict, path: Path) -> dict:
     if updated.pop("tensorboard", False):  # a choice of logger today
         updated["logger"] = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
     data, model = updated.get("data"), updated.get("model")
-    if isinstance(data, dict) and data.get("_target_") != SYNTHETIC:
+    if isinstance(data, dict) and data.get("_target_") not in OWN_IMAGES:
         updated["data"] = {"exif": "rotate", **data}
     if isinstance(model, dict):
         if model.get("basis", "none") != "none":

@@ -130,6 +130,8 @@ def _describe_epoch(training: Training, errors: dict) -> dict:
         "val_mse": errors["mse"],
         "val_nme": errors["nme"],
     }
+    if "rmse" in errors:
+        row["val_rmse"] = errors["rmse"]
     sure = errors["confidence"]
     return row if math.isnan(sure) else {**row, "val_confidence": sure}
 

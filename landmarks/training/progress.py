@@ -79,10 +79,11 @@ class Display:
     def end_epoch(self, row: dict, is_best: bool) -> None:
         """Close the bar and print the epoch's line."""
         self.close()
+        scored = f"RMSE {row['val_rmse']:.4f} px, " if "val_rmse" in row else ""
         self.say(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4g}, "
             f"val MSE {row['val_mse']:.3f} px², "
-            f"NME {row['val_nme']:.4f}, "
+            f"{scored}NME {row['val_nme']:.4f}, "
             f"{row['seconds']:.1f} s, {row['images_per_s']:.0f} images/s, "
             f"{row['data_wait']:.0%} waiting for data{', best' if is_best else ''}"
         )

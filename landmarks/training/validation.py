@@ -75,8 +75,13 @@ def validate(
     eyes: list | None,
     checked: Callable[[Iterable], Iterable] = iter,
     forward: Forward | None = None,
+    scored_to: float | None = None,
 ) -> dict:
     """Return {"mse", "nme", "confidence"}: means over faces, in original pixels and as shares.
+
+    With `scored_to` there is "rmse", too: the root of the mean squared error over all labelled
+    coordinates, predicted ones being clipped to 0 ... scored_to, as Kaggle's Facial Keypoints
+    has it.
 
     The confidence is that of labelled points, NaN for a model that does not know it. Under "faults"
     stands in words which faces' predictions are not finite: their errors are not in the means.
@@ -87,16 +92,22 @@ def validate(
         eyes: normaliser of the mean error, see `landmarks.metrics.normalized_error`.
         checked: yields what it is given, as far as that is to be looked at.
         forward: see `predict`.
+        scored_to: see `landmarks.data.faces.Faces`.
     """
-    squared, normalized, sure, faults = [], [], [], []
+    squared, normalized, sure, faults, scored = [], [], [], [], []
     for _, batch, predicted, confidence in _predict(model, checked(batches), precision, forward):
         truth = transform(batch.to_image, batch.points)
         squared.append(squared_error(predicted, truth))
         faults.append(find_faults(predicted))
+        if scored_to is not None:
+            clipped = predicted.clamp(0, scored_to)
+            scored.append(((clipped - truth) ** 2)[~truth.isnan()])
         normalized.append(normalized_error(predicted, truth, eyes))
         labelled = truth.isfinite().all(2)
         sure.append(torch.where(labelled, confidence.float(), torch.nan).nanmean(1))
+    scores = {"rmse": float(torch.cat(scored).mean().sqrt())} if scored else {}
     return {
+        **scores,
         "mse": float(torch.cat(squared).nanmean()),
         "nme": float(torch.cat(normalized).nanmean()),
         "confidence": float(torch.cat(sure).nanmean()),

@@ -53,7 +53,7 @@ FILES = {
         "VIA",
     ),
     "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "data=table"),
-    "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "grey values"),
+    "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "data=facial_keypoints"),
     "celeba": (
         "a.txt",
         "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n",

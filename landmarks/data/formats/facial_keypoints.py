@@ -1,4 +1,4 @@
-"""`data=facial_keypoints`: Kaggle's "Facial Keypoints Detection", whose images are numbers in CSV."""
+"""`data=facial_keypoints`: Kaggle's "Facial Keypoints Detection", with its images as numbers."""
 
 import math
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def _find(root: Path, file: str) -> Path:
     for folder in (root, root / "facial-keypoints-detection"):
         if (folder / file).is_file():
             return folder / file
-        packed = [p for p in (folder / f"{Path(file).stem}.zip", folder / f"{file}.zip")]
+        packed = folder / f"{Path(file).stem}.zip", folder / f"{file}.zip"
         found = next((path for path in packed if path.is_file()), None)
         if found is not None:
             raise UserError(f"{found} is packed: unpack it beside itself, into {file}.")
@@ -128,15 +128,22 @@ def _columns(path: Path, header: list[str]) -> Columns:
     if IMAGE not in header:
         listed = ", ".join(header)[:80]
         raise UserError(f"{path}, line 1: there is no column '{IMAGE}' of grey values in {listed}.")
-    return find_columns(path, header, IMAGE, None)
+    columns = find_columns(path, header, IMAGE, None)
+    known = {columns.name, *columns.points}
+    others = [name for i, name in enumerate(header) if i not in known and name != ID]
+    if others:
+        raise UserError(
+            f"{path}, line 1: '{others[0]}' belongs to no point: each has two columns, such as "
+            f"{POINTS[0]}_x and {POINTS[0]}_y."
+        )
+    return columns
 
 
 def _build(path: Path, aside: Path) -> dict:
     """Write points, names and images; return their number, the points' names, the images' side."""
     (aside / "images").mkdir()
     rows = read_rows(path)
-    line, header = next(rows, (1, []))
-    header = [name.strip() for name in header]
+    header = [name.strip() for name in next(rows, (1, []))[1]]
     columns = _columns(path, header)
     names, side = [], None
     with (aside / "points.f32").open("wb") as out:
