@@ -15,7 +15,7 @@ from landmarks.models.weights import PUBLISHED, check_weights
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint
 from landmarks.runs.find import FINISHED, find_checkpoint
 from landmarks.runs.quoting import say_setting
-from landmarks.training.state import Training
+from landmarks.training.state import Training, count_stale
 
 log = logging.getLogger(__name__)
 PARTING = (  # an optimizer's parameters into groups
@@ -79,8 +79,15 @@ def _refuse_finished(settings: TrainSettings) -> None:
     with suppress(AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # see restore
         check_progress(checkpoint.training)
         done = (checkpoint.training[name] for name in ("epoch", "seconds"))
-        limits = {"epochs": settings.epochs, "max_time": settings.max_time}
-        refuse_finished(path.parent, *done, **limits, before=checkpoint.config)
+        refuse_finished(
+            path.parent,
+            *done,
+            epochs=settings.epochs,
+            max_time=settings.max_time,
+            patience=settings.patience,
+            stale_epochs=count_stale(checkpoint.training["history"]),
+            before=checkpoint.config,
+        )
 
 
 def _open(path: Path) -> Checkpoint:

@@ -21,9 +21,9 @@ from landmarks.runs.quoting import say_setting
 
 log = logging.getLogger(__name__)
 OF_A_START = (  # may be others when a k-fold goes on
-    *("epochs", "max_time", "device", "threads", "workers", "compile", "graph", "logger"),
-    *("pictured_region", "report", "kfold", "fold", "name", "batch_size"),
-)
+    "epochs max_time patience device threads workers compile graph logger pictured_region report "
+    "kfold fold name batch_size"
+).split()
 
 
 def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], int]) -> int:

@@ -43,6 +43,7 @@ def open_budget(
         started - training.seconds,
         frozen_epochs=0 if frozen == math.inf else frozen,
         thaw=compare_thawed(training, needed, *inputs.shapes),
+        patience=settings.patience,
     )
 
 
@@ -71,13 +72,16 @@ def refuse_finished(
     *,
     epochs: int | None,
     max_time: str | float | None,
+    patience: int | None,
+    stale_epochs: int,
     before: dict,
 ) -> None:
     """Refuse to train a finished run on if no limit that ended it is raised.
 
     Args:
         epoch, seconds: that it has been trained for.
-        epochs, max_time: the limits now.
+        epochs, max_time, patience: the limits now.
+        stale_epochs: the last ones, without a lower error.
         before: the settings it was last trained with.
     """
     limit, limit_before = _seconds(max_time), _seconds(before["max_time"])
@@ -89,6 +93,8 @@ def refuse_finished(
     is_annealed = not ended_in_time and limit_before is not None
     if limit is not None and (limit <= seconds or (is_annealed and limit <= limit_before)):
         reached.append(_say_time(max_time, seconds))
+    if patience is not None and stale_epochs >= patience:
+        reached.append(f"patience= (now {patience})")
     if reached:
         _refuse(run, epoch, reached)
 

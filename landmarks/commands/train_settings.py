@@ -56,6 +56,7 @@ class TrainSettings:
     box_from: Annotated[BoxSource, BOXED]
     epochs: PositiveInt | None
     max_time: Duration | None
+    patience: PositiveInt | None
     batch_size: PositiveInt | Literal["auto"]
     accumulate: PositiveInt
     clip: Positive | None

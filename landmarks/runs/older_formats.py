@@ -24,6 +24,7 @@ LATER = {
     "fold": None,
     "threads": "auto",
     "graph": "auto",
+    "patience": None,
     "init": None,
 }
 OWN_IMAGES = tuple(  # of readers that write their images themselves: these say nothing in EXIF

@@ -1,4 +1,4 @@
-"""How long training takes, and how many steps fit into `max_time`."""
+"""How long training takes, how many steps fit into `max_time`, and when to give up."""
 
 import math
 import sys
@@ -27,6 +27,7 @@ class Budget:
             of the run have spent.
         frozen_epochs: the first ones, in which a step costs less, as the backbone is frozen.
         thaw: how many times as much a step costs after them, guessed, until seen.
+        patience: epochs without a lower error after which training ends; None: it goes on.
 
     Raises:
         UserError: if neither epochs nor max_time is set.
@@ -42,6 +43,7 @@ class Budget:
         *,
         frozen_epochs: int = 0,
         thaw: float = 1.0,
+        patience: int | None = None,
     ):
         if epochs is None and max_time is None:
             raise UserError("epochs=null needs max_time, which then decides: max_time=2h.")
@@ -49,6 +51,7 @@ class Budget:
         self.max_time, self.steps_per_epoch, self.started = max_time, steps_per_epoch, started
         self.validation_share, self.per_validation = validation_share, 0.0
         self.frozen_steps, self.thaw = frozen_epochs * steps_per_epoch, thaw
+        self.patience = patience
         self._seen: dict[bool, float] = {}  # whether the backbone was frozen -> seconds a step
 
     @property
@@ -114,6 +117,10 @@ class Budget:
         if self.max_time is None:
             return False
         return self.spent > self.max_time - 1.1 * self.per_validation - self.ending
+
+    def is_hopeless(self, stale_epochs: int) -> bool:
+        """Say whether training ends after so many epochs without a lower validation error."""
+        return self.patience is not None and stale_epochs >= self.patience
 
     def seconds_for(self, steps: int, after: int = 0) -> float:
         """Return the seconds that so many steps after `after` will take, validations included."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from landmarks.devices import ahead_on_device
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 from landmarks.training.progress import Display
@@ -47,6 +47,9 @@ def fit(
         training.plan(budget.guess(0))
     # A stop may have come after an epoch's last batch and before its validation.
     while training.step < training.total_steps or training.batch > 0:
+        if training.batch == 0 and budget.is_hopeless(training.stale_epochs):
+            display.say(f"No lower error for {say_count(training.stale_epochs, 'epoch')}: the end.")
+            break
         started, first = time.perf_counter(), training.batch
         per_step = _train_epoch(training, batches, budget, display, stop)
         trained = max(1e-9, time.perf_counter() - started)

@@ -19,6 +19,12 @@ from landmarks.training.steps import RecordedSteps, Steps
 PLAIN = "epoch batch step total_steps planned_at planned_from seconds best history".split()
 
 
+def count_stale(history: list[dict]) -> int:
+    """Return how many epochs of a history came after the one with the lowest error."""
+    errors = [row["val_mse"] for row in history]
+    return len(errors) - 1 - errors.index(min(errors)) if errors else 0
+
+
 @dataclass(eq=False)
 class Training:
     """A model in training.
@@ -97,6 +103,11 @@ class Training:
             return 1.0
         share = (self.step - self.planned_at) / max(1, self.total_steps - self.planned_at)
         return self.planned_from + (1 - self.planned_from) * share
+
+    @property
+    def stale_epochs(self) -> int:
+        """Epochs since the one with the lowest validation error."""
+        return count_stale(self.history)
 
     def plan(self, total_steps: int) -> None:
         """Let training end at `total_steps`; `progress` goes on from where it is, never back."""

@@ -67,7 +67,9 @@ def test_auto_takes_a_run_that_has_the_settings_beside_it_alone(begin, caplog):
     assert taken(*words, "optimizer.momentum=0.5") is None
 
 
-@pytest.mark.parametrize("word", ["epochs=99", "max_time=3h", "device=cpu", "workers=3"])
+@pytest.mark.parametrize(
+    "word", ["epochs=99", "max_time=3h", "patience=4", "device=cpu", "workers=3"]
+)
 def test_auto_goes_on_for_longer_and_elsewhere(word, begin):
     run = begin("a", "model=resnet18")
     assert taken("resume=auto", "model=resnet18", word) == run

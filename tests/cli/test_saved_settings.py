@@ -25,8 +25,8 @@ CHOICES = {  # together they have every setting there is
     "logger": ["tensorboard"],
 }
 TAKEN = set(  # whatever is neither here nor in a group of these is kept, and refused
-    "data layout augment loss optimizer scheduler logger epochs max_time batch_size accumulate "
-    "clip ema flip_test device amp compile graph threads workers pictured_region report "
+    "data layout augment loss optimizer scheduler logger epochs max_time patience batch_size "
+    "accumulate clip ema flip_test device amp compile graph threads workers pictured_region report "
     "model.freeze model.sigma model.decoder model.weight model.chunk model.fuse model.proposals "
     "model.boxes model.margin".split()
 )

@@ -118,6 +118,25 @@ def test_epochs_are_what_ended_a_run_that_had_time_left(train, clock, capsys):
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
 
 
+def test_patience_ends_a_run_whose_error_no_longer_falls(train, seen, capsys, monkeypatch):
+    errors, original = iter([5.0, 4.0, 4.5, 4.2, 4.1, 3.0, 2.0]), train_command.validate
+    monkeypatch.setattr(
+        train_command, "validate", lambda *a, **o: original(*a, **o) | {"mse": next(errors)}
+    )
+    train("run_dir=runs/a", "epochs=9", "patience=2")
+    assert [row["val_mse"] for row in train.metrics("runs/a")] == ["5.0", "4.0", "4.5", "4.2"]
+    for more in ([], ["epochs=20"], ["patience=1"]):
+        assert cli.main(["train", "resume=runs/a", *more]) == 1
+        assert "raise patience= (now " in capsys.readouterr().err
+    Path("runs/a/finished.json").unlink()  # as if it had been killed before it could say so
+    seen.clear()
+    assert cli.main(["train", "resume=auto"]) == 0 and not seen
+    assert cli.main(["train", "resume=runs/a", "patience=3", "epochs=6"]) == 0
+    assert len(train.metrics("runs/a")) == 5  # the third without a lower error
+    assert cli.main(["train", "resume=runs/a", "patience=null", "epochs=6"]) == 0
+    assert len(train.metrics("runs/a")) == 6 and Path("runs/a/finished.json").exists()
+
+
 def test_validation_is_no_waiting_for_data(train, clock, monkeypatch):
     def slow(function, seconds):
         def call(*args, **options):
