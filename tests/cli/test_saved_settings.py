@@ -11,11 +11,12 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
 from landmarks.cli.words import flatten
+from landmarks.commands.choices import list_choices
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
 
 CHOICES = {  # together they have every setting there is
-    "data": ["thousand", "coco", "ibug", "synthetic", "table", "wflw"],
+    "data": [name for name in list_choices("data") if name != "checkpoint"],
     "layout": ["ibug68"],
     "augment": ["strong"],
     "loss": ["wing", "adaptive_wing", "smooth_l1"],
@@ -59,10 +60,13 @@ def begin(checkpoint_of, tmp_path):
 
 
 def every_setting():
+    """Yield a choice that has it, and the key, of every setting once."""
+    seen = set()
     for group, choices in CHOICES.items():
         for choice in choices:
             for key in flatten({group: settings_of(f"{group}={choice}")[group]}):
-                if not key.endswith("_partial_"):
+                if not key.endswith("_partial_") and key not in seen:
+                    seen.add(key)
                     yield f"{group}={choice}", key
     for key in flatten(settings_of()):
         if key.partition(".")[0] not in CHOICES:
