@@ -15,8 +15,8 @@ class UserError(Exception):
 
 
 def say_count(count: int, noun: str) -> str:
-    """Return "1 face", "2 faces", "3 processes"."""
-    several = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    """Return "1 face", "2 faces", "3 processes", "4 boxes"."""
+    several = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
     return f"{count} {noun if count == 1 else several}"
 
 

@@ -46,8 +46,8 @@ def frame_faces(
     elif faces.boxes is None:
         raise UserError(
             f"crop=box needs a box of each face and {faces.source} has none: use data with boxes "
-            f"(coco, wflw, yolo, dlib, table), box_from=points where there are labels, or train "
-            f"with another crop."
+            f"(coco, wflw, yolo, dlib, cvat, ...), box_from=points where there are labels, or "
+            f"train with another crop."
         )
     rows = np.arange(len(faces)) if faces.rows is None else faces.rows
     usable = have_size(faces.boxes[rows])

@@ -48,6 +48,13 @@ FACIAL = Kind(
 DLIB = Kind(
     "dlib's XML (imglab)", "dlib", "read it with data=dlib data.train={path} data.images=FOLDER"
 )
+CVAT = Kind("CVAT's XML", "cvat", "read it with data=cvat data.train={path} data.images=FOLDER")
+LABELME = Kind("LabelMe's JSON", "labelme", "read such files with data=labelme data.root=FOLDER")
+LABEL_STUDIO = Kind(
+    "Label Studio's JSON",
+    "label_studio",
+    "read it with data=label_studio data.train={path} data.images=FOLDER",
+)
 POINTS = Kind(
     "a list of one face's points",
     "points",
@@ -56,11 +63,11 @@ POINTS = Kind(
 # What stands near the beginning of a file, all of it, of which kind it then is.
 MARKS = (
     (r"(<[?!].*)?<dataset\b", r"<image\s+file=", DLIB),
-    (r"(<[?!].*)?<annotations\b", r"<(image|track)\s+id=", Kind("CVAT's XML")),
+    (r"(<[?!].*)?<annotations\b", r"<(image|track)\s+id=", CVAT),
     (r"(<[?!].*)?<annotation\b", r"<(filename|object)>", Kind("Pascal VOC's XML")),
     (r"<\?xml|<\w+>", r"", Kind("XML of a kind unknown here")),
-    (r'[{\[].*"shapes"\s*:', r'"(imagePath|shape_type)"\s*:', Kind("LabelMe's JSON")),
-    (r'[{\[].*"original_width"\s*:', r'"value"\s*:', Kind("Label Studio's JSON")),
+    (r'[{\[].*"shapes"\s*:', r'"(imagePath|shape_type)"\s*:', LABELME),
+    (r'[{\[].*"original_width"\s*:', r'"(value|keypointlabels|rectanglelabels)"', LABEL_STUDIO),
     (r'[{\[].*"(_via_\w+|shape_attributes)"\s*:', r"", Kind("VIA's JSON")),
     (r'\[\s*\{.*"image_id"\s*:', r'"keypoints"\s*:', Kind("COCO results, without images")),
     (r'\{.*"images"\s*:', r'"file_name"\s*:', Kind("COCO keypoints", "coco", COCO)),

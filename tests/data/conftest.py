@@ -3,6 +3,7 @@
 import importlib
 import json
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from landmarks.errors import UserError
 
 K = 98  # WFLW's; the others take any
 FORMATS = ["ibug", "wflw", "coco", "dlib", "table-csv", "table-tsv", "table-parquet"]
-FORMATS += ["points", "yolo"]
+FORMATS += ["points", "yolo", "cvat", "labelme", "label_studio"]
 WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
 COCO = {
     f"{part}_{what}": place
@@ -121,6 +122,60 @@ def write_yolo(root, parts):
     text = f"path: ../moved\ntrain: images/train\ntest: images/test\nkpt_shape: [{K}, 3]\n"
     (root / "data.yaml").write_text(f"{text}names: [face]\n")
     return {"root": str(root)}
+
+
+def write_cvat(root, parts):
+    write_images(root, parts)
+    for key, part in parts.items():
+        lines = ["<?xml version='1.0' encoding='utf-8'?>", "<annotations><version>1.1</version>"]
+        for i, (name, known, edges) in enumerate(drawn(part)):
+            lines.append(f'<image id="{i}" name="{name}" width="60" height="64">')
+            box = zip(("xtl", "ytl", "xbr", "ybr"), edges, strict=True)
+            lines.append(f'<box label="face" {" ".join(f"""{k}="{v}" """ for k, v in box)}/>')
+            lines.append('<skeleton label="face" occluded="0">')
+            for k, (x, y) in known[::-1]:
+                lines.append(f'<points label="{k}" outside="0" occluded="0" points="{x},{y}"/>')
+            lines.append('<points label="97" outside="1" points="0.00,0.00"/>' * (i == 0))
+            lines += ["</skeleton>", "</image>"]
+        (root / f"{key}.xml").write_text("\n".join([*lines, "</annotations>"]))
+    return {part: str(root / f"{part}.xml") for part in ("train", "test")}
+
+
+def write_labelme(root, parts):
+    write_images(root, parts)
+    for part in parts.values():
+        for name, known, (x0, y0, x1, y1) in drawn(part):
+            shapes = [
+                {"label": f"p{k}", "points": [point], "shape_type": "point", "group_id": None}
+                for k, point in known
+            ]
+            box = {"label": "face", "points": [[x1, y0], [x0, y1]], "shape_type": "rectangle"}
+            content = {"shapes": [box, *shapes], "imagePath": name.rpartition("/")[2]}
+            (root / name).with_suffix(".json").write_text(json.dumps(content))
+    return {"root": str(root)}
+
+
+def write_label_studio(root, parts):
+    write_images(root, parts)
+    for key, part in parts.items():
+        tasks, size = [], {"original_width": 60, "original_height": 64, "image_rotation": 0}
+        for name, known, (x0, y0, x1, y1) in drawn(part):
+            box = {"x": x0 / 0.6, "y": y0 / 0.64, "width": (x1 - x0) / 0.6, "rotation": 0}
+            box |= {"height": (y1 - y0) / 0.64, "rectanglelabels": ["face"]}
+            results = [{**size, "id": "a", "type": "rectanglelabels", "value": box}]
+            for k, (x, y) in known:
+                value = {"x": x / 0.6, "y": y / 0.64, "width": 0.3, "keypointlabels": [f"{k}"]}
+                results.append({**size, "type": "keypointlabels", "value": value, "parentID": "a"})
+            address = f"/data/local-files/?d=photos/{quote(name)}"
+            tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
+        (root / f"{key}.json").write_text(json.dumps(tasks))
+    return {part: str(root / f"{part}.json") for part in ("train", "test")}
+
+
+def drawn(part):
+    """Yield (name, [(k, [x, y])], box counted from the image's corner) of each face."""
+    for name, points, box in zip(part.names, part.points, part.boxes + 0.5, strict=True):
+        yield name, [(k, p.tolist()) for k, p in enumerate(points) if not np.isnan(p).any()], box
 
 
 def faces_of(parts):

@@ -14,7 +14,7 @@ from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_checkpoint
 
 WITHOUT_BOXES = ("ibug", "points")
-ROUNDED = ("yolo",)  # formats whose numbers are no pixels, and so are rounded
+ROUNDED = ("yolo", "label_studio")  # formats whose numbers are no pixels, and so are rounded
 
 
 def assert_same(name, found, known):
@@ -37,6 +37,7 @@ def test_the_same_faces_in_every_format(written, part, monkeypatch):
         faces = written.module.read_faces(**written.settings, part=part)
         assert [faces.name(row) for row in range(len(faces))] == known.names
         assert_same(written.name, faces.points, known.points)
+        assert len(faces.point_names) == 0
         assert isinstance(faces.points, np.memmap) and faces.points.dtype == np.float32
         assert faces.rows.tolist() == list(range(len(known.names))) and faces.wanted is None
         if written.name not in WITHOUT_BOXES:

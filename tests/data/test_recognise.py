@@ -11,14 +11,14 @@ from landmarks.errors import UserError
 XML = "<?xml version='1.0'?>\n"
 FILES = {
     "dlib": ("a.xml", XML + "<?xml-stylesheet?><dataset><images><image file='a.png'>", "data=dlib"),
-    "cvat": ("a.xml", XML + '<annotations>\n<version>1.1</version>\n<image id="0"', "CVAT"),
-    "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "CVAT"),
+    "cvat": ("a.xml", XML + '<annotations>\n<version>1.1</version>\n<image id="0"', "data=cvat"),
+    "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "data=cvat"),
     "voc": ("a.xml", "<annotation>\n<folder/><filename>a.jpg</filename>", "Pascal"),
-    "labelme": ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.png"}', "LabelMe"),
+    "labelme": ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.png"}', "data=labelme"),
     "label studio": (
         "a.json",
         '[{"id": 1, "annotations": [{"result": [{"original_width": 6, "value": {"x": 1}}]}]}]',
-        "Label Studio",
+        "data=label_studio",
     ),
     "via json": ("a.json", '{"a.jpg12": {"regions": [{"shape_attributes": {}}]}}', "VIA"),
     "results": ("a.json", '[{"image_id": 1, "category_id": 1, "keypoints": [1]}]', "COCO results"),
@@ -60,7 +60,7 @@ FILES = {
         "data=table",
     ),
     "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "MATLAB"),
-    "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "LabelMe"),
+    "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "data=labelme"),
 }
 SETTINGS = {
     "table": lambda path: {"train": str(path), "test": ""},
@@ -70,6 +70,9 @@ SETTINGS = {
     "thousand": lambda path: {"root": str(path.parent)},
     "yolo": lambda path: {"root": str(path.parent)},
     "points": lambda path: {"root": str(path.parent)},
+    "cvat": lambda path: {"train": str(path), "test": ""},
+    "labelme": lambda path: {"root": str(path.parent)},
+    "label_studio": lambda path: {"train": str(path), "test": ""},
 }
 NOTHING = {"train_images": "", "test_annotations": "", "test_images": ""}
 

@@ -1,14 +1,13 @@
 """A COCO keypoint file: what it lists, and which of its annotations are the faces asked for."""
 
-import json
 import logging
 from collections.abc import Hashable
 from pathlib import Path
 from typing import NamedTuple
 
 from landmarks.data.fields import parse_name
+from landmarks.data.formats.json_items import read_json
 from landmarks.data.recognise import refuse_other
-from landmarks.data.text_file import read_text
 from landmarks.errors import UserError, did_you_mean, say_count
 
 log = logging.getLogger(__name__)
@@ -62,23 +61,11 @@ def load(path: Path, field: str | None) -> CocoFile:
     Raises:
         UserError: if the file is malformed, or it is not known which points are meant.
     """
-    text = read_text(path)
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        end = len(text.rstrip()) - len("false")  # or within a word
-        is_cut = error.pos > end or error.msg.startswith("Unterminated")
-        if is_cut and text.lstrip()[:1] in ("{", "["):
-            raise UserError(
-                f"{path} is JSON that ends in its middle, behind '{text.rstrip()[-30:]}': it was "
-                f"not written or copied whole; get it again."
-            ) from error
+        content = read_json(path)
+    except UserError:
         refuse_other(path, "coco")
-        raise UserError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
-        ) from error
-    except RecursionError as error:
-        raise UserError(f"{path}: its lists are nested too deeply for COCO keypoints.") from error
+        raise
     lists = [content.get(k) for k in ("images", "annotations")] if isinstance(content, dict) else []
     if not lists or not isinstance(lists[0], list) or not isinstance(lists[1] or [], list):
         refuse_other(path, "coco")

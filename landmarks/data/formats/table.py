@@ -10,10 +10,10 @@ from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import HiddenName
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.table_rows import is_parquet, read_first, read_header, read_rows
+from landmarks.data.formats.label_source import find_file
+from landmarks.data.formats.table_rows import read_first, read_header, read_rows
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
-from landmarks.data.recognise import describe_other, refuse_other
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -52,12 +52,7 @@ def read_faces(
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
     part = reading.part
-    path = Path(train if part == "train" else test)
-    if not path.is_file():
-        there = describe_other(path, "")
-        raise UserError(f"There is no table {path}: {there or f'set data.{part}=FILE.'}")
-    if not is_parquet(path):
-        refuse_other(path, "table")
+    path = find_file(train, test, "table", reading)
     header = read_header(path)
     columns = find_columns(path, header, name_column, box_columns, read_first(path))
     if part == "train" and not columns.points:

@@ -1,0 +1,33 @@
+"""The file of labels that `data.train` or `data.test` names, in formats of one file a part."""
+
+from pathlib import Path
+from typing import Annotated
+
+from landmarks.data.formats.table_rows import is_parquet
+from landmarks.data.reading import FileReading
+from landmarks.data.recognise import describe_other, refuse_other
+from landmarks.errors import UserError
+from landmarks.settings import Rule
+
+# Where a file's coordinates have the centre of the first pixel.
+FirstPixel = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
+
+
+def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
+    """Return the file of the wanted part.
+
+    Args:
+        train, test: the files of the parts.
+        reader: the last word of data=..., which is to read it.
+
+    Raises:
+        UserError: if there is no such file, or it looks like another reader's.
+    """
+    path = Path(train if reading.part == "train" else test)
+    if not path.is_file():
+        there = describe_other(path, "")
+        what = "table" if reader == "table" else "file"
+        raise UserError(f"There is no {what} {path}: {there or f'set data.{reading.part}=FILE.'}")
+    if not is_parquet(path):
+        refuse_other(path, reader)
+    return path

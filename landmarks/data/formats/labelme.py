@@ -1,0 +1,151 @@
+"""`data=labelme`: a JSON file a picture, as Labelme writes them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from landmarks.data.faces import Faces
+from landmarks.data.fields import parse_name
+from landmarks.data.formats.json_items import read_json
+from landmarks.data.formats.label_files import (
+    TEST_FOLDERS,
+    LabelFile,
+    describe_files,
+    describe_images,
+    in_folders,
+    list_label_files,
+)
+from landmarks.data.formats.label_source import FirstPixel
+from landmarks.data.formats.named_points import (
+    Box,
+    Face,
+    Shape,
+    gather_faces,
+    read_faces_named,
+    take_number,
+)
+from landmarks.data.mapped import map_faces, to_faces
+from landmarks.data.reading import FileReading
+from landmarks.data.recognise import refuse_other
+from landmarks.errors import UserError
+from landmarks.settings import flat
+
+VERSION = 1
+HEAD = 4096  # characters of a file that tell whether Labelme wrote it
+POINTED = ("point", "points", "linestrip", "polygon", "line")  # shapes whose points are landmarks
+
+
+@flat
+def read_faces(
+    root: str,
+    *,
+    images: str | None = None,
+    test_folders: list[str] | None = None,
+    first_pixel: FirstPixel = 0.0,
+    reading: FileReading,
+) -> Faces:
+    """Return the faces of all of Labelme's JSON files below a folder, in the order of their paths.
+
+    Args:
+        root: any tree of folders.
+        images: a folder with the images in the same tree; None: they lie where imagePath says,
+            beside their JSON files, or in a folder beside theirs.
+        test_folders: names, or paths, of folders anywhere below root: what lies in them is the
+            test part, all else the training part; None: test and testset.
+        first_pixel: where the centre of the first pixel lies, in the points' coordinates.
+
+    A face is what has one group_id or, without, all shapes of an image; see
+    `landmarks.data.formats.named_points`. A rectangle is a face's box, and counts from the image's
+    corner, as COCO's do. A point without a shape is missing.
+
+    Raises:
+        UserError: if there are no such files, one is malformed, or an image cannot be read.
+    """
+    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
+    base, part, is_test = Path(root), reading.part, in_folders(folders)
+    listed = list_label_files(
+        root, ".json", lambda below: is_test(below) == (part == "test"), images, _is_labelme
+    )
+    if not listed:
+        refuse_other(base, "labelme")
+        raise UserError(
+            f"No {part} faces in '{root}': JSON files beside their images are looked for in all "
+            f"folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
+            f"data.root=FOLDER or data.test_folders=[NAME,...]."
+        )
+    source = {
+        "path": f"{base.resolve()}, {part} faces",
+        "files": describe_files(base, (file.path for file in listed)),
+        "images": describe_images(listed),
+        "first_pixel": first_pixel,
+        "version": VERSION,
+    }
+    folder = base if images is None else Path(images)
+    arrays = map_faces(
+        "labelme",
+        source,
+        lambda: read_faces_named(root, lambda: _faces(base, folder, listed), part, "face"),
+        reading,
+        first_pixel=first_pixel,
+    )
+    return to_faces(arrays, folder, root, reading, linked=True)
+
+
+def _is_labelme(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as text:
+        head = text.read(HEAD)
+    return '"shapes"' in head or '"imagePath"' in head
+
+
+def _faces(root: Path, folder: Path, listed: list[LabelFile]) -> Iterator[Face]:
+    counts: dict[str, tuple[int, str]] = {}
+    for file in listed:
+        path = root / file.path
+        content = read_json(path)
+        shapes = content.get("shapes") if isinstance(content, dict) else None
+        if not isinstance(shapes, list):
+            refuse_other(path, "labelme")
+            raise UserError(f"{path}: a list 'shapes' belongs at its top.")
+        image = parse_name(_find_image(folder, file, content), str(path))
+        drawn, boxes = [], []
+        for i, shape in enumerate(shapes):
+            where = f"{path}, shapes[{i}]"
+            if not isinstance(shape, dict) or not isinstance(shape.get("points"), list):
+                raise UserError(f"{where}: a list 'points' is missing.")
+            kind, group = shape.get("shape_type", "polygon"), shape.get("group_id")
+            places = [
+                _read_place(place, f"{where}.points[{k}]")
+                for k, place in enumerate(shape["points"])
+            ]
+            if kind == "rectangle" and len(places) in (2, 4):
+                xs, ys = zip(*places, strict=True)
+                edges = min(xs), min(ys), max(xs), max(ys)
+                boxes.append(Box(group, tuple(edge - 0.5 for edge in edges)))
+            elif kind in POINTED and places:
+                drawn.append(Shape(_read_label(shape, where), group, places, where))
+        yield from gather_faces(image, drawn, boxes, counts) or [Face(image)]
+
+
+def _find_image(folder: Path, file: LabelFile, content: dict) -> str:
+    """Return the path of a file's image: where imagePath says, or as the file's name says."""
+    written = str(content.get("imagePath") or "").replace("\\", "/")
+    below = PurePosixPath(file.path).parent
+    named = os.path.normpath(below / written) if written else ""
+    is_inside = named and not named.startswith(("..", "/"))
+    if is_inside and named != file.image and (folder / named).is_file():
+        return PurePosixPath(named).as_posix()
+    return file.image
+
+
+def _read_label(shape: dict, where: str) -> str:
+    label = shape.get("label")
+    if not isinstance(label, str) or not label:
+        raise UserError(f"{where}: a label is missing.")
+    return label
+
+
+def _read_place(place: Any, where: str) -> tuple[float, float]:
+    if not isinstance(place, list) or len(place) != 2:
+        raise UserError(f"{where}: x and y belong here; found '{str(place)[:40]}'.")
+    return take_number(place[0], where), take_number(place[1], where)
