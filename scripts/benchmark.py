@@ -30,6 +30,7 @@ BENCHMARKS = {
     "decode": "heatmap decoders, against one another and DARK as published",
     "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
     "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",
+    "clip": "a drawn face followed through a clip, its jitter and its lag",
     "startup": "how long `landmarks --help` takes",
 }
 

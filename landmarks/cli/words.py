@@ -19,7 +19,7 @@ TEXTS = (
     *("name", "run_dir", "init", "resume", "checkpoint", "input", "only"),
     *("predictions", "against", "table", "folder", "csv"),
 )
-NUMBERS = re.compile(rf"(?<!{BESIDE})[+-]?[\d.][\w.+-]*(?!{BESIDE})")
+NUMBERS = re.compile(rf"(?<!{BESIDE})(?<!:)[+-]?[\d.][\w.+-]*(?!{BESIDE})")
 
 
 def overrides_in(arguments: list[str]) -> list[str]:

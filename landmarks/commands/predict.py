@@ -11,10 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.commands.faces_to_predict import open_faces
+from landmarks.commands.predict_clip import predict_clip
 from landmarks.commands.predicted_pictures import Album
 from landmarks.data.boxes import BoxSource
 from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import ExifName, Faces, OnError
+from landmarks.data.frames import is_clip
 from landmarks.errors import UserError, say_count
 from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.looks import (
@@ -36,6 +38,7 @@ from landmarks.settings import (
     GroupOf,
     Needs,
     NonNegative,
+    Positive,
     PositiveInt,
     Rule,
     RunName,
@@ -46,6 +49,9 @@ from landmarks.settings import (
 log = logging.getLogger(__name__)
 FROM_DATA = Needs("/input", None)
 ELSEWHERE = Rule(lambda value: value != "whole", "detect or a file")
+CLIP = Needs("input", Rule(is_clip, ""), "input=CLIP, a clip or a camera")
+PHOTOS = Needs("input", Rule(lambda place: not is_clip(place), ""), "input that is no clip")
+SMOOTHED = Needs("smooth", "one_euro")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +76,25 @@ class PredictSettings:
     input: str | None
     faces: str
     detector: Annotated[str | None, Needs("faces", "detect")]
-    looks: Annotated[Literal[1, 2], Needs("faces", ELSEWHERE, "faces=detect or faces=FILE")]
+    looks: Annotated[Literal[1, 2], Needs("faces", ELSEWHERE, "faces=detect or faces=FILE"), PHOTOS]
+    smooth: Annotated[Literal["none", "one_euro"], CLIP]
+    smooth_cutoff: Annotated[Positive, SMOOTHED]
+    smooth_beta: Annotated[NonNegative, SMOOTHED]
+    annotate: Annotated[bool, CLIP]
     round: bool | None
     npz: bool
     confidence: bool
     decoder: DecoderName | None
     flip_test: bool | None
-    box_from: BoxSource | None
-    box_margin: NonNegative | None
-    heatmaps: bool
-    other_points: bool
-    batch_size: PositiveInt
+    box_from: Annotated[BoxSource | None, PHOTOS]
+    box_margin: Annotated[NonNegative | None, PHOTOS]
+    heatmaps: Annotated[bool, PHOTOS]
+    other_points: Annotated[bool, PHOTOS]
+    batch_size: Annotated[PositiveInt, PHOTOS]
     device: DeviceName
     amp: AmpName
     graph: Graph
-    workers: Workers
+    workers: Annotated[Workers, PHOTOS]
     threads: Threads
     name: RunName
     run_dir: str
@@ -94,6 +104,8 @@ def predict(settings: PredictSettings) -> int:
     """Predict; return the exit code."""
     out = Path(settings.run_dir)
     predictor = _open(settings)
+    if is_clip(settings.input):
+        return predict_clip(settings, predictor)
     faces = open_faces(predictor, settings.data, settings.input, settings.other_points)
     framing = {
         "box_from": settings.box_from,

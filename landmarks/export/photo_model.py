@@ -53,12 +53,15 @@ def place_whole(crop: Crop, lengths: tuple[Tensor, Tensor], axis: int, size: int
     start = torch.floor((size - across) / 2)
     count = cut[axis] / blocks[axis]
     pixels = torch.arange(size, dtype=torch.float64, device=across.device)
-    at = ((pixels - start + 0.5) * (count / across) - 0.5).clamp(min=0)
-    at = torch.minimum(at, count - 1)
+    # OpenCV keeps a place in float32 before it takes the weight from it. Beyond the first and last
+    # pixel it holds x back; of y it mixes that row with itself, which rounds otherwise.
+    at = ((pixels - start + 0.5) * (count / across) - 0.5).float().double()
+    at = torch.minimum(at.clamp(min=0), count - 1) if axis == 0 else at
     before = torch.floor(at)
-    after = torch.minimum(before + 1, count - 1)
-    shown = ((pixels >= start) & (pixels < start + across)).double()
     far = torch.round((at - before).float().double() * UNIT)
+    after = torch.minimum((before + 1).clamp(min=0), count - 1)
+    before = torch.minimum(before.clamp(min=0), count - 1)
+    shown = ((pixels >= start) & (pixels < start + across)).double()
     scale = cut[axis] / across
     return Places(
         *(part[None] for part in (before.long(), after.long(), (UNIT - far) * shown, far * shown)),

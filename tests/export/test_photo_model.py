@@ -1,5 +1,7 @@
 """Whole photos in one torch module: the crop's pixels and the model's points, of any size."""
 
+import platform
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,8 @@ def lengths_of(image):
 def check(image, axes, matrix, expected, is_resized):
     found = sample(torch.from_numpy(image[None, ..., ::-1].copy()), *axes, is_resized)
     apart = np.abs(found[0].permute(1, 2, 0).numpy() - expected)
+    if is_resized and platform.machine() == "x86_64":  # elsewhere OpenCV has code of its own
+        assert apart.max() == 0
     assert apart.max() <= 1 and (apart > 0).mean() < 0.02
     back = invert(matrix)
     for axis, places in enumerate(axes):

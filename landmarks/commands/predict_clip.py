@@ -1,0 +1,125 @@
+"""`landmarks predict input=CLIP`: a face followed through a clip -> points a frame, and a clip."""
+
+import logging
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from landmarks.data.boxes import sides_of
+from landmarks.data.face_detector import WHERE
+from landmarks.data.frames import Frame, Frames
+from landmarks.errors import UserError, say_count
+from landmarks.inference.follow import Follower, State
+from landmarks.inference.looks import open_detector
+from landmarks.inference.model import Finder
+from landmarks.inference.smoothing import OneEuro
+from landmarks.runs.annotated import AnnotatedClip
+from landmarks.runs.frame_file import FrameFile
+
+if TYPE_CHECKING:
+    from landmarks.commands.predict import PredictSettings
+
+log = logging.getLogger(__name__)
+
+
+def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
+    """Follow a face through a clip or before a camera; return the exit code.
+
+    Raises:
+        UserError: if there is no such clip, it has no frames, or the model cannot follow.
+    """
+    if settings.faces not in ("whole", "detect"):
+        raise UserError(
+            f"faces={settings.faces}: boxes of a file are those of photos; in a clip a face is "
+            f"looked for in the whole frame (faces=whole) or by a detector (faces=detect)."
+        )
+    if settings.faces == "detect" and settings.detector is None:
+        raise UserError(f"faces=detect needs detector=FILE: {WHERE}, or a keypoint_rcnn's run.")
+    search = None
+    if settings.detector is not None:
+        search = open_detector(Path(settings.detector), settings.device)
+    follower = Follower(finder, search)
+    frames = Frames(settings.input, settings.data["limit"])
+    out, states = Path(settings.run_dir), Counter()
+    written = FrameFile(
+        out,
+        finder.num_points,
+        bool(settings.round),
+        settings.npz,
+        finder.unlabelled,
+        *(finder.certainty, settings.confidence),
+    )
+    bar = tqdm(total=frames.count, desc="predicting", unit="frame", disable=None)
+    with ExitStack() as stack:
+        stack.enter_context(bar)
+        stack.enter_context(written)
+        drawn = None
+        if settings.annotate:
+            drawn = stack.enter_context(AnnotatedClip(out, frames.rate, frames.size))
+        step = _Step(settings, follower, written, drawn)
+        try:
+            for frame in frames:
+                states[step.take(frame)] += 1
+                bar.update()
+        except KeyboardInterrupt:
+            if not frames.is_camera:  # a camera has no other end
+                raise
+    _say(settings, frames, states, out)
+    return 0
+
+
+class _Step:
+    """What is done with each frame."""
+
+    def __init__(self, settings, follower: Follower, written: FrameFile, drawn):
+        self.follower, self.written, self.drawn = follower, written, drawn
+        self.unlabelled = follower.finder.unlabelled
+        self.filter = None
+        if settings.smooth == "one_euro":
+            self.filter = OneEuro(settings.smooth_cutoff, settings.smooth_beta)
+
+    def take(self, frame: Frame) -> State:
+        """Look for the face, write and draw what was found; return the frame's state."""
+        state, sight = "damaged", None
+        if frame.image is not None:
+            state, sight = self.follower.look(frame.image)
+        points = None if sight is None else sight.points
+        if self.filter is not None and state in ("lost", "found"):
+            self.filter.forget()
+        if self.filter is not None and sight is not None:
+            side = float(sides_of(sight.box[None])[0])
+            points = self.filter.smooth(points, frame.time, side)
+        self.written.add(frame.time, state, points, None if sight is None else sight.sure)
+        if self.drawn is not None:
+            if points is not None:
+                points = points.copy()
+                points[self.unlabelled] = float("nan")
+            self.drawn.add(frame.image, points, state if points is None else "")
+        return state
+
+
+def _say(settings: "PredictSettings", frames: Frames, states: Counter, out: Path) -> None:
+    seen = states["followed"] + states["found"]
+    log.info(
+        f"{say_count(frames.read, 'frame')}, a face in {seen} of them (looked for and found "
+        f"{say_count(states['found'], 'time')}, not found in {states['lost']}): "
+        f"{out / 'predictions.csv'}"
+    )
+    if frames.damaged:
+        log.warning(f"{say_count(frames.damaged, 'damaged frame')}: their rows are empty.")
+    missing = (frames.count or 0) - frames.read
+    if missing > 0:
+        log.warning(
+            f"{frames.place} says that it has {frames.count} frames, and its last {missing} could "
+            f"not be read: it may have been cut off."
+        )
+    if not seen:
+        log.warning(
+            "No frame shows a face as the model was trained to see it: where the face is small in "
+            "the frame, set faces=detect detector=FILE."
+        )
+    elif settings.smooth == "one_euro":
+        log.info("Smoothed points lag behind: docs/video.md says by how much.")
