@@ -59,10 +59,6 @@ def write_clip(path: Path, seed: int, count: int, moves: bool) -> tuple[np.ndarr
     portrait = np.ascontiguousarray(portrait[..., ::-1])
     back = np.ascontiguousarray(paint_background(rng, HEIGHT, WIDTH)[..., ::-1])
     height, width = portrait.shape[:2]
-    soft = np.zeros((height, width), np.float32)  # the portrait's edges fade into the background
-    rim = min(height, width) // 12
-    soft[rim:-rim, rim:-rim] = 1
-    soft = cv2.GaussianBlur(soft, (0, 0), rim / 3)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (WIDTH, HEIGHT))
     truth, shown = [], []
     for i in range(count):
@@ -70,11 +66,9 @@ def write_clip(path: Path, seed: int, count: int, moves: bool) -> tuple[np.ndarr
         truth.append(points @ matrix[:, :2].T + matrix[:, 2])
         shown.append(not (moves and HIDDEN[0] <= i / count < HIDDEN[1]))
         picture = back.astype(np.float32)
-        if shown[-1]:
-            size = (WIDTH, HEIGHT)
-            face = cv2.warpAffine(portrait, matrix, size, flags=cv2.INTER_LINEAR)
-            share = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-            picture = share * face + (1 - share) * picture
+        if shown[-1]:  # what is behind the sitter goes on to the frame's edges
+            flags = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+            picture = cv2.warpAffine(portrait, matrix, (WIDTH, HEIGHT), **flags).astype(np.float32)
         picture += rng.normal(0, NOISE, picture.shape)
         writer.write(picture.clip(0, 255).astype(np.uint8))
     writer.release()
