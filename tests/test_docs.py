@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks.cli.main import load_command
+from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
 from landmarks.cli.words import mend_words
 from landmarks.settings import settings_of
@@ -18,7 +18,7 @@ from landmarks.settings import settings_of
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 COMMAND = re.compile(
-    r"^landmarks (?:train|predict|evaluate|show|compare|runs|export|check|cache)\b[^#(\n]*",
+    rf"^landmarks (?:{'|'.join(COMMANDS)})\b[^#(\n]*",
     re.MULTILINE,
 )
 README_LINES = 130

@@ -24,6 +24,8 @@ COMMANDS = {
     "compare": "say whether one model is better than another by more than chance",
     "runs": "list all runs with their scores and settings",
     "export": "write a model as one file for use without this program (ONNX)",
+    "ensemble": "combine files of predictions of the same faces",
+    "average": "average the weights of several checkpoints (a model soup)",
     "check": "find faulty images and labels before hours are spent",
     "cache": "list or clear what is kept to start sooner",
 }

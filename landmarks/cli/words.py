@@ -19,6 +19,8 @@ TEXTS = (
     *("name", "run_dir", "init", "resume", "checkpoint", "input", "only"),
     *("predictions", "against", "table", "folder", "csv"),
 )
+# Commands that take bare words, and the setting that lists these.
+BARE = {"compare": "runs", "average": "runs", "ensemble": "predictions"}
 NUMBERS = re.compile(rf"(?<!{BESIDE})(?<!:)[+-]?[\d.][\w.+-]*(?!{BESIDE})")
 
 
@@ -29,7 +31,7 @@ def overrides_in(arguments: list[str]) -> list[str]:
 
 def gather_words(command: str, arguments: list[str]) -> list[str]:
     """Return the arguments of `landmarks compare RUN RUN` with its bare words as runs=[RUN,RUN]."""
-    if command != "compare" or {"-h", "--help"} & set(arguments):
+    if command not in BARE or {"-h", "--help"} & set(arguments):
         return arguments
     folders = searched(arguments)
     bare = [
@@ -40,7 +42,7 @@ def gather_words(command: str, arguments: list[str]) -> list[str]:
     if not bare:
         return arguments
     listed = ",".join(write_word("", str(at_home(word))).removeprefix("=") for word in bare)
-    return [*(word for word in arguments if word not in bare), f"runs=[{listed}]"]
+    return [*(word for word in arguments if word not in bare), f"{BARE[command]}=[{listed}]"]
 
 
 def flags_first(arguments: list[str]) -> list[str]:

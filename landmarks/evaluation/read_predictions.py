@@ -66,11 +66,13 @@ def match_faces(
         )
     usable = np.arange(len(faces)) if faces.rows is None else faces.rows
     known: dict[tuple[bytes, int], int] = {}
-    for key, row in zip(_numbered(plain_names(faces.names[usable])), usable.tolist(), strict=True):
+    for key, row in zip(
+        number_names(plain_names(faces.names[usable])), usable.tolist(), strict=True
+    ):
         known[key] = row
     there = set(plain_names(faces.names).tolist())
     rows = np.full(len(predictions.names), -1)
-    for i, key in enumerate(_numbered(plain_names(predictions.names))):
+    for i, key in enumerate(number_names(plain_names(predictions.names))):
         rows[i] = known.get(key, -2 if key[0] in there else -1)
     unknown = np.flatnonzero(rows == -1)
     if len(unknown):
@@ -87,7 +89,7 @@ def match_faces(
     return rows[at], at
 
 
-def _numbered(names: np.ndarray) -> Iterator[tuple[bytes, int]]:
+def number_names(names: np.ndarray) -> Iterator[tuple[bytes, int]]:
     """Yield each name with how many times it stood before."""
     seen: dict[bytes, int] = {}
     for name in names.tolist():

@@ -1,0 +1,103 @@
+"""`landmarks ensemble`: files of predictions combined by name, and what cannot be combined."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from landmarks.cli import main as cli
+from landmarks.runs.predictions import PredictionFile
+from landmarks.runs.submission import write_submission
+
+NAMES = np.array([b"a.jpg", b"b.jpg", b"b.jpg", b"c.jpg"])  # two faces in b.jpg
+RNG = np.random.default_rng(0)
+FOUND = RNG.uniform(0, 99, (3, 4, 5, 2)).astype(np.float32)
+
+
+def write(folder, points, order=slice(None), npz=False, unlabelled=()):
+    folder.mkdir()
+    names = NAMES[order]
+    with PredictionFile(folder, names, points.shape[1], False, npz, unlabelled) as file:
+        file.add(points[order].copy(), np.ones(points.shape[:2], np.float32))
+    return folder / ("predictions.npz" if npz else "predictions.csv")
+
+
+def combine(tmp_path, *words, code=0):
+    assert cli.main(["ensemble", *map(str, words), f"run_dir={tmp_path}/out"]) == code
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], FOUND.mean(0)),
+        (["ensemble=median"], np.median(FOUND, 0)),
+        (
+            ["ensemble=weighted", "errors=[1,2,4]"],
+            np.average(FOUND, axis=0, weights=[4, 2, 1]),
+        ),
+    ],
+)
+def test_points_are_combined_by_name_whatever_the_order(tmp_path, words, expected):
+    orders = ([0, 1, 2, 3], [1, 3, 2, 0], [3, 0, 1, 2])  # b.jpg's faces keep theirs
+    paths = [
+        write(tmp_path / str(i), points, order, npz=i == 1)
+        for i, (points, order) in enumerate(zip(FOUND, orders, strict=True))
+    ]
+    combine(tmp_path, *paths, *words, "npz=true", "confidence=true")
+    with np.load(tmp_path / "out/predictions.npz") as stored:
+        assert stored["names"].tolist() == np.char.decode(NAMES).tolist()
+        np.testing.assert_allclose(stored["points"], expected, atol=0.01)
+        spread = np.sqrt(np.square(FOUND - expected).sum(-1).mean(0))
+        np.testing.assert_allclose(stored["spread"], spread, atol=0.02)
+    header, *rows = rows_of(tmp_path / "out/predictions.csv")
+    assert header[:3] == ["file_name", "face", "Point_0_X"] and header[-1] == "Spread_4"
+    assert [row[1] for row in rows] == ["0", "0", "1", "0"]
+    assert float(rows[1][2]) == pytest.approx(expected[1, 0, 0], abs=0.01)
+
+
+def test_what_one_model_never_learnt_the_others_decide(tmp_path):
+    first = write(tmp_path / "a", FOUND[0], unlabelled=[1, 2])
+    other = write(tmp_path / "b", FOUND[1], unlabelled=[2])
+    combine(tmp_path, f"predictions=[{first},{other}]", "npz=true")
+    with np.load(tmp_path / "out/predictions.npz") as stored:
+        np.testing.assert_allclose(stored["points"][:, 1], FOUND[1][:, 1], atol=0.01)
+        assert np.isnan(stored["points"][:, 2]).all()
+
+
+def test_submissions_give_a_submission(tmp_path):
+    names = NAMES[[0, 1, 3]]
+    for i in (0, 1):
+        write_submission(tmp_path / f"{i}.csv", names, FOUND[i][[0, 1, 3]], False)
+    combine(tmp_path, tmp_path / "0.csv", tmp_path / "1.csv", "round=true")
+    header, *rows = rows_of(tmp_path / "out/submission.csv")
+    assert header[1] == "Point_M0_X" and [row[0] for row in rows] == ["a.jpg", "b.jpg", "c.jpg"]
+    expected = np.rint(FOUND[:2, [0, 1, 3]].mean(0)).reshape(3, -1)
+    assert np.abs(np.array([row[1:] for row in rows], float) - expected).max() <= 1
+
+
+def test_what_cannot_be_combined_is_one_sentence(tmp_path, capsys):
+    first, other = (write(tmp_path / name, FOUND[0]) for name in "ab")
+    fewer = write(tmp_path / "fewer", FOUND[0][:, :4])
+    text = other.read_text().replace("c.jpg", "d.jpg")
+    (tmp_path / "d.csv").write_text(text)
+    write_submission(tmp_path / "s.csv", NAMES[[0, 1, 3]], FOUND[0][[0, 1, 3]], False)
+    (tmp_path / "short.csv").write_text(first.read_text().rpartition("c.jpg")[0])
+    for words, code in (
+        ([first], 2),
+        ([first, tmp_path / "nowhere.csv"], 1),
+        ([first, fewer], 1),
+        ([first, tmp_path / "d.csv"], 1),
+        ([first, tmp_path / "short.csv"], 1),
+        ([first, tmp_path / "s.csv"], 1),
+        ([first, other, "ensemble=weighted"], 1),
+        ([first, other, "ensemble=weighted", "errors=[1]"], 1),
+        ([first, other, "errors=[1,2]"], 2),
+    ):
+        combine(tmp_path, *words, code=code)
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out/predictions.csv").exists()
