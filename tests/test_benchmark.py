@@ -59,6 +59,10 @@ def check_read(result: dict) -> None:
     assert 0 <= result["peak_extra_mib"] < 400
 
 
+def test_table_is_read_as_pandas_reads_it(run):
+    check_read(run("table", "--timed-rows", "300", "--rows", "600", "--rounds", "1"))
+
+
 def test_decode_compares_the_decoders_with_dark_as_published(run):
     rows = run("decode", "--maps", "500", "--rounds", "1", "--threads", "1")["rows"]
     found = {row.pop("decoder"): row for row in rows}

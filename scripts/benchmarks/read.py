@@ -25,10 +25,9 @@ ROW_BYTES = 7600 + 8 * NUM_POINTS  # as text, and as float32 in the cache
 
 # A process of its own, without torch, shows what reading alone takes. Linux hands the parent's peak
 # down to ru_maxrss of the child, where it would hide the growth; VmHWM starts anew.
-MEASURE_PEAK = """
+PEAK = """
 import resource, sys
 from pathlib import Path
-from landmarks.data.formats.landmarks_csv import map_labels
 
 def peak():
     status = Path("/proc/self/status")
@@ -37,6 +36,9 @@ def peak():
         return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / (2**20 if sys.platform == "darwin" else 1024)
+"""
+MEASURE_PEAK = f"""{PEAK}
+from landmarks.data.formats.landmarks_csv import map_labels
 
 before = peak()
 names, points = map_labels(Path(sys.argv[1]), sys.argv[2])

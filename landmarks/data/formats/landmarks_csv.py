@@ -1,11 +1,8 @@
 """landmarks.csv -> a memory-mapped (N, K, 2) array, read once in bounded memory."""
 
 import io
-import itertools
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +11,9 @@ import pandas as pd
 from landmarks.data.cache_folder import cached, describe_source
 from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
+from landmarks.data.in_threads import map_in_order
 from landmarks.data.text_file import find_delimiter, refuse_binary
 from landmarks.errors import UserError, say_count
-from landmarks.machine import count_cores
 
 VERSION = 2
 BLOCK = 1 << 20  # bytes of text parsed at once
@@ -49,7 +46,7 @@ def _build(path: Path, aside: Path, missing: MissingName) -> dict:
     refuse_binary(path)
     with path.open("rb") as text, (aside / "points.f32").open("wb") as out:
         num_points = _check_header(path, text.readline())
-        for block_names, values in _parse_in_order(path, _blocks(text), num_points):
+        for block_names, values in _parse_all(path, _blocks(text), num_points):
             names.append(block_names)
             out.write(doubts.clear(values.reshape(len(values), num_points, 2), None))
     names = np.concatenate(names) if names else np.array([], dtype=bytes)
@@ -83,7 +80,7 @@ def read_points(path: Path, separator: str) -> tuple[int, Iterator[tuple[np.ndar
                 lines = (
                     (first, [line.replace(mark, b"\t") for line in some]) for first, some in lines
                 )
-            for names, values in _parse_in_order(path, lines, num_points):
+            for names, values in _parse_all(path, lines, num_points):
                 yield names, values.reshape(len(names), num_points, 2)
 
     return num_points, blocks()
@@ -132,18 +129,8 @@ def _blocks(text) -> Iterator[tuple[int, list[bytes]]]:
         lines = following
 
 
-def _parse_in_order(path: Path, blocks: Iterable, num_points: int) -> Iterator[tuple]:
-    """Parse on all cores (pandas lets go of the GIL), a few blocks ahead of the writer."""
-    workers = min(count_cores(), 8)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque = deque()
-        blocks = iter(blocks)
-        while True:
-            for first, lines in itertools.islice(blocks, workers + 1 - len(waiting)):
-                waiting.append(pool.submit(_parse, path, first, lines, num_points))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
+def _parse_all(path: Path, blocks: Iterable, num_points: int) -> Iterator[tuple]:
+    return map_in_order(lambda block: _parse(path, *block, num_points), blocks)
 
 
 def _parse(path: Path, first: int, lines: list[bytes], num_points: int) -> tuple:

@@ -51,20 +51,30 @@ def read_faces(
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
-    part = reading.part
     path = find_file(train, test, "table", reading)
+    arrays, names = map_table(path, reading, hidden, name_column, box_columns)
+    folder = path.parent if images is None else Path(images)
+    return replace(to_faces(arrays, folder, str(path), reading), point_names=names)
+
+
+def map_table(
+    path: Path,
+    reading: FileReading,
+    hidden: HiddenName = None,
+    name_column: str | None = None,
+    box_columns: list[str] | None = None,
+) -> tuple[Arrays, list[str]]:
+    """Return the faces of a table, mapped, and the names of its points; see `read_faces`."""
     header = read_header(path)
     columns = find_columns(path, header, name_column, box_columns, read_first(path))
-    if part == "train" and not columns.points:
+    if reading.part == "train" and not columns.points:
         raise UserError(
             f"{path}, line 1: no columns of points, as x_0, y_0, x_1, ... or NAME_x, NAME_y, ..., "
             f"among {', '.join(header)[:80]}; name them so."
         )
     source = {**describe_source(path, VERSION), "columns": columns}
     arrays = map_faces("table", source, lambda: _read(path, columns), reading, hidden)
-    folder = path.parent if images is None else Path(images)
-    faces = to_faces(arrays, folder, str(path), reading)
-    return replace(faces, point_names=columns.names)
+    return arrays, columns.names
 
 
 def _read(path: Path, columns: Columns) -> Iterator[Arrays]:

@@ -1,6 +1,7 @@
 """The rows of a table file, CSV, TSV or Parquet: file names and numbers, block by block."""
 
 from collections.abc import Iterator
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from landmarks.data.fields import parse_name, parse_numbers
 from landmarks.data.formats.columns import NAMES
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.formats.plain_rows import NotPlainError, read_plain
 from landmarks.data.formats.text_table import read_table
 from landmarks.errors import UserError, did_you_mean, say_count
 
@@ -53,8 +55,16 @@ def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.nd
         except ValueError as error:  # pyarrow's own errors are ValueErrors
             raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
         return
+    done = 0
+    try:
+        for names, values in read_plain(path, header, name, numbers):
+            done += len(names)
+            yield names, values
+        return
+    except NotPlainError:
+        pass  # read again, exactly: what is there may be right, or is told by line and column
     rows: list[tuple[int, list[str]]] = []
-    for line, row in _text_rows(path):
+    for line, row in islice(_text_rows(path), done, None):
         rows.append((line, row))
         if len(rows) * (len(numbers) + 1) >= BLOCK:
             yield _parse(path, header, rows, name, numbers)

@@ -38,6 +38,21 @@ def read_table(path: Path) -> tuple[list[str], Iterator[Row]]:
     return header, chain(following, rows)
 
 
+def find_plain(path: Path, header: list[str]) -> str | None:
+    """Return the sign between a table's fields, if its first line is the header and nothing else.
+
+    Args:
+        header: from `read_table`; the first column's name may be missing in the file.
+    """
+    delimiter, is_counted = _find_form(path)
+    with path.open(encoding="utf-8-sig", errors="replace") as text:
+        line = text.readline()
+    delimiter = delimiter or textfile.find_delimiter(line)
+    names = [name.strip() for name in line.split(delimiter)]
+    is_plain = not is_counted and delimiter != " " and '"' not in line
+    return delimiter if is_plain and names in (header, header[1:]) else None
+
+
 def _find_form(path: Path) -> tuple[str | None, bool]:
     """Return what parts the columns, None for the usual signs, and whether a count comes first."""
     textfile.refuse_binary(path)

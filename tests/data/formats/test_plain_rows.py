@@ -1,0 +1,109 @@
+"""Rows parsed by pandas: the same as the exact reader's, which takes over where it must."""
+
+import numpy as np
+import pytest
+
+from landmarks.data.formats import plain_rows, table_rows
+from landmarks.errors import UserError
+
+HEADER = "file_name,x_0,y_0,x_1,y_1"
+ROWS = [f"{i:03d}.png,{i}.25,-{i},{i / 7:.6f},1e{i % 3}" for i in range(60)]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(plain_rows, "BLOCK", 256)
+
+
+def read(path):
+    header = table_rows.read_header(path)
+    blocks = [*table_rows.read_rows(path, 0, [1, 2, 3, 4][: len(header) - 1])]
+    return np.concatenate([names for names, _ in blocks]), np.concatenate([v for _, v in blocks])
+
+
+@pytest.fixture
+def read_exactly(monkeypatch):
+    def exactly(path):
+        def refuse(*_):
+            raise plain_rows.NotPlainError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(table_rows, "read_plain", refuse)
+            return read(path)
+
+    return exactly
+
+
+@pytest.fixture
+def no_exact_reader(monkeypatch):
+    def refuse(path):
+        raise AssertionError("the exact reader was asked")
+
+    monkeypatch.setattr(table_rows, "_text_rows", refuse)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text.rstrip("\n"),
+        lambda text: text.replace(",", ";"),
+        lambda text: (
+            text.replace(",7.25,", ",,").replace(",8.25,", ",NaN,").replace("\n9", "\n\n9")
+        ),
+        lambda text: text.replace("file_name,", "", 1),
+        lambda text: text.replace(",", ", "),
+    ],
+    ids=["plain", "CRLF", "mark, no end", "semicolons", "missing", "unnamed", "blanks"],
+)
+def test_plain_tables_are_read_alike_and_not_field_by_field(
+    tmp_path, change, read_exactly, no_exact_reader, monkeypatch
+):
+    path = tmp_path / "t.csv"
+    path.write_text(change("\n".join([HEADER, *ROWS, ""])), newline="")
+    names, values = read(path)
+    monkeypatch.undo()
+    exact_names, exact = read_exactly(path)
+    assert names.tolist() == exact_names.tolist() and len(names) == 60
+    assert np.array_equal(values, exact, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("040.png", '"040.png"'),
+        ("040.png", "sub\\040.png"),
+        ("040.png", "040.png "),
+        ("040.png", "NaN"),
+        ("040.png", "für.png"),
+    ],
+)
+def test_the_exact_reader_takes_over_where_a_table_is_not_plain(tmp_path, old, new, read_exactly):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([HEADER, *ROWS, ""]).replace(old, new))
+    names, values = read(path)
+    exact_names, exact = read_exactly(path)
+    assert names.tolist() == exact_names.tolist() and len(names) == 60
+    assert np.array_equal(values, exact, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("040.png,40.25", "040.png,1_0", r"line 42, column 2 \('x_0'\): '1_0' is not a number"),
+        ("040.png,40.25", "040.png,inf", "line 42, column 2"),
+        ("040.png,40.25", "040.png,1e39", "line 42, column 2"),
+        ("040.png,40.25", "040.png,True", "line 42, column 2"),
+        ("040.png,40.25", "040.png", "line 42: 4 columns where the header has 5"),
+        ("040.png,40.25", "040.png,40,25", "line 42: 6 columns where the header has 5"),
+        ("040.png", "../040.png", "line 42, column 1 .*leaves the images folder"),
+        ("040.png", "/040.png", "line 42, column 1 .*leaves the images folder"),
+        ("040.png", "", "line 42, column 1 .*can be no file name"),
+    ],
+)
+def test_faults_are_named_by_line_and_column(tmp_path, old, new, said):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([HEADER, *ROWS, ""]).replace(old, new))
+    with pytest.raises(UserError, match=said):
+        read(path)
