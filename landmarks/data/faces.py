@@ -21,6 +21,7 @@ OnError = Annotated[
 ]
 Excluded = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
 TrainingPath = Annotated[str, Needs("/command", ("train", "check", "evaluate", "show"))]
+TrainingPlace = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
 ExifName = Literal["rotate", "ignore"]
 
 

@@ -169,7 +169,7 @@ def test_coco_leaves_out_crowds_and_faces_without_labels(write, parts, tmp_path,
     (tmp_path / "train.json").write_text(json.dumps(content))
     faces = read_faces(**settings)
     assert [faces.name(row) for row in range(len(faces))] == parts["train"].names[:6]
-    assert "Left out 1 of 8 annotations" in caplog.text
+    assert "Left out 2 of 8 annotations" in caplog.text and "1 a crowd, 1 without" in caplog.text
     for annotations in (None, [{"image_id": 7, "bbox": [1, 2, 3, 4]}]):
         content["annotations"] = annotations
         (tmp_path / "test.json").write_text(json.dumps(content))

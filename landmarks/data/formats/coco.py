@@ -1,21 +1,23 @@
 """`data=coco`: COCO keypoint files, one face an annotation, with its box."""
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from landmarks.data.cache_folder import describe_source
-from landmarks.data.faces import Faces, TrainingPath
-from landmarks.data.formats.coco_file import CocoFile, choose_faces, load
+from landmarks.data.faces import Faces, TrainingPlace
+from landmarks.data.formats.coco_file import CocoFile, Keys, choose_faces, load
+from landmarks.data.formats.coco_places import find_places
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.formats.named_points import say_names
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
-from landmarks.data.recognise import describe_other, refuse_near
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 
-VERSION = 2
+VERSION = 3
 BLOCK = 1024  # annotations turned into arrays at once
 
 
@@ -23,11 +25,13 @@ BLOCK = 1024  # annotations turned into arrays at once
 def read_faces(
     root: str,
     *,
-    train_annotations: TrainingPath,
-    train_images: TrainingPath,
-    test_annotations: str,
-    test_images: str,
+    train_annotations: TrainingPlace = None,
+    train_images: TrainingPlace = None,
+    test_annotations: str | None = None,
+    test_images: str | None = None,
     keypoints: str | None = None,
+    box: str | None = None,
+    valid: str | None = None,
     category: str | None = None,
     reading: FileReading,
 ) -> Faces:
@@ -35,10 +39,16 @@ def read_faces(
 
     Args:
         root: what the other paths start from.
-        train_annotations, test_annotations: the JSON files.
-        train_images, test_images: the folders that hold the images.
+        train_annotations, test_annotations: the JSON files; None: annotations/train.json, or
+            Roboflow's train/_annotations.coco.json, or the only one of annotations/ with the part
+            in its name.
+        train_images, test_images: the folders that hold the images; None: found beside them, see
+            `landmarks.data.formats.coco_places.find_places`.
         keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
-            other such as COCO-WholeBody's "face_kpts", whose boxes are in "face_box".
+            other such as COCO-WholeBody's "face_kpts".
+        box: the annotations' list that holds the box; None: "bbox" or, of "face_kpts", "face_box".
+        valid: what is false in annotations whose points are none; None: of "face_kpts",
+            "face_valid".
         category: name or id of the faces' category; None: the one that has keypoints.
 
     A keypoint with v=0 is not labelled. Crowds, other categories and, in training, faces without a
@@ -50,36 +60,39 @@ def read_faces(
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
     part = reading.part
-    chosen = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
-    path, images = (Path(root) / place for place in chosen[part])
-    if not path.is_file():
-        if not Path(chosen[part][0]).is_absolute():
-            refuse_near(Path(root), chosen[part][0])
-        there = describe_other(Path(root), "") if part == "train" else ""
-        advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
-        raise UserError(
-            f"There is no {path}: the {part} annotations are looked for there; {advice}"
-        )
-    source = {**describe_source(path, VERSION), "part": part, "of": [keypoints, category]}
-    arrays = map_faces("coco", source, lambda: _read(path, part, keypoints, category), reading)
+    named = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
+    path, images = find_places(Path(root), part, *named[part])
+    keys = Keys(keypoints, box, valid, category)
+    source = {**describe_source(path, VERSION), "part": part, "of": keys}
+    arrays = map_faces("coco", source, lambda: _read(path, part, keys), reading)
     return to_faces(arrays, images, str(path), reading)
 
 
-def _read(path: Path, part: str, field: str | None, category: str | None) -> Iterator[Arrays]:
-    file = load(path, field)
+def _read(path: Path, part: str, keys: Keys) -> Iterator[Arrays]:
+    file = load(path, keys)
     if file.annotations is None and part == "test":
         yield Arrays(np.array([name for _, name in file.images.values()]), None)
         return
-    kept = choose_faces(file, part, category)
+    kept = choose_faces(file, part, keys.category)
     first = next((i for i in kept if file.points(i)), None)  # says what K is
     has_boxes = any(file.box(i) is not None for i in kept)
+    names = [] if first is None else _point_names(file, first)
     for start in range(0, len(kept), BLOCK):
         rows = kept[start : start + BLOCK]
         yield Arrays(
             np.array([file.image(i)[1] for i in rows]),
             None if first is None else np.array([_points(file, i, first) for i in rows]),
             np.array([_box(file, i) for i in rows]) if has_boxes else None,
+            point_names=names,
         )
+
+
+def _point_names(file: CocoFile, face: int) -> list[str]:
+    """Return the names that a face's category gives its points, if it names these points."""
+    names = file.category(face).get("keypoints")
+    count = len(file.points(face)) // 3
+    is_of_them = file.field == "keypoints" and isinstance(names, list) and len(names) == count
+    return say_names([str(name) for name in names]) if is_of_them else []
 
 
 def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
@@ -110,7 +123,7 @@ def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
 
 
 def _box(file: CocoFile, face: int) -> np.ndarray:
-    where = f"{file.path}, annotations[{face}], bbox"
+    where = f"{file.path}, annotations[{face}], {file.box_field}"
     if file.box(face) is None:
         return np.full(4, np.nan)
     values = _numbers(file.box(face), where)
@@ -122,6 +135,8 @@ def _box(file: CocoFile, face: int) -> np.ndarray:
 
 def _numbers(values: object, where: str) -> np.ndarray:
     """Return a list of numbers as (n,) float64, NaN for null or NaN."""
+    if isinstance(values, array):
+        return np.array(values)
     if not isinstance(values, list):
         raise UserError(f"{where}: a list of numbers belongs here; found '{str(values)[:40]}'.")
     for value in values:

@@ -1,23 +1,37 @@
 """A COCO keypoint file: what it lists, and which of its annotations are the faces asked for."""
 
 import logging
+from array import array
+from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
 from typing import NamedTuple
 
 from landmarks.data.fields import parse_name
 from landmarks.data.formats.json_items import read_json
+from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
 from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError, did_you_mean, say_count
 
 log = logging.getLogger(__name__)
+MIN_SHRUNK = 8  # numbers of a list, more than a box has
+
+
+class Keys(NamedTuple):
+    """Which of an annotation's values are meant, see `landmarks.data.formats.coco.read_faces`."""
+
+    keypoints: str | None = None
+    box: str | None = None
+    valid: str | None = None
+    category: str | None = None
 
 
 class CocoFile(NamedTuple):
     """The content of a file, checked as far as every annotation needs it.
 
     images: id -> (place in the file, name); annotations: of known images, None where the file has
-    no such list; categories: id -> category; field: the annotations' key of the points.
+    no such list; categories: id -> category; field, box_field, valid_field: the annotations' keys
+    of the points, the box, and whether the points are any.
     """
 
     path: Path
@@ -25,6 +39,8 @@ class CocoFile(NamedTuple):
     annotations: list[dict] | None
     categories: dict[Hashable, dict]
     field: str
+    box_field: str
+    valid_field: str | None
 
     def image(self, face: int) -> tuple[int, bytes]:
         """Return the place and name of a face's image."""
@@ -32,8 +48,7 @@ class CocoFile(NamedTuple):
 
     def box(self, face: int) -> list | None:
         """Return a face's box as it is written, x, y, width, height."""
-        key = "bbox" if self.field == "keypoints" else self.field.replace("_kpts", "_box")
-        return self.annotations[face].get(key)
+        return self.annotations[face].get(self.box_field)
 
     def category(self, face: int) -> dict:
         """Return a face's category, empty where it has none."""
@@ -42,27 +57,27 @@ class CocoFile(NamedTuple):
     def points(self, face: int) -> list:
         """Return a face's points as they are written, x, y, v, x, ...; empty where it has none."""
         points = self.annotations[face].get(self.field) or []
-        if not isinstance(points, list):
+        if not isinstance(points, list | array):
             raise UserError(
                 f"{self.path}, annotations[{face}]: a list belongs in '{self.field}'; found "
                 f"'{str(points)[:40]}'."
             )
-        is_valid = self.annotations[face].get(self.field.replace("_kpts", "_valid"), True)
+        is_valid = self.valid_field is None or self.annotations[face].get(self.valid_field, True)
         return points if is_valid else []
 
 
-def load(path: Path, field: str | None) -> CocoFile:
+def load(path: Path, keys: Keys) -> CocoFile:
     """Return a file's content.
 
     Args:
         path: of the JSON file.
-        field: the annotations' key of the points; None: "keypoints", if there is no other.
+        keys: which of the annotations' values are meant.
 
     Raises:
         UserError: if the file is malformed, or it is not known which points are meant.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, _shrink)
     except UserError:
         refuse_other(path, "coco")
         raise
@@ -86,7 +101,9 @@ def load(path: Path, field: str | None) -> CocoFile:
             raise UserError(f"{where}: there is no image with the id {face['image_id']}.")
     listed = content.get("categories") or []
     categories = {_key(one["id"]): one for one in listed if isinstance(one, dict) and "id" in one}
-    return CocoFile(path, images, lists[1], categories, _find_field(path, lists[1] or [], field))
+    field = _find_field(path, lists[1] or [], keys.keypoints)
+    box, valid = _find_beside(path, lists[1] or [], field, keys)
+    return CocoFile(path, images, lists[1], categories, field, box, valid)
 
 
 def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
@@ -112,14 +129,56 @@ def choose_faces(file: CocoFile, part: str, category: str | None) -> list[int]:
             f"{file.path}: none of its {say_count(len(annotations), 'annotation')} holds a "
             f"labelled point in '{file.field}' (x, y, v with v above 0)."
         )
-    left = len(rows) - len(kept)
-    if left:
-        log.warning(
-            f"Left out {left} of {say_count(len(annotations), 'annotation')} of {file.path}: of "
-            "another "
-            f"category, or without a labelled keypoint."
-        )
+    _say_left_out(file, part, kept, wanted)
     return sorted(kept, key=lambda i: file.image(i)[0])
+
+
+def _say_left_out(file: CocoFile, part: str, kept: list[int], wanted: set) -> None:
+    """Log how many annotations are no faces, by what they are."""
+    counts: Counter = Counter()
+    taken = {*kept}
+    for i, face in enumerate(file.annotations or []):
+        if i in taken:
+            continue
+        is_wanted = _key(face.get("category_id")) in wanted
+        unlabelled = "without a labelled keypoint" if part == "train" else "of no face"
+        crowd = "a crowd" if face.get("iscrowd") else ""
+        counts[crowd or (unlabelled if is_wanted else "of another category")] += 1
+    if counts:
+        listed = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+        log.warning(
+            f"Left out {counts.total()} of {say_count(len(file.annotations), 'annotation')} of "
+            f"{file.path}: {listed}."
+        )
+
+
+def _shrink(content: dict) -> dict:
+    """Return an object of the file with long lists of numbers as arrays, a tenth of their memory,
+    and without outlines, which say nothing of points."""
+    content.pop("segmentation", None)
+    for key, value in content.items():
+        if type(value) is list and len(value) > MIN_SHRUNK and type(value[0]) in (int, float):
+            is_plain = all(type(it) is int or type(it) is float for it in value)
+            if is_plain and all(abs(it) <= FLOAT32_MAX or it != it for it in value):
+                content[key] = array("d", value)
+    return content
+
+
+def _find_beside(
+    path: Path, annotations: list[dict], field: str, keys: Keys
+) -> tuple[str, str | None]:
+    """Return the annotations' keys of the box and of whether the points of `field` are any."""
+    is_own = field.endswith("_kpts")
+    box = keys.box or (field.replace("_kpts", "_box") if is_own else "bbox")
+    valid = keys.valid or (field.replace("_kpts", "_valid") if is_own else None)
+    for key, setting in ((keys.box, "box"), (keys.valid, "valid")):
+        if key is not None and not any(key in face for face in annotations):
+            there = sorted({name for face in annotations for name in face})
+            raise UserError(
+                f"{path}: no annotation has '{key}' (data.{setting}); there is "
+                f"{', '.join(there)}.{did_you_mean(key, there)}"
+            )
+    return box, valid
 
 
 def _key(number: object) -> str | None:
@@ -133,7 +192,7 @@ def _find_field(path: Path, annotations: list[dict], wanted: str | None) -> str:
     there = sorted({key for face in annotations for key in face if key.endswith("_kpts")})
     known = ["keypoints", *there]
     if wanted is not None:
-        if wanted not in known:
+        if not any(wanted in face for face in annotations):
             raise UserError(
                 f"{path}: no annotation has '{wanted}' (data.keypoints); there is "
                 f"{', '.join(known)}.{did_you_mean(wanted, known)}"

@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ NEAR = 64  # characters of a buffer's end, in which an error may be the buffer's
 BLANKS = re.compile(r"[\s,]*")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, change: Callable[[dict], Any] | None = None) -> Any:
     """Return the content of a JSON file.
+
+    Args:
+        change: returns what takes the place of each object; None: objects are dicts.
 
     Raises:
         UserError: with line and column, if it is not JSON, or was cut off.
     """
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=change)
     except json.JSONDecodeError as error:
         end = len(text.rstrip()) - len("false")  # or within a word
         is_cut = error.pos > end or error.msg.startswith("Unterminated")

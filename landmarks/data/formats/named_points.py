@@ -205,7 +205,9 @@ def _key(text: str) -> tuple[int, str]:
 
 
 def say_names(names: list[str]) -> list[str]:
-    """Return what `Faces.point_names` are: none where names only number the points."""
+    """Return what `Faces.point_names` are: none where names number the points, or two are one."""
+    if len({*names}) < len(names):
+        return []
     found = [NUMBERED.fullmatch(name) for name in names]
     is_numbered = None not in found and len({it[1] for it in found}) <= 1
     return [] if is_numbered else names

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from landmarks.data.formats.coco import read_faces
-from landmarks.data.formats.coco_file import load
+from landmarks.data.formats.coco_file import Keys, load
 from landmarks.errors import UserError
 
 PLACES = [[10.0, 20.0], [30.0, 40.0], [25.0, 45.0]]
@@ -47,6 +47,47 @@ def face(image=0, keypoints=KEYPOINTS, category=1, **other):
 
 def box(image, category=3):
     return {"image_id": image, "category_id": category, "bbox": [1, 1, 9, 9]}
+
+
+def test_the_category_names_the_points(read):
+    assert read(face()).point_names == ["a", "b", "c"]
+    numbered = {**FACE, "keypoints": ["1", "2", "3"]}
+    assert not read(face(), categories=[numbered]).point_names
+
+
+def test_other_keys_of_points_box_and_validity_are_named(read):
+    own = {"spots": KEYPOINTS, "head": [5, 6, 7, 8], "ok": True}
+    rows = [face(0, **own), face(1, **{**own, "ok": False})]
+    faces = read(*rows, keypoints="spots", box="head", valid="ok")
+    assert faces.points.tolist() == [PLACES] and faces.boxes.tolist() == [[4.5, 5.5, 11.5, 13.5]]
+    with pytest.raises(UserError, match=r"no annotation has 'haed' \(data\.box\).*mean 'head'"):
+        read(*rows, box="haed")
+
+
+@pytest.mark.parametrize(
+    ("part", "annotations", "images"),
+    [
+        ("train", "train/_annotations.coco.json", "train"),
+        ("test", "valid/_annotations.coco.json", "valid"),
+        ("train", "annotations/train.json", "images/train"),
+        ("test", "annotations/person_keypoints_val2017.json", "val2017"),
+        ("train", "annotations/faces_train.json", "images"),
+    ],
+)
+def test_usual_folders_are_found(tmp_path, part, annotations, images):
+    for place in (tmp_path / annotations, tmp_path / images / "a.png"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(tmp_path / images / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    content = {"images": [{"id": 0, "file_name": "a.png"}], "annotations": [face()]}
+    (tmp_path / annotations).write_text(json.dumps(content))
+    faces = read_faces(str(tmp_path), part=part)
+    assert faces.rows.tolist() == [0] and faces.folder == tmp_path / images
+    again = tmp_path / f"annotations/other_{part}.json"
+    again.parent.mkdir(exist_ok=True)
+    again.write_text(json.dumps(content))
+    if "_" in annotations and "coco" not in annotations:
+        with pytest.raises(UserError, match=rf"several annotations .*data\.{part}_annotations="):
+            read_faces(str(tmp_path), part=part)
 
 
 def test_annotations_without_points_are_left_out_and_counted(read, caplog):
@@ -120,4 +161,4 @@ def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
     text = path.read_text()
     path.write_text(text[: int(share * len(text))])
     with pytest.raises(UserError, match="ends in its middle"):
-        load(path, None)
+        load(path, Keys())
