@@ -11,7 +11,13 @@ import numpy as np
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.faces_to_predict import read_data
 from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model
-from landmarks.commands.judged_faces import SplitName, choose_judged, open_labelled, require_truth
+from landmarks.commands.judged_faces import (
+    SplitName,
+    choose_judged,
+    open_labelled,
+    require_truth,
+    with_occluded,
+)
 from landmarks.commands.predict import OtherData
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.data.boxes import BoxSource
@@ -149,7 +155,7 @@ def _judge_folds(
 ) -> Judgement:
     """Judge a k-fold's predictions of the faces that each model was not trained on."""
     checkpoint = load_checkpoint(members[0])
-    faces = read_data(settings.data, checkpoint.config, "train")
+    faces = read_data(settings.data, with_occluded(checkpoint.config), "train")
     log.info(f"{run}: out-of-fold predictions of {len(members)} models.")
     layout = Layout(**checkpoint.layout)
     split = checkpoint.config["split"]
@@ -187,6 +193,11 @@ def say_outcome(judgement: Judgement, outcome: Outcome) -> None:
             f"A leaderboard would say {board['mse']:.2f} px²; of other such faces 95 % of the time "
             f"{board['low']:.2f} to {board['high']:.2f} (bootstrap over {board['groups']} "
             f"{judgement.grouping})."
+        )
+    for row in found["visibility"]:
+        log.info(
+            f"{row['points'].capitalize()} points: {row['n']}, mean error {_say(row['mean'])} px, "
+            f"NME {_say(row['nme'])}."
         )
     worst = max(outcome.by_region, key=lambda row: row["share"])
     if len(outcome.by_region) > 1:

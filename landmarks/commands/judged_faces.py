@@ -41,10 +41,11 @@ def choose_judged(checkpoint: Checkpoint, run: Path, data: dict, split: SplitNam
     Raises:
         UserError: if there is no such split, or the faces have no labels.
     """
+    trained = with_occluded(checkpoint.config)
     if split == "test":
-        faces = read_data(data, checkpoint.config, "test")
+        faces = read_data(data, trained, "test")
         return Judged(faces, _usable(faces), "test", 0)
-    faces = read_data(data, checkpoint.config, "train")
+    faces = read_data(data, trained, "train")
     usable, parts = _usable(faces), None
     try:
         parts = load_split(run / "split.npz", faces)
@@ -61,6 +62,12 @@ def choose_judged(checkpoint: Checkpoint, run: Path, data: dict, split: SplitNam
     training, validation = (np.intersect1d(part, usable) for part in parts)
     chosen = {"val": validation, "train": training}.get(split or "val", usable)
     return Judged(faces, chosen, split or "val", int(np.isin(chosen, training).sum()))
+
+
+def with_occluded(trained: dict) -> dict:
+    """Return a training's settings, with labels of occluded points: they are judged in any case."""
+    node = trained["data"]
+    return {**trained, "data": {**node, "occluded": "train"}} if "occluded" in node else trained
 
 
 def open_labelled(data: dict, split: SplitName | None) -> Faces:
@@ -102,7 +109,7 @@ def take(faces: Faces, rows: np.ndarray) -> Faces:
         name: None if values is None else values[chosen]
         for name, values in (
             *(("names", faces.names), ("points", faces.points)),
-            *(("boxes", faces.boxes), ("wanted", faces.wanted)),
+            *(("boxes", faces.boxes), ("wanted", faces.wanted), ("visible", faces.visible)),
         )
     }
     return replace(faces, rows=None, **kept)

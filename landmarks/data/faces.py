@@ -62,6 +62,8 @@ class Faces:
         pixels: N images in memory, (H, W, 3) uint8 BGR, each in place of its file; where one is
             None, and where all are, the files are read.
         flip: (K,) the flip permutation that the data names; None: it names none.
+        visible: (N, K) uint8: 0 where a point is not labelled, 1 where it is occluded, 2 where it
+            is visible; None: the data does not say.
         asked: the coordinates a submission asks, where it asks not the same of each face.
         scored_to: a contest's score clips predicted coordinates to 0 ... this; None: it does not.
     """
@@ -79,6 +81,7 @@ class Faces:
     pixels: Sequence[np.ndarray | None] | None = None
     point_names: Sequence[str] = ()
     flip: np.ndarray | None = None
+    visible: np.ndarray | None = None
     asked: Asked | None = None
     scored_to: float | None = None
 

@@ -1,11 +1,13 @@
 """Faces read once, block by block, into files that every later start maps."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from landmarks.data import visibility
 from landmarks.data.cache_folder import cached
 from landmarks.data.doubts import Doubts, HiddenName
 from landmarks.data.faces import Faces
@@ -13,11 +15,16 @@ from landmarks.data.images import check_images
 from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
 
+FORM = 1  # of the files, which caches hold
+TYPES = {".f32": np.float32, ".u8": np.uint8}
+
 
 class Arrays(NamedTuple):
     """n faces: names (n,) bytes; points (n, K, 2) float32, NaN where unlabelled, and boxes (n, 4)
-    float32 as in `Faces`; seen (n, K) float32, 0 where a point is not visible. None where a format
-    or file has none. point_names as in `Faces`, the same of all faces."""
+    float32 as in `Faces`; seen (n, K), as COCO's v: 0 where a point is not labelled, 1 where it is
+    occluded and 2 where it is visible, or, in a file without a 2, 0 where it is hidden and 1 where
+    it is visible; what `map_faces` returns holds it as `Faces.visible`. None where a format or file
+    has none. point_names as in `Faces`, the same of all faces."""
 
     names: np.ndarray
     points: np.ndarray | None
@@ -45,22 +52,27 @@ def map_faces(
     Raises:
         UserError: if there are no faces, they cannot be read, or their points are in doubt.
     """
-    source = {**source, "missing": reading.missing, "hidden": hidden}
+    answers = {"missing": reading.missing, "hidden": hidden, "occluded": reading.occluded}
+    source = {**source, **answers, "form": FORM}
 
     def build(aside: Path) -> dict:
         doubts = Doubts(reading.missing, hidden)
         note = _write(aside, source["path"], _cleared(read(), doubts, first_pixel))
         doubts.ask(source["path"])
+        shape = note["shapes"].get(visibility.FILE)
+        if shape and not visibility.settle(aside, shape, reading.occluded == "mask"):
+            del note["shapes"][visibility.FILE]
         return note
 
     folder, note = cached(kind, source, build, reading.cache_dir)
     mapped = {
-        name: np.memmap(folder / name, np.float32, mode="r", shape=tuple(shape))
+        name: np.memmap(folder / name, TYPES[Path(name).suffix], mode="r", shape=tuple(shape))
         for name, shape in note["shapes"].items()
     }
     names = np.load(folder / "names.npy", mmap_mode="r")
     point_names = note.get("point_names", ())
-    return Arrays(names, mapped.get("points.f32"), mapped.get("boxes.f32"), None, point_names)
+    arrays = (mapped.get(name) for name in ("points.f32", "boxes.f32", visibility.FILE))
+    return Arrays(names, *arrays, point_names)
 
 
 def to_faces(
@@ -73,13 +85,15 @@ def to_faces(
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: {reading.part} images are looked for there.")
-    names, points, boxes = (
-        None if values is None else values[: reading.limit] for values in arrays[:3]
+    names, points, boxes, visible = (
+        None if values is None else values[: reading.limit] for values in arrays[:4]
     )
+    if reading.part == "train" and reading.occluded == "mask" and visible is None:
+        visibility.refuse_mask(source)
     if reading.part == "train" and points is None:
         raise UserError(f"{source} holds no points: there is nothing to train on.")
     kept = {"cache": reading.cache, "cache_dir": reading.cache_dir, "exif": reading.exif}
-    kept |= {"boxes": boxes, "point_names": arrays.point_names}
+    kept |= {"boxes": boxes, "point_names": arrays.point_names, "visible": visible}
     faces = Faces(folder, names, points, source=source, **kept)
     return check_images(faces, reading, linked)
 
@@ -87,8 +101,9 @@ def to_faces(
 def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> Iterator[Arrays]:
     for block in blocks:
         if block.points is not None:
-            points = doubts.clear(block.points, block.seen) - np.float32(first_pixel)
-            block = block._replace(points=points)
+            points = doubts.clear(block.points, block.seen)
+            seen = visibility.encode(block.points, block.seen, points, doubts.missing)
+            block = block._replace(points=points - np.float32(first_pixel), seen=seen)
         if block.boxes is not None:
             doubts.measure("boxes", block.boxes)
         yield block
@@ -96,14 +111,17 @@ def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> It
 
 def _write(aside: Path, path: str, blocks: Iterable[Arrays]) -> dict:
     names, shapes, point_names = [], {}, []
-    with (aside / "points.f32").open("wb") as points, (aside / "boxes.f32").open("wb") as boxes:
+    files = (aside / name for name in ("points.f32", "boxes.f32", visibility.FILE))
+    with ExitStack() as opened:
+        outs = [opened.enter_context(file.open("wb")) for file in files]
         for block in _readable(path, blocks):
             names.append(block.names)
             point_names = list(block.point_names)
-            for out, values in ((points, block.points), (boxes, block.boxes)):
+            for out, values in zip(outs, block[1:4], strict=True):
                 if values is not None:
-                    out.write(np.ascontiguousarray(values, np.float32))
-                    shapes[Path(out.name).name] = values.shape[1:]
+                    name = Path(out.name).name
+                    out.write(np.ascontiguousarray(values, TYPES[Path(name).suffix]))
+                    shapes[name] = values.shape[1:]
     count = sum(map(len, names))
     if not count:
         raise UserError(f"{path} holds no faces.")

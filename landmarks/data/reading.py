@@ -7,6 +7,8 @@ from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, Excluded, ExifName, OnError
 from landmarks.settings import PositiveInt
 
+OccludedName = Literal["train", "mask"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -37,7 +39,10 @@ class FileReading(Reading):
     Args:
         missing: see `landmarks.data.doubts.Doubts`.
         exif: see `Faces`.
+        occluded: "train" takes occluded points as labels like others, "mask" leaves them
+            unlabelled, where the labels say which these are.
     """
 
     missing: MissingName = None
     exif: ExifName = "rotate"
+    occluded: OccludedName = "train"

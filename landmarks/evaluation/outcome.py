@@ -35,6 +35,7 @@ from landmarks.evaluation.tables import (
     save_errors,
     write_table,
 )
+from landmarks.evaluation.visible_points import measure_visibility
 from landmarks.files import replacing
 from landmarks.layout import Layout
 from landmarks.runs.pictures import arrange, draw_face, drawing, save_picture
@@ -100,6 +101,7 @@ def conclude(judgement: Judgement, thresholds: list[float], seed: int = 0) -> Ou
             "grouping": judgement.grouping,
         },
         "regions": by_region,
+        "visibility": measure_visibility(errors, judgement.faces.visible),
         "slices": sliced,
         **judgement.origin,
         "versions": say_versions(),

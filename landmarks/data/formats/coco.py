@@ -79,10 +79,12 @@ def _read(path: Path, part: str, keys: Keys) -> Iterator[Arrays]:
     names = [] if first is None else _point_names(file, first)
     for start in range(0, len(kept), BLOCK):
         rows = kept[start : start + BLOCK]
+        found = None if first is None else np.array([_points(file, i, first) for i in rows])
         yield Arrays(
             np.array([file.image(i)[1] for i in rows]),
-            None if first is None else np.array([_points(file, i, first) for i in rows]),
+            None if found is None else found[:, :, :2],
             np.array([_box(file, i) for i in rows]) if has_boxes else None,
+            None if found is None else found[:, :, 2],
             point_names=names,
         )
 
@@ -96,10 +98,10 @@ def _point_names(file: CocoFile, face: int) -> list[str]:
 
 
 def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
-    """Return the points (K, 2) of an annotation, K being that of the annotation `first`."""
+    """Return x, y, v (K, 3) of an annotation, K being that of the annotation `first`."""
     where, count = f"{file.path}, annotations[{face}], {file.field}", len(file.points(first))
     if not file.points(face):
-        return np.full((count // 3, 2), np.nan)
+        return np.tile([np.nan, np.nan, 0], (count // 3, 1))
     values = _numbers(file.points(face), where)
     if len(values) == 2 * len(file.category(face).get("keypoints") or ()):
         raise UserError(f"{where}: x, y pairs without v; write x, y, 2 for each point, or 0, 0, 0.")
@@ -119,7 +121,7 @@ def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
     lost = np.flatnonzero((seen[:, 0] > 0) & np.isnan(places).any(axis=1))
     if len(lost):
         raise UserError(f"{where}: point {lost[0]} has no place; its v must be 0 then.")
-    return np.where(seen > 0, places, np.nan)
+    return np.hstack([np.where(seen > 0, places, np.nan), seen])
 
 
 def _box(file: CocoFile, face: int) -> np.ndarray:

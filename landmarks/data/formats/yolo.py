@@ -198,7 +198,8 @@ class _Reader:
             self._encode(names) if names else np.array([], bytes),
             places.astype(np.float32),
             boxes,
-            point_names=self.data.point_names,
+            np.where(gone[:, :, 0], 0, points[:, :, 2]) if self.data.numbers == 3 else None,
+            self.data.point_names,
         )
 
     def _sizes(self, names: list[str]) -> np.ndarray:
