@@ -125,7 +125,14 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     return Inputs(
         faces,
         named,
-        Batches(wide, training_rows, batch_size=settings.batch_size, seed=seed, **shared),
+        Batches(
+            wide,
+            training_rows,
+            batch_size=settings.batch_size,
+            seed=seed,
+            weights=weigh(faces, training_rows),
+            **shared,
+        ),
         Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **shared),
         Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **{**shared, "workers": 0}),
         mean_points(plain, training_rows),
@@ -145,6 +152,13 @@ def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:
             f"data.exclude={data['exclude']} names faces that this run's split holds: give it the "
             f"names it had, or start a new run from this one with init={split_file.parent}."
         )
+
+
+def weigh(faces: Faces, rows: np.ndarray) -> np.ndarray | None:
+    """Return (n,) how often an epoch shows each of these faces; None: each once."""
+    if faces.sets is None or len({*faces.weights}) == 1 == faces.weights[0]:
+        return None
+    return np.array(faces.weights)[faces.sets[rows]]
 
 
 def say_old_caches(cache_dir: str | None) -> None:

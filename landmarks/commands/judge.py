@@ -197,6 +197,10 @@ def _columns(judged: Judged, faces: Faces, sharing: Sharing) -> dict[str, list[s
     for name in sharing.slices:
         table = Path(sharing.table or faces.source)
         columns[name] = read_column(table, name, faces.names, "slices")
+    if faces.sets is not None:
+        columns["data set"] = [
+            f"{one}: {judged.faces.source.split(', ')[one]}" for one in faces.sets
+        ]
     attributes = read_attributes(Path(judged.faces.source))
     for name, values in attributes.items():
         columns[name] = [("no", "yes")[int(value)] for value in values[judged.rows]]

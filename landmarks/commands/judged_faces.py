@@ -110,6 +110,7 @@ def take(faces: Faces, rows: np.ndarray) -> Faces:
         for name, values in (
             *(("names", faces.names), ("points", faces.points)),
             *(("boxes", faces.boxes), ("wanted", faces.wanted), ("visible", faces.visible)),
+            ("sets", faces.sets),
         )
     }
     return replace(faces, rows=None, **kept)

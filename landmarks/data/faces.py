@@ -63,7 +63,9 @@ class Faces:
             None, and where all are, the files are read.
         flip: (K,) the flip permutation that the data names; None: it names none.
         visible: (N, K) uint8: 0 where a point is not labelled, 1 where it is occluded, 2 where it
-            is visible; None: the data does not say.
+            is visible, 0 too where the data does not say; None: it never says.
+        sets: (N,) uint8, which of several data sets each face is of; None: there is one.
+        weights: how often an epoch of training shows each face of these sets.
         asked: the coordinates a submission asks, where it asks not the same of each face.
         scored_to: a contest's score clips predicted coordinates to 0 ... this; None: it does not.
     """
@@ -82,6 +84,8 @@ class Faces:
     point_names: Sequence[str] = ()
     flip: np.ndarray | None = None
     visible: np.ndarray | None = None
+    sets: np.ndarray | None = None
+    weights: Sequence[float] = ()
     asked: Asked | None = None
     scored_to: float | None = None
 

@@ -40,17 +40,27 @@ class BatchOrder:
         seed: of the shuffle; None: in order, and the last batch may be smaller. A shuffled epoch
             leaves out the faces that do not fill a batch (other ones each time): batch
             normalisation fails on a batch of one.
+        weights: (n,) how often a shuffled epoch shows each face; what is left of a whole number is
+            drawn anew each epoch. None: once.
     """
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None):
-        self.rows, self.batch_size, self.seed = rows, min(batch_size, len(rows)), seed
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int | None,
+        weights: np.ndarray | None = None,
+    ):
+        self.rows, self.seed, self.weights = rows, seed, weights
+        self.count = len(rows) if weights is None else max(1, round(float(weights.sum())))
+        self.batch_size = min(batch_size, self.count)
         self.epoch, self.first_batch = 0, 0
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
         if self.seed is None:
             return -(-len(self.rows) // self.batch_size)
-        return len(self.rows) // self.batch_size
+        return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
         for rows in self.batch_rows(self.epoch)[self.first_batch :]:
@@ -60,8 +70,18 @@ class BatchOrder:
         """Return the rows of each batch of an epoch."""
         rows = self.rows
         if self.seed is not None:
-            rows = np.random.default_rng([self.seed, epoch]).permutation(rows)
+            rows = self._draw(np.random.default_rng([self.seed, epoch]))
         return [rows[i * self.batch_size :][: self.batch_size] for i in range(len(self))]
+
+    def _draw(self, random: np.random.Generator) -> np.ndarray:
+        """Return an epoch's rows, shuffled: each as often as its weight, rounded up or down."""
+        if self.weights is None:
+            return random.permutation(self.rows)
+        order = random.permutation(len(self.rows))
+        ends = np.cumsum(self.weights[order])
+        places = (np.arange(self.count) + random.random()) * (ends[-1] / self.count)
+        drawn = order[np.searchsorted(ends, places, side="right").clip(max=len(order) - 1)]
+        return self.rows[random.permutation(drawn)]
 
 
 class Batches:
@@ -76,6 +96,7 @@ class Batches:
             any is wanted.
         pin_memory: for copies to a CUDA device that do not block.
         on_error: "stop" raises at an unreadable image, "skip" leaves it in, black and unlabelled.
+        weights: see `BatchOrder`.
     """
 
     def __init__(
@@ -88,10 +109,12 @@ class Batches:
         workers: int = 0,
         pin_memory: bool = False,
         on_error: Literal["stop", "skip"] = "stop",
+        weights: np.ndarray | None = None,
     ):
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self._settings = {"seed": seed, "workers": workers, "pin_memory": pin_memory}
-        self.order = BatchOrder(rows, batch_size, seed)
+        self._settings["weights"] = weights
+        self.order = BatchOrder(rows, batch_size, seed, weights)
         self.unreadable: set[int] = set()
         self.readers: Callable = lambda: None  # a weak reference to the worker processes' iterator
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.

@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +53,8 @@ def split_faces(
         UserError: if either side would be empty, or the file of groups does not fit the faces.
     """
     rows = faces.rows if faces.rows is not None else np.arange(len(faces))
+    if faces.sets is not None and by == "blocks":
+        return _split_each(faces, rows, share=share, folds=folds, fold=fold)
     if len(rows) < 2:
         raise UserError(
             f"{faces.source} has {say_count(len(rows), 'face')} to use; at least 2 are needed."
@@ -86,6 +89,19 @@ def split_faces(
             f"split.share={share:g} asks for {count}: no {what} of a nearer size can be kept "
             "together."
         )
+    return rows[~validated], rows[validated]
+
+
+def _split_each(faces: Faces, rows: np.ndarray, **wanted) -> tuple[np.ndarray, np.ndarray]:
+    """Split each of several data sets by itself: the last faces of each are validated on."""
+    of_set = faces.sets[rows]
+    parts = [
+        split_faces(replace(faces, sets=None, rows=rows[of_set == one]), **wanted)
+        for one in np.unique(of_set)
+    ]
+    validation = np.concatenate([part[1] for part in parts])
+    # An image that two sets label stays on one side, too.
+    validated = np.isin(faces.names[rows], faces.names[validation])
     return rows[~validated], rows[validated]
 
 

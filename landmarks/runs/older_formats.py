@@ -27,8 +27,10 @@ LATER = {
     "patience": None,
     "init": None,
 }
-OWN_IMAGES = tuple(  # of readers that write their images themselves: these say nothing in EXIF
-    f"landmarks.data.formats.{name}.read_faces" for name in ("synthetic", "facial_keypoints")
+# Readers without a setting of EXIF: it says nothing, or each set has its own.
+UNTURNED = tuple(
+    f"landmarks.data.formats.{name}.read_faces"
+    for name in ("synthetic", "facial_keypoints", "several")
 )
 
 
@@ -42,7 +44,7 @@ def update_settings(settings: dict, path: Path) -> dict:
     if updated.pop("tensorboard", False):  # a choice of logger today
         updated["logger"] = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
     data, model = updated.get("data"), updated.get("model")
-    if isinstance(data, dict) and data.get("_target_") not in OWN_IMAGES:
+    if isinstance(data, dict) and data.get("_target_") not in UNTURNED:
         updated["data"] = {"exif": "rotate", **data}
     if isinstance(model, dict):
         if model.get("basis", "none") != "none":

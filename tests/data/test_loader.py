@@ -12,7 +12,7 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import read_faces
-from landmarks.data.loader import Batches, choose_workers, mean_points
+from landmarks.data.loader import Batches, BatchOrder, choose_workers, mean_points
 from landmarks.data.worker_processes import end_readers
 from landmarks.errors import UserError
 from landmarks.geometry import Crop, crop_matrix, transform
@@ -251,3 +251,19 @@ def test_choose_workers():
     assert choose_workers(3, "cpu") == 3 and choose_workers(0, "cuda") == 0
     assert choose_workers("auto", "cpu") == 0
     assert 1 <= choose_workers("auto", "cuda") <= 8
+
+
+def test_an_epoch_shows_each_face_as_often_as_its_weight():
+    rows, weights = np.arange(100, 120), np.repeat([1.0, 2.5, 0.25], [8, 8, 4])
+    order = BatchOrder(rows, 1, seed=3, weights=weights)
+    assert len(order) == 29
+    shown = np.zeros((200, 20), int)
+    for epoch in range(200):
+        drawn = np.concatenate(order.batch_rows(epoch))
+        assert len(drawn) == 29
+        shown[epoch] = np.bincount(drawn - 100, minlength=20)
+    assert (np.abs(shown - weights) < 1).all()
+    assert np.allclose(shown.mean(0), weights, atol=0.15)
+    assert np.array_equal(np.concatenate(order.batch_rows(5)), np.concatenate(order.batch_rows(5)))
+    once = np.concatenate(BatchOrder(rows, 1, seed=3, weights=np.ones(20)).batch_rows(0))
+    assert sorted(once.tolist()) == rows.tolist() and once.tolist() != rows.tolist()

@@ -10,7 +10,7 @@ from torch import nn
 from landmarks.errors import UserError
 from landmarks.models.heads import RegressionHead
 from landmarks.runs.checkpoint import load_checkpoint, load_config
-from landmarks.runs.older_formats import LATER, OWN_IMAGES
+from landmarks.runs.older_formats import LATER, UNTURNED
 
 FIRST = set(  # the settings that the first version had
     "data layout model loss optimizer scheduler split input_size crop epochs max_time batch_size "
@@ -49,7 +49,7 @@ def test_settings_of_the_first_version_are_completed(write):
     assert settings["seed"] == 3 and settings["data"].pop("exif") == "rotate"
     assert settings["data"]["_target_"] == "landmarks.data.formats.coco.read_faces"
     assert {key: settings[key] for key in LATER} == LATER
-    kept = {"data": {"_target_": OWN_IMAGES[0]}, "box_margin": 0.5, "flip_test": True}
+    kept = {"data": {"_target_": UNTURNED[0]}, "box_margin": 0.5, "flip_test": True}
     settings = load_config(write(5, WEIGHTS, config=kept))
     assert {key: settings[key] for key in kept} == kept
 

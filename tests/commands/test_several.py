@@ -1,0 +1,45 @@
+"""Several data sets in one training, with weights and a map, from the command line."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from landmarks.cli import main as cli
+from landmarks.runs.checkpoint import load_checkpoint
+
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 augment=none "
+    "layout=none split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=run".split()
+)
+
+
+def write_table(folder, names, count):
+    Path(folder).mkdir()
+    rng = np.random.default_rng(len(names))
+    rows = ["file_name," + ",".join(f"{name}_{axis}" for name in names for axis in "xy")]
+    for i in range(count):
+        cv2.imwrite(f"{folder}/{i}.png", np.full((40, 40, 3), 90 + i, np.uint8))
+        rows.append(",".join([f"{i}.png", *map(str, rng.uniform(5, 35, 2 * len(names)).round(1))]))
+    Path(folder, "t.csv").write_text("\n".join(rows))
+
+
+def test_sets_are_trained_on_and_judged_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    write_table("a", ["eye", "nose", "chin"], 8)
+    write_table("b", ["p", "q"], 4)
+    Path("map.txt").write_text("p nose\nq chin\n")
+    sets = "{data: table, train: a/t.csv}, {data: table, train: b/t.csv, map: map.txt, weight: 3}"
+    assert cli.main(["train", "data=several", f"data.sets=[{sets}]", *TINY]) == 0
+    trained = load_checkpoint(Path("run/best.pt"))
+    assert trained.num_points == 3 and trained.config["data"]["sets"][1]["weight"] == 3
+    # 6 faces of a once and 3 of b three times: 15, three batches of 4.
+    assert trained.metrics["step"] == 3
+    capsys.readouterr()
+    words = ["device=cpu", "amp=off", "workers=0", "checkpoint=run", "report=false", "run_dir=out"]
+    assert cli.main(["evaluate", *words]) == 0
+    assert "3 faces (val)" in capsys.readouterr().out
+    assert cli.main(["train", "data=several", *TINY[:-1], "run_dir=other"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
