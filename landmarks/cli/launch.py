@@ -1,5 +1,6 @@
 """One command line, given to Hydra: its words, its jobs, and one sentence for what goes wrong."""
 
+import logging
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
@@ -34,6 +36,8 @@ from landmarks.files import explain_refusal
 from landmarks.runs.find import Leftovers, refuse_taken
 from landmarks.runs.lock import hold
 from landmarks.settings import settings_of
+
+log = logging.getLogger(__name__)
 
 
 def launch(
@@ -98,13 +102,14 @@ class _Start:
         has_begun: whether a job has.
         place: the run's folder, if the words name it.
         held: the folder whose lock is held.
+        reader: a sentence on which reader was taken for the data; empty: the words name it.
     """
 
     def __init__(self, command: str, load: Callable[[], Callable]):
         self.command, self.load = command, load
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
-        self.place, self.held = None, None
+        self.place, self.held, self.reader = None, None, ""
 
     def run(self, arguments: list[str]) -> None:
         """Run all jobs that the words ask for.
@@ -116,6 +121,7 @@ class _Start:
         refuse_flag(self.command, arguments)
         refuse_deleted(arguments)
         refuse_place(arguments)
+        arguments, self.reader = name_reader(self.command, arguments)
         self.words = place_sweep(arguments)
         self.code = 1
         name = self._find_run()
@@ -188,6 +194,8 @@ class _Start:
                 checked = check_settings(kind, config, given, self.command)
                 if self.resumed:
                     self.resumed.say()
+                if self.reader:
+                    log.info(self.reader)
                 return function(kind(**{**checked, "run_dir": str(run)}))
             except BaseException:
                 self.leftovers.remove(run)

@@ -22,7 +22,7 @@ COCO = (
     "data.train_images=FOLDER"
 )
 TABLE = "read it with data=table data.train={path} data.images=FOLDER"
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 
 
 class Kind(NamedTuple):
@@ -103,6 +103,15 @@ def describe_other(path: Path, reader: str) -> str:
     if kind is None or (reader and kind.reader == reader) or (kind is PTS and reader == "points"):
         return ""
     return f"'{found}' looks like {kind.what}; {kind.advice.format(path=found)}."
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what a file looks like; of what is not known, a kind without a reader.
+
+    Raises:
+        UserError: if it is binary; OSError: if it cannot be read.
+    """
+    return _of_file(path) or Kind("of a kind unknown here")
 
 
 def refuse_other(path: Path, reader: str) -> None:

@@ -1,0 +1,39 @@
+"""Words that name data by their folder alone become words that name their reader, too."""
+
+from landmarks.cli.words import is_sweep, overrides_in, read_value, searched
+from landmarks.runs.quoting import write_word
+
+
+def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:
+    """Return the arguments with the reader of data.root and its files, and a sentence on why.
+
+    They stay as they are, and the sentence is empty, where they name a reader, go on with a run, or
+    mean the contest's folder, which is the default.
+
+    Raises:
+        UserError: if it cannot be told which reader is meant.
+    """
+    words = overrides_in(arguments)
+    if not any(word.startswith(("data.root=", "data=auto")) for word in words):
+        return arguments, ""
+    given = [word for word in words if word.startswith("data=")]
+    resumed = read_value(words, "resume")
+    if is_sweep(arguments) or (resumed and resumed != "auto"):
+        return arguments, ""
+    from landmarks.commands.choose_format import choose_format  # it imports what reads data
+
+    data, root, experiment = (read_value(words, key) for key in ("data", "data.root", "experiment"))
+    chosen = choose_format(
+        command,
+        *(None if value is None else str(value) for value in (data, root, experiment)),
+        searched(arguments),
+    )
+    if chosen is None:
+        return arguments, ""
+    replaced = [*given, *(word for word in words if word.startswith("data.root="))]
+    rest = [word for word in arguments if word not in replaced]
+    own = {word.partition("=")[0] for word in rest}
+    settings = {f"data.{key}": value for key, value in chosen.settings.items()}
+    named = [write_word(key, value) for key, value in settings.items() if key not in own]
+    said = f"data={chosen.name}, as {chosen.why}; data=NAME names another format."
+    return [*rest, f"data={chosen.name}", *named], said

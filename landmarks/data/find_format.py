@@ -1,0 +1,185 @@
+"""Which reader a folder is for, by what lies in it: `data=auto`."""
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from landmarks.data.formats.coco_places import list_annotations
+from landmarks.data.formats.columns import find_columns
+from landmarks.data.formats.table_rows import read_first, read_header
+from landmarks.data.recognise import HEAD, kind_of
+from landmarks.errors import UserError
+
+MAX_FILES = 20_000  # files of a folder that are looked at
+MAX_NAMES = 50  # files of a folder that are looked for in a file of labels
+MAX_OF_AN_ENDING = 8  # of each ending and folder
+ENDINGS = (".yaml", ".yml", ".json", ".xml", ".pts", ".csv", ".tsv", ".parquet", ".pq", ".txt")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "data", "img_align_celeba")
+PARTS = {"train": ("train", "training"), "test": ("test", "valid", "val")}
+OF_FILES = ("table", "dlib", "cvat", "label_studio")  # readers of data.train and data.images
+
+
+class Format(NamedTuple):
+    """A reader, the last word of data=..., its settings, and why it is taken."""
+
+    name: str
+    settings: dict[str, str]
+    why: str
+
+
+def find_format(root: Path) -> Format | None:
+    """Return the reader for what lies in a folder, or for a file; None where nothing is known.
+
+    Raises:
+        UserError: if several readers might be meant, or several files.
+    """
+    if root.is_file():
+        return _of_found({_kind(root): [root]}, root.parent)
+    if not root.is_dir():
+        return None
+    whole = _find_whole(root)
+    if whole is not None:
+        return whole
+    found: dict[str, list[Path]] = {}
+    for path in _some_files(root):
+        found.setdefault(_kind(path), []).append(path)
+    found.pop("", None)
+    if "yolo" in found and len(found) > 1:  # its label files alone are read by nothing
+        found.pop("yolo")
+    return _of_found(found, root)
+
+
+def _find_whole(root: Path) -> Format | None:
+    """Return the reader of a data set whose folder cannot be mistaken."""
+    for base in (root, root / "contest01_data"):
+        if (base / "train/landmarks.csv").is_file() or (base / "test/test_points.csv").is_file():
+            named = base / "train/landmarks.csv"
+            return Format("thousand", {"root": str(root)}, f"{named} is the contest's")
+    for name in ("training.csv", "IdLookupTable.csv"):
+        if (root / name).is_file() and _kind(root / "training.csv") == "facial_keypoints":
+            return Format("facial_keypoints", {"root": str(root)}, f"{root / name} is Kaggle's")
+    for name in ("WFLW_annotations", "WFLW_images", "list_98pt_rect_attr_train_test"):
+        if (root / name).is_dir():
+            return Format("wflw", {"root": str(root)}, f"there is {root / name}")
+    for name in ("data.yaml", "data.yml", "dataset.yaml"):
+        if (root / name).is_file() and _kind(root / name) == "yolo":
+            return Format("yolo", {"root": str(root)}, f"{root / name} is YOLO's")
+    annotations = [path for path in list_annotations(root, "train") if _kind(path) == "coco"]
+    if annotations:
+        return Format("coco", {"root": str(root)}, f"{annotations[0]} holds COCO keypoints")
+    return None
+
+
+def _of_found(found: dict[str, list[Path]], root: Path) -> Format | None:
+    """Return the one reader of the files found."""
+    found.pop("", None)
+    if not found:
+        return None
+    if len(found) > 1:
+        told = "; ".join(f"{paths[0]} (data={name})" for name, paths in sorted(found.items()))
+        raise UserError(
+            f"'{root}' holds labels of several kinds: {told}. Say which is meant with data=NAME."
+        )
+    ((name, paths),) = found.items()
+    if name in OF_FILES:
+        return _of_files(name, paths, root)
+    if name == "coco":
+        chosen = _choose(paths, "coco", "train_annotations", "train")
+        return Format(
+            name,
+            {
+                "root": str(root),
+                "train_annotations": chosen.relative_to(root).as_posix(),
+                "train_images": _find_images(chosen, root).relative_to(root).as_posix() or ".",
+            },
+            f"{chosen} holds COCO keypoints",
+        )
+    if name == "yolo":
+        root = next((path.parent for path in paths if path.suffix in (".yaml", ".yml")), root)
+    return Format(name, {"root": str(root)}, f"{paths[0]} looks like {kind_of(paths[0]).what}")
+
+
+def _of_files(name: str, paths: list[Path], root: Path) -> Format:
+    """Return the reader of the file that holds the training faces."""
+    train = _choose(paths, name, "train", "train")
+    tests = [path for path in paths if _is_of(path, "test") and path != train]
+    settings = {"train": str(train)}
+    if len(tests) == 1:
+        settings["test"] = str(tests[0])
+    images = _find_images(train, root)
+    if images != train.parent:
+        settings["images"] = str(images)
+    return Format(name, settings, f"{train} looks like {kind_of(train).what}")
+
+
+def _choose(paths: list[Path], name: str, key: str, part: str) -> Path:
+    """Return the file of a part, by its name, if there are several.
+
+    Raises:
+        UserError: if the names do not say which it is.
+    """
+    others = [path for path in paths if not _is_of(path, "test")]
+    for some in (paths, [path for path in paths if _is_of(path, part)], others):
+        if len(some) == 1:
+            return some[0]
+    listed = ", ".join(map(str, paths[:4])) + (", ..." if len(paths) > 4 else "")
+    raise UserError(
+        f"Several files hold labels ({listed}); name that of the training faces: data={name} "
+        f"data.{key}={paths[0]}."
+    )
+
+
+def _is_of(path: Path, part: str) -> bool:
+    return any(word in path.stem.lower() for word in PARTS[part])
+
+
+def _find_images(file: Path, root: Path) -> Path:
+    """Return the folder that the names of a file of labels probably start from."""
+    with file.open("rb") as text:
+        head = text.read(HEAD).decode("utf-8", "replace")
+    slashed = head.replace("\\", "/")
+    folders = [file.parent, root, *(root / name for name in IMAGE_FOLDERS)]
+    folders += sorted(
+        path for path in islice(root.iterdir(), MAX_OF_AN_ENDING * 8) if path.is_dir()
+    )
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for below, _, names in islice(os.walk(folder), MAX_OF_AN_ENDING):
+            inner = os.path.relpath(below, folder).replace(os.sep, "/")
+            before = "" if inner == "." else f"{inner}/"
+            named = (f"{before}{name}" for name in islice(names, MAX_NAMES) if name != file.name)
+            if any(name in slashed or json.dumps(name)[1:-1] in head for name in named):
+                return folder
+    return file.parent
+
+
+def _some_files(root: Path) -> Iterator[Path]:
+    """Yield the first files of each ending in each folder, links and hidden ones left out."""
+    seen = 0
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        counts = dict.fromkeys(ENDINGS, 0)
+        for name in sorted(names):
+            ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (thousands)
+            seen += 1
+            if ending in counts and not name.startswith(".") and counts[ending] < MAX_OF_AN_ENDING:
+                counts[ending] += 1
+                yield Path(folder, name)
+        if seen > MAX_FILES:
+            return
+
+
+def _kind(path: Path) -> str:
+    """Return the reader that a file is for; "" where it has none, or is a table without points."""
+    try:
+        name = kind_of(path).reader
+        if name != "table":
+            return name
+        header = read_header(path)
+        return name if find_columns(path, header, None, None, read_first(path)).points else ""
+    except (UserError, OSError):
+        return ""

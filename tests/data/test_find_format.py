@@ -1,0 +1,82 @@
+"""What lies in a folder says which reader it is for."""
+
+import numpy as np
+import pytest
+
+from landmarks.cli.find_data import name_reader
+from landmarks.data.find_format import find_format
+from landmarks.data.formats import auto
+from landmarks.errors import UserError
+
+
+def test_every_format_is_found_by_what_lies_there(written, tmp_path):
+    name = written.name.partition("-")[0]
+    found = find_format(tmp_path)
+    assert found.name == name and str(tmp_path) in found.why
+    if name not in ("ibug", "points"):  # whose parts are told apart by settings here
+        faces, known = auto.read_faces(str(tmp_path)), written.parts["train"]
+        assert len(faces.rows) == len(known.names)
+        assert np.allclose(faces.points, known.points, rtol=0, atol=0.001, equal_nan=True)
+
+
+def test_the_contest_s_folder_is_read_as_before(contest, tmp_path):
+    root = contest(train=2).root
+    (root / "train/meta.csv").write_text("file_name,x_0,y_0\na,1,2\n")
+    assert find_format(root).name == "thousand"
+    words = ["model=resnet18", f"data.root={root}"]
+    assert name_reader("train", words) == (words, "")
+    named, said = name_reader("train", [f"data.root={root}", "data=auto"])
+    named = [word.replace('"', "") for word in named]
+    assert named == ["data=thousand", f"data.root={root}"] and "landmarks.csv" in said
+
+
+def test_files_of_several_kinds_are_asked_about(write, parts, tmp_path):
+    write("cvat", tmp_path / "a", parts)
+    write("labelme", tmp_path / "b", parts)
+    with pytest.raises(UserError, match=r"several kinds: .*\(data=cvat\).*\(data=labelme\)"):
+        find_format(tmp_path)
+    write("dlib", tmp_path / "c/1", parts)
+    write("dlib", tmp_path / "c/2", parts)
+    with pytest.raises(UserError, match=r"data=dlib data\.train="):
+        find_format(tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/notes.txt").write_text("nothing\n")
+    (tmp_path / "d/meta.csv").write_text("file_name,age\na.png,7\n")
+    assert find_format(tmp_path / "d") is None and find_format(tmp_path / "nowhere") is None
+    with pytest.raises(UserError, match="No labels of a known kind"):
+        auto.read_faces(str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "named"),
+    [
+        ("train", ["data.root={}"], ["data=cvat", "data.train={}/train.xml"]),
+        ("check", ["data.root={}", "data.limit=3"], ["data.limit=3", "data=cvat"]),
+        ("predict", ["data=auto", "data.root={}"], ["data=cvat", "data.test={}/test.xml"]),
+        ("train", ["data.root={}", "data.train=x.xml"], ["data.train=x.xml", "data=cvat"]),
+        ("train", ["data.root={}/train.xml"], ["data=cvat", "data.train={}/train.xml"]),
+        ("train", ["data.root={}", "resume=auto"], ["resume=auto", "data=cvat"]),
+        ("train", ["data.root={}", "resume=runs/a"], None),
+        ("train", ["data.root={}", "data=coco"], None),
+        ("train", ["data.root={}", "experiment=quickstart"], None),
+        ("train", ["-m", "data.root={},{}"], None),
+        ("predict", ["data.root={}"], None),
+        ("train", ["data.limit=3"], None),
+        ("train", ["data.root={}/nowhere"], None),
+    ],
+)
+def test_words_name_the_reader_where_none_is_named(command, words, named, write, parts, tmp_path):
+    write("cvat", tmp_path, parts)
+    words = [word.replace("{}", str(tmp_path)) for word in words]
+    found, said = name_reader(command, words)
+    if named is None:
+        assert found == words and not said
+        return
+    found = {word.replace('"', "") for word in found}
+    assert {word.replace("{}", str(tmp_path)) for word in named} <= found
+    assert not any(word.startswith("data.root") for word in found) and "CVAT's XML" in said
+
+
+def test_nothing_known_is_said_of_data_auto(tmp_path):
+    with pytest.raises(UserError, match=r"data=auto: no labels of a known kind"):
+        name_reader("train", ["data=auto", f"data.root={tmp_path}"])
