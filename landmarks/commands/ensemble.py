@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 
+from landmarks.commands.predict import refuse_predicted
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
 from landmarks.evaluation.read_predictions import Predictions, number_names, read_predictions
@@ -52,6 +53,7 @@ def ensemble(settings: EnsembleSettings) -> int:
         error = UserError("Several files are combined: landmarks ensemble FILE FILE.")
         error.code = 2
         raise error
+    refuse_predicted(out)
     weights = _weigh(settings, len(paths))
     with TemporaryDirectory() as scratch:
         read = [read_predictions(path, Path(scratch) / f"{i}.f32") for i, path in enumerate(paths)]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from landmarks.commands.faces_to_predict import open_faces
 from landmarks.commands.predict_clip import predict_clip
+from landmarks.commands.predicted_labels import open_labels
 from landmarks.commands.predicted_pictures import Album
 from landmarks.data.boxes import BoxSource
 from landmarks.data.face_detector import WHERE
@@ -27,6 +28,7 @@ from landmarks.inference.looks import (
 )
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import SEVERAL, Sources, open_finder
+from landmarks.runs.labelling import FormatName
 from landmarks.runs.lookup_submission import LookupSubmission
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import Submission
@@ -82,6 +84,7 @@ class PredictSettings:
     smooth_beta: Annotated[NonNegative, SMOOTHED]
     annotate: Annotated[bool, CLIP]
     round: bool | None
+    format: Literal["csv", "npz", FormatName]
     npz: bool
     confidence: bool
     decoder: DecoderName | None
@@ -103,6 +106,7 @@ class PredictSettings:
 def predict(settings: PredictSettings) -> int:
     """Predict; return the exit code."""
     out = Path(settings.run_dir)
+    refuse_predicted(out)
     predictor = _open(settings)
     if is_clip(settings.input):
         return predict_clip(settings, predictor)
@@ -131,17 +135,19 @@ def predict(settings: PredictSettings) -> int:
         out,
         faces.names,
         predictor.num_points,
-        *(rounded, settings.npz, unlabelled, faces.boxes),
+        *(rounded, is_npz(settings), unlabelled, faces.boxes),
         *(predictor.certainty, settings.confidence, settings.faces != "whole"),
     )
     submission = _open_submission(faces)
-    with file as written, bar:
+    labels = open_labels(out, settings.format, predictor, faces, rounded)
+    with file as written, labels as label, bar:
         for batch, points, sure in stream:
             written.add(points, sure)
             rows = np.asarray(batch.rows)
             if submission is not None:
                 submission.add(points, rows)
             points[:, unlabelled] = np.nan
+            label(rows, points)
             album.add(batch, points)
             bar.update(len(rows))
     log.info(f"{say_count(len(faces), 'face')}, all points: {out / 'predictions.csv'}")
@@ -188,6 +194,21 @@ def _find_faces(settings: PredictSettings, photos: Faces) -> Faces:
     if settings.detector is None:
         raise UserError(f"faces=detect needs detector=FILE: {WHERE}, or a keypoint_rcnn's run.")
     return boxes_of_detector(photos, open_detector(Path(settings.detector), settings.device))
+
+
+def refuse_predicted(out: Path) -> None:
+    """Refuse a folder that holds predictions: some of them might stay beside the new ones.
+
+    Raises:
+        UserError: naming it.
+    """
+    if any((out / name).is_file() for name in ("predictions.csv", "submission.csv")):
+        raise UserError(f"run_dir={out} holds predictions: name another folder, or remove it.")
+
+
+def is_npz(settings: PredictSettings) -> bool:
+    """Say whether predictions.npz is wanted."""
+    return settings.npz or settings.format == "npz"
 
 
 def _heatmaps_of(finder: Finder) -> Callable:

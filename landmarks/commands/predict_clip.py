@@ -36,6 +36,8 @@ def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
             f"faces={settings.faces}: boxes of a file are those of photos; in a clip a face is "
             f"looked for in the whole frame (faces=whole) or by a detector (faces=detect)."
         )
+    if settings.format not in ("csv", "npz"):
+        raise UserError(f"format={settings.format} is of photos; of a clip there are csv and npz.")
     if settings.faces == "detect" and settings.detector is None:
         raise UserError(f"faces=detect needs detector=FILE: {WHERE}, or a keypoint_rcnn's run.")
     search = None
@@ -48,7 +50,7 @@ def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
         out,
         finder.num_points,
         bool(settings.round),
-        settings.npz,
+        settings.npz or settings.format == "npz",
         finder.unlabelled,
         *(finder.certainty, settings.confidence),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.decoding import jpeg_size, read_bytes, read_image
+from landmarks.data.decoding import image_size
 from landmarks.data.faces import Faces
 from landmarks.data.text_file import read_text
 from landmarks.errors import UserError
@@ -90,19 +90,10 @@ def refuse_outside(faces: Faces) -> None:
     for row in range(len(faces)):
         path = faces.path(row)
         if path not in sizes:
-            sizes[path] = _size_of(path, faces.exif)
+            sizes[path] = image_size(path, faces.exif)
         size, (x0, y0, x1, y1) = sizes[path], faces.boxes[row].tolist()
         if size and not (x1 > 0 and y1 > 0 and x0 < size[0] and y0 < size[1]):
             raise UserError(
                 f"{faces.name(row)}: the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the photo, "
                 f"which is {size[0]}x{size[1]} pixels; correct it."
             )
-
-
-def _size_of(path: str, exif: str) -> tuple[int, int] | None:
-    data = read_bytes(path)
-    header = jpeg_size(data, exif) if data else None
-    if header is not None:
-        return header[:2]
-    image = read_image(path, exif=exif)
-    return None if image is None else image.shape[1::-1]

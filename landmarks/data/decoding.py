@@ -21,6 +21,19 @@ def read_image(
     return None if data is None else decode(data, flags, exif)
 
 
+def image_size(path: str, exif: ExifName = "rotate") -> tuple[int, int] | None:
+    """Return width and height of a file's image as `read_image` shows it; None: it is unreadable.
+
+    Of a JPEG only the header is read.
+    """
+    data = read_bytes(path)
+    header = jpeg_size(data, exif) if data else None
+    if header is not None:
+        return header[:2]
+    image = None if data is None else decode(data, exif=exif)
+    return None if image is None else image.shape[1::-1]
+
+
 def read_bytes(path: str) -> bytes | None:
     """Return a file's content, or None if it cannot be read."""
     try:

@@ -1,5 +1,7 @@
 """Faces anywhere in photos: boxes, the framing of training, and a second look."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -88,6 +90,23 @@ def test_a_file_of_boxes_gives_one_row_a_face(run_of, folder):
     assert again[1][6:] == rows[2][6:]
     once = predict(run, folder, f"faces={folder}/boxes.json", "looks=1", out="once")
     assert once[1][6:] != again[1][6:]
+
+
+def test_predictions_go_to_labelling_tools(run_of, folder, capsys):
+    run = run_of(places=PLACES)
+    table = "file_name,x0,y0,x1,y1\n2.png,40,30,90,150\n0.png,5,10,60,90\n2.png,50,40,80,100\n"
+    (folder / "boxes.csv").write_text(table)
+    words = [f"faces={folder}/boxes.csv", "round=false"]
+    rows = predict(run, folder, *words, "format=coco", out="coco")
+    content = json.loads((folder / "coco/coco.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["0.png", "2.png"]
+    for row, face in zip(rows[1:], content["annotations"], strict=True):
+        found = np.delete(face["keypoints"], np.s_[2::3])
+        np.testing.assert_allclose(found, np.array(row[6:], float), atol=0.006)
+    predict(run, folder, *words, "format=pts", out="pts", code=1)
+    assert "one face an image" in capsys.readouterr().err
+    predict(run, folder, *words, out="coco", code=1)  # the folder holds predictions
+    assert "name another folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
