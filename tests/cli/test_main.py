@@ -184,7 +184,7 @@ def test_predict_without_a_run_says_what_to_do(here, capsys):
             "landmarks ",
             {
                 *("train", "predict", "evaluate", "show", "compare", "runs", "export", "check"),
-                "cache",
+                *("cache", "ensemble", "average"),
             },
         ),
         ("landmarks train model=resnet", {"model=resnet18", "model=resnet34", "model=resnet50"}),

@@ -86,8 +86,9 @@ def test_predict_averages_the_models(kept):
     device = ["device=cpu", "amp=off", "workers=0", "npz=true"]
     points = {}
     for name in ("k", "k/fold-0", "k/fold-1", "k/fold-2"):
-        assert cli.main(["predict", f"checkpoint=runs/{name}", "run_dir=out", *device]) == 0
-        with np.load("out/predictions.npz") as stored:
+        out = name.replace("/", "-")
+        assert cli.main(["predict", f"checkpoint=runs/{name}", f"run_dir={out}", *device]) == 0
+        with np.load(f"{out}/predictions.npz") as stored:
             points[name] = stored["points"]
     members = np.stack([points[f"k/fold-{fold}"] for fold in range(3)])
     np.testing.assert_allclose(points["k"], members.mean(0), atol=1e-3)
