@@ -14,6 +14,18 @@ class UserError(Exception):
     code = 1
 
 
+class UnreadableImages(UserError):
+    """Images that are missing or cannot be decoded.
+
+    Attributes:
+        paths: of their files.
+    """
+
+    def __init__(self, sentence: str, paths: list[str]):
+        super().__init__(sentence)
+        self.paths = paths
+
+
 def say_count(count: int, noun: str) -> str:
     """Return "1 face", "2 faces", "3 processes", "4 boxes"."""
     several = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"

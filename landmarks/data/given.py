@@ -9,6 +9,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from landmarks.data.boxes import have_size
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.photos import encode_names
 from landmarks.errors import UserError
@@ -45,6 +46,11 @@ def gather_faces(
     names, pixels = [], []
     for index, image in enumerate(listed):
         if isinstance(image, str | os.PathLike):
+            if Path(image).is_dir():
+                raise UserError(
+                    f"{image} (number {index}) is a folder: give its images, such as "
+                    f"sorted(pathlib.Path('{image}').glob('*.jpg'))."
+                )
             if not Path(image).is_file():
                 raise UserError(f"There is no image {image} (number {index}): correct the path.")
             names.append(os.fspath(image))
@@ -58,6 +64,12 @@ def gather_faces(
             raise UserError(
                 f"boxes is {boxes.shape}, and {len(listed)} images need ({len(listed)}, 4): x0, "
                 f"y0, x1, y1 of each."
+            )
+        wrong = np.flatnonzero(~have_size(boxes))
+        if len(wrong):
+            raise UserError(
+                f"Box {wrong[0]}, {boxes[wrong[0]].tolist()}, has no size: give x0, y0, x1, y1, "
+                f"left before right and top before bottom."
             )
     kept = None if all(image is None for image in pixels) else pixels
     stored = {"source": "the images", "boxes": boxes, "exif": exif, "pixels": kept}

@@ -23,7 +23,7 @@ from landmarks.data.worker_processes import (
     explain_readers,
     let_kill,
 )
-from landmarks.errors import UserError
+from landmarks.errors import UnreadableImages
 from landmarks.interrupt import unheard
 from landmarks.machine import count_cores
 from landmarks.settings import Workers
@@ -187,10 +187,11 @@ class Batches:
             UserError: with on_error="stop".
         """
         if self.on_error == "stop":
-            raise UserError(
+            raise UnreadableImages(
                 f"Unreadable images in {self.faces.folder}: "
                 f"{', '.join(self.faces.name(row) for row in rows)}. Restore them, or go on "
-                f"without them with data.on_error=skip."
+                f"without them with data.on_error=skip.",
+                [self.faces.path(row) for row in rows],
             )
         for row in set(rows) - self.unreadable:
             log.warning(f"Unreadable, taken as black: {self.faces.path(row)}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.given import Channels, gather_faces, own_threads
-from landmarks.errors import UserError
+from landmarks.errors import UnreadableImages, UserError
 from landmarks.layout import Layout
 
 LOOKS = 2  # at a face in a larger photo
@@ -135,10 +135,31 @@ class Model:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size}: at least 1 is needed.")
         faces = gather_faces(images, channels=channels, boxes=boxes, exif=self.finder.exif)
-        with own_threads():
-            found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]
+        self._refuse_unframed(faces.boxes is not None)
+        try:
+            with own_threads():
+                found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]
+        except UnreadableImages as error:
+            raise UserError(
+                f"{error.paths[0]} is no image that can be read: restore it, or leave it out."
+            ) from error
         points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
         return self._result(points, sure)
+
+    def _refuse_unframed(self, has_boxes: bool) -> None:
+        """Refuse what the model cannot frame, in the words of Python."""
+        is_boxed = self.finder.config["crop"] == "box"
+        if is_boxed and not has_boxes:
+            raise UserError(
+                "This model was trained with crop=box, so that it needs to know where each face "
+                "is: give boxes=[[x0, y0, x1, y1], ...], one for each image."
+            )
+        if has_boxes and not is_boxed and self.finder.places is None:
+            raise UserError(
+                "This model was trained before checkpoints kept where the face lies in the input, "
+                "so that it cannot look at boxes: cut the faces out yourself and leave boxes out, "
+                "or train it on with this version."
+            )
 
     def _find(self, faces: Faces, batch_size: int) -> Any:
         asked = {"batch_size": batch_size, "workers": 0}

@@ -10,7 +10,7 @@ import numpy as np
 from landmarks.data.boxes import BoxSource
 from landmarks.data.crop import read_reduced
 from landmarks.data.faces import ExifName, Faces, OnError
-from landmarks.errors import UserError
+from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.inference.framing import frame_as_trained, frame_detected
 from landmarks.inference.model import Rows
@@ -150,9 +150,10 @@ class OnnxModel:
         if image is not None:
             return image, reduced
         if batches.on_error == "stop":
-            raise UserError(
+            raise UnreadableImages(
                 f"Unreadable image {faces.path(row)}: restore it, or go on without it with "
-                f"data.on_error=skip."
+                f"data.on_error=skip.",
+                [faces.path(row)],
             )
         batches.unreadable.add(row)
         return np.zeros((8, 8, 3), np.uint8), 1

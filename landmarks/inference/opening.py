@@ -12,7 +12,15 @@ from landmarks.inference.ensemble import Ensemble, EnsembleName
 from landmarks.inference.model import Finder, Model
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.runs.find import find_checkpoint, find_members
-from landmarks.settings import Needs, Rule, Threads
+from landmarks.settings import (
+    AmpName,
+    DecoderName,
+    DeviceName,
+    Needs,
+    Rule,
+    Threads,
+    check_arguments,
+)
 
 # As a command's setting.
 PATHS = Rule(lambda v: v and all(type(path) is str for path in v), "a list [PATH,PATH,...]")
@@ -24,8 +32,30 @@ Source = str | os.PathLike | None  # None: the newest run
 
 
 def open_model(source: Source | Sequence[Source], **options: Any) -> Model:
-    """Return a model for use from Python; see `open_finder`."""
-    return Model(open_finder(source, **options))
+    """Return a model for use from Python; see `landmarks.load`.
+
+    Raises:
+        UserError: for a source or an option that is none; see also `open_finder`.
+    """
+    check_arguments(_offered, options)
+    listed = source if isinstance(source, list | tuple) else [source]
+    if not listed or not all(isinstance(one, str | os.PathLike) for one in listed):
+        raise UserError(
+            f"landmarks.load({source!r}): give a run's folder, a .pt or .onnx file, or a list of "
+            f"them."
+        )
+    return Model(open_finder(source if isinstance(source, str) else list(listed), **options))
+
+
+def _offered(
+    *,
+    device: DeviceName,
+    amp: AmpName,
+    decoder: DecoderName | None,
+    flip_test: bool | None,
+    ensemble: EnsembleName,
+    one_at_a_time: bool,
+) -> None: ...
 
 
 def open_finder(

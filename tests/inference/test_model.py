@@ -115,10 +115,24 @@ def test_what_is_no_image_is_one_sentence(model, images, channels):
         model.predict(images, channels=channels)
 
 
-def test_an_unreadable_file_is_named(model, tmp_path):
+def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
-    with pytest.raises(landmarks.UserError, match=r"a\.jpg"):
-        model.predict(tmp_path / "a.jpg")
+    boxed = landmarks.load(run_of(settings={"crop": "box", "box_margin": 0.2}), **PLAIN)
+    for call, named in (
+        (lambda: model.predict(tmp_path / "a.jpg"), r"a\.jpg"),
+        (lambda: model.predict([photos[0], tmp_path / "a.jpg"], channels="bgr"), r"a\.jpg"),
+        (lambda: model.predict(tmp_path), "folder.*glob"),
+        (lambda: boxed.predict(photos[0], channels="bgr"), r"boxes=\[\["),
+        (lambda: model.predict(photos[0], channels="bgr", boxes=[5, 5, 1, 9]), "no size"),
+        (lambda: model.predict(photos[0], channels="bgr", boxes=[1, 1, 9, 9]), "leave boxes out"),
+        (lambda: landmarks.load(tmp_path, device="gpu"), "device=gpu"),
+        (lambda: landmarks.load([tmp_path], ensemble="average"), "ensemble=average"),
+        *((lambda given=given: landmarks.load(given), "folder") for given in (3, None, [])),
+    ):
+        with pytest.raises(landmarks.UserError, match=named) as raised:
+            call()
+        said = str(raised.value)
+        assert not any(word in said for word in ("data.", "faces=", "box_from", "checkpoint="))
 
 
 def test_boxes_must_be_as_many_as_images(model, photos):
@@ -149,6 +163,8 @@ def test_the_page_s_examples_run(run_of, photos, tmp_path, monkeypatch, capsys):
     run_of(folder=tmp_path / "runs/boxed", settings={"crop": "box", "box_margin": 0.1})
     cv2.imwrite(str(tmp_path / "a.jpg"), photos[0])
     cv2.imwrite(str(tmp_path / "b.png"), photos[1])
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos/c.jpg"), photos[1])
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:
