@@ -22,6 +22,7 @@ from landmarks.geometry import BoxCrop, Crop, CropName
 from landmarks.health.crop_loss import try_crop
 from landmarks.health.image_facts import GOOD
 from landmarks.health.inspection import Health, inspect
+from landmarks.health.labelled_pictures import save_labelled
 from landmarks.health.limits import box_findings
 from landmarks.health.summary import say_crop, say_health
 from landmarks.health.suspect_pictures import save_suspects
@@ -112,6 +113,9 @@ def check(settings: CheckSettings) -> int:
         pictured = save_suspects(out / "suspects.png", parts, health.findings)
         if pictured:
             log.info(f"{pictured} of them in a picture: {out / 'suspects.png'}")
+    with drawing(out):
+        if save_labelled(out / "labels.png", faces, good, symmetry.flip, layout.point_names()):
+            log.info(f"Faces with their points, numbered, by side: {out / 'labels.png'}")
     for line in health.advice:
         log.warning(line)
     if not any(finding.level == "error" for finding in health.findings):

@@ -45,7 +45,8 @@ def read_faces(
 
     A face is a skeleton, the shapes of one group, all shapes of an image or, where one shape has
     all of a face's points, that shape; see `landmarks.data.formats.named_points`. A point that is
-    outside is missing. Boxes count from the image's corner, as COCO's do.
+    outside is missing; occluded ones are kept apart. Boxes count from the image's corner, as COCO's
+    do.
 
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
@@ -118,7 +119,8 @@ class _Image:
         ]
         if written.get("outside") == "1":
             pairs = [(np.nan, np.nan)] * len(pairs)
-        return Shape(label, group, pairs, where)
+        occluded = written.get("occluded")
+        return Shape(label, group, pairs, where, None if occluded is None else occluded == "1")
 
 
 def _group(written: dict[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
 from landmarks.data.in_threads import map_in_order
 from landmarks.data.text_file import find_delimiter, refuse_binary
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError
 
 VERSION = 2
 BLOCK = 1 << 20  # bytes of text parsed at once
@@ -100,11 +100,6 @@ def _check_header(path: Path, line: bytes) -> int:
             f"{path}, line 1: file_name, Point_0_X, Point_0_Y, ... belong here, TAB-separated; "
             f"found '{header[0][:60]}'."
         )
-    if len(header) % 2 == 0:
-        raise UserError(
-            f"{path}, line 1: {say_count(len(header), 'column')}; a name and pairs of x and y "
-            "make an odd count."
-        )
     for column, name in enumerate(header[1:], start=2):
         index, axis = divmod(column - 2, 2)
         match = HEADER.fullmatch(name.strip())
@@ -113,6 +108,11 @@ def _check_header(path: Path, line: bytes) -> int:
                 f"{path}, line 1, column {column}: 'Point_{index}_{'XY'[axis]}' belongs here; "
                 f"found '{name[:60]}'."
             )
+    if len(header) % 2 == 0:
+        raise UserError(
+            f"{path}, line 1: the column Point_{len(header) // 2 - 1}_Y is missing behind "
+            f"'{header[-1][:60]}'."
+        )
     return (len(header) - 1) // 2
 
 

@@ -26,13 +26,14 @@ Place = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """What was drawn at once: its label, the group it belongs to (None: to none), its points, and
-    where it stands in the file."""
+    """What was drawn at once: its label, the group it belongs to (None: to none), its points, where
+    it stands in the file, and whether the tool says that it is occluded; None: it does not say."""
 
     label: str
     group: Hashable
     points: list[Place]
     where: str
+    is_occluded: bool | None = None
 
 
 class Box(NamedTuple):
@@ -44,12 +45,14 @@ class Box(NamedTuple):
 
 @dataclass
 class Face:
-    """A face: its image, its points by name, its box, and whether it is to be left out."""
+    """A face: its image, its points by name, its box, whether it is to be left out, and which
+    points are occluded, of those of which it is known."""
 
     image: bytes
     places: dict[str, Place] = field(default_factory=dict)
     box: tuple[float, float, float, float] | None = None
     is_ignored: bool = False
+    occluded: dict[str, bool] = field(default_factory=dict)
 
 
 def gather_faces(
@@ -126,6 +129,8 @@ def _join(image: bytes, shapes: list[Shape]) -> Face:
                     f"'{image.decode()}'; a face has each of its points once."
                 )
             face.places[name] = place
+            if shape.is_occluded is not None:
+                face.occluded[name] = shape.is_occluded
     return face
 
 
@@ -162,7 +167,7 @@ def read_faces_named(
     Raises:
         UserError: if none is left.
     """
-    names, has_boxes = _find_names(faces())
+    kept_of_all = _look_through(faces())
     left = total = 0
     read = iter(faces())
     while block := list(islice(read, BLOCK)):
@@ -170,7 +175,7 @@ def read_faces_named(
         kept = [it for it in block if not it.is_ignored and (it.places or part == "test")]
         left += len(block) - len(kept)
         if kept:
-            yield _to_arrays(kept, names, has_boxes)
+            yield _to_arrays(kept, *kept_of_all)
     if total == left:
         raise UserError(
             f"{source}: none of its {say_count(total, what)} is a face: one with points is."
@@ -181,15 +186,17 @@ def read_faces_named(
         )
 
 
-def _find_names(faces: Iterable[Face]) -> tuple[list[str], bool]:
-    """Return the names of all points, in order, and whether a face has a box."""
+def _look_through(faces: Iterable[Face]) -> tuple[list[str], bool, bool]:
+    """Return the names of all points, in order, and whether a face has a box, or a point that is
+    said to be occluded or not."""
     names: dict[str, None] = {}
-    has_boxes = False
+    has_boxes = has_occluded = False
     for face in faces:
         if not face.is_ignored:
             names.update(dict.fromkeys(face.places))
         has_boxes = has_boxes or face.box is not None
-    return order_names(names), has_boxes
+        has_occluded = has_occluded or bool(face.occluded)
+    return order_names(names), has_boxes, has_occluded
 
 
 def order_names(names: Iterable[str]) -> list[str]:
@@ -213,17 +220,23 @@ def say_names(names: list[str]) -> list[str]:
     return [] if is_numbered else names
 
 
-def _to_arrays(faces: list[Face], names: list[str], has_boxes: bool) -> Arrays:
+def _to_arrays(faces: list[Face], names: list[str], has_boxes: bool, has_occluded: bool) -> Arrays:
     nowhere, boxless = (np.nan, np.nan), (np.nan,) * 4
     places = [face.places.get(name, nowhere) for face in faces for name in names]
     points = np.array(places, np.float64).reshape(len(faces), -1, 2)
     points[np.isnan(points).any(axis=2)] = np.nan
     boxes = np.array([face.box or boxless for face in faces], np.float64)
+    seen = None
+    if has_occluded and names:
+        hidden = [face.occluded.get(name, False) for face in faces for name in names]
+        seen = np.where(hidden, 1, 2).reshape(len(faces), -1)
+        seen[np.isnan(points[:, :, 0])] = 0
     return Arrays(
         np.array([face.image for face in faces]),
         points.astype(np.float32) if names else None,
         boxes.astype(np.float32) if has_boxes else None,
-        point_names=say_names(names),
+        seen,
+        say_names(names),
     )
 
 

@@ -72,6 +72,13 @@ def test_skeletons_and_groups_are_faces_with_their_boxes(read):
     assert faces.boxes.tolist() == [[-0.5, -0.5, 8.5, 8.5], [29.5, 29.5, 59.5, 59.5]]
 
 
+def test_occluded_points_are_told_apart(read):
+    hidden = points("2", "3,4").replace('occluded="0"', 'occluded="1"')
+    faces = read(skeleton(points("1", "1,2"), hidden), skeleton(points("1", "5,6")))
+    assert faces.visible.tolist() == [[2, 1], [2, 0]]
+    assert np.isnan(read(points("1", "1,2"), hidden, occluded="mask").points[0, 1]).all()
+
+
 def test_points_of_two_faces_are_told_apart_by_boxes_alone(read):
     both = [points(label, at) for label, at in (("l", "1,2"), ("r", "3,4"))]
     both += [points(label, at) for label, at in (("l", "31,32"), ("r", "33,34"))]
