@@ -10,7 +10,8 @@ from landmarks.cli.main import COMMANDS
 
 PACKAGE = Path(landmarks.__file__).parent
 LEAVES = set(  # the words that everybody uses: they import nothing of ours but one another
-    "devices errors files geometry interrupt layout losses machine metrics settings".split()
+    "devices distributed errors files geometry interrupt layout losses machine metrics "
+    "settings".split()
 )
 ANYTHING = None
 ALLOWED = {  # beside the leaves and the room itself

@@ -139,7 +139,9 @@ class Augment:
             self.placed[device] = {name: move(table, device) for name, table in self.tables.items()}
         return self.placed[device]
 
-    def __call__(self, images: Tensor, points: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, points: Tensor, step: int, part: tuple[int, int] = (0, 1)
+    ) -> tuple[Tensor, Tensor]:
         """Return the batch's images (B, 3, S, S) float32, 0..255, and points (B, K, 2).
 
         Args:
@@ -148,18 +150,22 @@ class Augment:
             points: (B, K, 2) float32, input pixels; NaN stays NaN. No point is dropped or clipped.
                 Their order changes only where left and right change places.
             step: number of the training step.
+            part: see `draw`.
         """
-        numbers, work = self.draw(len(images), step, images.shape[-1])
+        numbers, work = self.draw(len(images), step, images.shape[-1], part)
         return self.apply(images, points, send(numbers, images.device), work)
 
-    def draw(self, count: int, step: int, side: int) -> Drawn:
+    def draw(self, count: int, step: int, side: int, part: tuple[int, int] = (0, 1)) -> Drawn:
         """Return the numbers of a batch, (B, P) float32 on the host, and the work they need.
 
         Args:
             count: faces in the batch.
             step: number of the training step.
             side: C of its images.
+            part: (number, of): the batch is this one of so many equal parts of a larger batch, for
+                which everything is drawn together.
         """
+        part, count = slice(part[0] * count, (part[0] + 1) * count), count * part[1]
         draw = Draw(count, self.seed, step)
         matrices, flipped = self._draw_matrices(draw)
         blurred, noisy, blocky = (draw.chosen(self.degrade) for _ in range(3))
@@ -187,8 +193,10 @@ class Augment:
         if self.has_erased:
             rectangles = draw.rectangles(self.erase, self.erase_size, self.input_size)
             groups["boxes"], groups["covers"] = rectangles
-        work = Work(steps, int(noisy.sum()), int(blocky.sum()))
-        return Drawn(self.columns.pack(count, groups), Work(*map(min, work, most)))
+        numbers = self.columns.pack(count, groups)
+        work = Work(steps, int(noisy[part].sum()), int(blocky[part].sum()))
+        most = self.most(part.stop - part.start)
+        return Drawn(self.columns.cut(numbers, part), Work(*map(min, work, most)))
 
     def most(self, count: int) -> Work:
         """Return the work that is enough for any batch of so many faces, by the settings alone."""

@@ -51,6 +51,25 @@ class Columns:
             numbers[:, columns] = groups[name].reshape(count, -1)
         return numbers
 
+    def cut(self, numbers: np.ndarray, part: slice) -> np.ndarray:
+        """Return the numbers (b, P) of some of the faces that `numbers` (B, P) are of.
+
+        A group that begins with the face's index in the batch, `NAME_places`, has rows of its own
+        order, which it keeps, as does `NAME` beside it.
+        """
+        count = part.stop - part.start
+        if count == len(numbers):
+            return numbers
+        own = numbers[part].copy()
+        for name, columns in self.slices.items():
+            if name.endswith("_places"):
+                faces = numbers[:, columns.start]
+                kept = np.flatnonzero((faces >= part.start) & (faces < part.stop))
+                beside = self.slices[name.removesuffix("_places")]
+                own[:, columns], own[:, beside] = numbers[kept, columns], numbers[kept, beside]
+                own[:, columns.start] -= part.start
+        return own
+
     def unpack(self, numbers: Tensor) -> dict[str, Tensor]:
         """Return each group (B, width), a view of `numbers` (B, P)."""
         return {name: numbers[:, columns] for name, columns in self.slices.items()}

@@ -31,6 +31,7 @@ from landmarks.cli.words import (
     refuse_deleted,
     refuse_place,
 )
+from landmarks.distributed import world
 from landmarks.errors import UserError
 from landmarks.files import explain_refusal
 from landmarks.runs.find import Leftovers, refuse_taken
@@ -45,16 +46,19 @@ def launch(
     load: Callable[[], Callable],
     arguments: list[str],
     fail: Callable[..., int],
+    tell_job: Callable[[dict], None] | None = None,
 ) -> int:
     """Run a command on the words behind it and return the exit code.
 
     Args:
         load: returns its function; to import it takes seconds.
         fail: prints a sentence and returns the exit code that it is given, or 2.
+        tell_job: lets the other processes of a training do a job of these settings; None: there are
+            none.
     """
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
-    start = _Start(command, load)
+    start = _Start(command, load, tell_job)
     arguments = mend_words(gather_words(command, arguments))
     try:
         if {"-h", "--help"} & set(arguments):
@@ -105,8 +109,13 @@ class _Start:
         reader: a sentence on which reader was taken for the data; empty: the words name it.
     """
 
-    def __init__(self, command: str, load: Callable[[], Callable]):
-        self.command, self.load = command, load
+    def __init__(
+        self,
+        command: str,
+        load: Callable[[], Callable],
+        tell_job: Callable[[dict], None] | None = None,
+    ):
+        self.command, self.load, self.tell_job = command, load, tell_job
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
         self.place, self.held, self.reader = None, None, ""
@@ -122,6 +131,11 @@ class _Start:
         refuse_deleted(arguments)
         refuse_place(arguments)
         arguments, self.reader = name_reader(self.command, arguments)
+        if self.tell_job is not None and is_sweep(arguments):
+            raise UserError(
+                "-m starts several runs, and several processes train one: start the runs one by "
+                "one, or each with one process."
+            )
         self.words = place_sweep(arguments)
         self.code = 1
         name = self._find_run()
@@ -196,10 +210,24 @@ class _Start:
                     self.resumed.say()
                 if self.reader:
                     log.info(self.reader)
-                return function(kind(**{**checked, "run_dir": str(run)}))
+                settings = {**checked, "run_dir": str(run)}
+                if self.tell_job is not None:
+                    refuse_one_process(settings)
+                    self.tell_job(settings)
+                return function(kind(**settings))
             except BaseException:
                 self.leftovers.remove(run)
                 raise
+
+
+def refuse_one_process(settings: dict) -> None:
+    """Refuse what several processes, which train one model, cannot do.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    if settings["compile"]:
+        raise UserError(f"compile=true trains in one process, and {world()} were started.")
 
 
 def _suffix(name: str | None) -> str:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from landmarks import __version__
+from landmarks import __version__, distributed
 from landmarks.errors import did_you_mean
 from landmarks.interrupt import tidy_end
 
@@ -29,6 +29,9 @@ COMMANDS = {
     "check": "find faulty images and labels before hours are spent",
     "cache": "list or clear what is kept to start sooner",
 }
+
+# With them Hydra answers and trains nothing, so several processes are not needed.
+OPTIONS_THAT_TELL = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc"}
 
 USAGE = """landmarks {version}: train, judge and run dense facial landmark models.
 
@@ -58,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
         with tidy_end():
             code = _answer(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as stop:
-        code = _fail("Stopped.", getattr(stop, "exit_code", 130))
+        code = getattr(stop, "exit_code", 130)
+        if distributed.is_main():
+            _fail("Stopped.", code)
     except BrokenPipeError:
         code = 141
     for stream in streams:
@@ -126,7 +131,16 @@ def load_command(command: str) -> Callable[..., int]:
 
 
 def _run(command: str, arguments: list[str]) -> int:
+    def load() -> Callable[..., int]:
+        return load_command(command)
+
     # Imported here: `landmarks --help` must not wait for Hydra.
+    if command == "train" and OPTIONS_THAT_TELL.isdisjoint(arguments):
+        from landmarks.cli.ranks import lead
+
+        return lead(load, arguments, _fail)
+    if distributed.world() > 1 and not distributed.is_main():
+        return 0
     from landmarks.cli.launch import launch
 
-    return launch(command, lambda: load_command(command), arguments, _fail)
+    return launch(command, load, arguments, _fail)

@@ -18,7 +18,7 @@ from landmarks.runs.quoting import change_texts, literal, say_setting, write_wor
 log = logging.getLogger(__name__)
 RESUMED = "resumed"  # the name of its settings among Hydra's
 # How long, on what and before whom a run trains says nothing of which run it is.
-MACHINE = "device threads workers compile graph data.cache data.cache_dir".split()
+MACHINE = "device gpus threads workers compile graph data.cache data.cache_dir".split()
 OF_A_START = {"epochs", "max_time", "patience", "logger", "pictured_region", "report", *MACHINE}
 OWN_PLACE = ("resume", "run_dir", "hydra.run.dir", "hydra.output_subdir")
 

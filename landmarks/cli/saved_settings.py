@@ -32,7 +32,7 @@ KEPT = set(
 )
 OPEN = set(  # of the model
     "model.freeze model.sigma model.weight model.decoder model.chunk model.fuse "
-    "model.proposals model.boxes model.margin".split()
+    "model.proposals model.boxes model.margin model.sync_norm".split()
 )
 NOT_KEPT = ("resume", "run_dir")
 

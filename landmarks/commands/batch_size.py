@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from landmarks import distributed
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.errors import UserError
@@ -53,7 +54,8 @@ def settle_batch_size(
     device, faces = training.precision.device, len(inputs.training.rows)
     size = REFERENCE
     if device.type != "cpu":  # where a larger batch is no faster
-        size = largest_batch(_count(training, inputs), free_memory(device), faces)
+        free, ranks = free_memory(device), distributed.world()
+        size = distributed.agree(largest_batch(_count(training, inputs), free, faces, ranks))
     ratio = size / REFERENCE
     factor = ratio if isinstance(training.optimizer, torch.optim.SGD) else math.sqrt(ratio)
     for group in training.optimizer.param_groups:
@@ -67,17 +69,18 @@ def settle_batch_size(
     return settings, inputs
 
 
-def largest_batch(needed: Estimate, free: int, faces: int) -> int:
+def largest_batch(needed: Estimate, free: int, faces: int, ranks: int = 1) -> int:
     """Return the largest power of two, REFERENCE or more, that fits and leaves MIN_STEPS an epoch.
 
     Args:
         needed: by a step, whose model is on the device already.
         free: bytes on the device.
         faces: to train on.
+        ranks: processes that share a batch.
     """
     size = REFERENCE
     room = MAX_SHARE * (free + needed.weights)
-    while needed.total(2 * size) <= room and faces // (2 * size) >= MIN_STEPS:
+    while needed.total(2 * size // ranks) <= room and faces // (2 * size) >= MIN_STEPS:
         size *= 2
     return size
 

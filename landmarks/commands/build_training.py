@@ -1,10 +1,12 @@
 """The model of a run and its training, built from the settings and from what is read."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from landmarks import distributed
 from landmarks.commands.build import build
 from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
@@ -17,6 +19,7 @@ from landmarks.training.ema import Ema
 from landmarks.training.graphs import choose_graph
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision
+from landmarks.training.replicas import Replicas
 from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
@@ -37,15 +40,22 @@ def build_model(settings: TrainSettings, initial: InitialWeights, inputs: Inputs
 
 
 def build_training(
-    settings: TrainSettings, initial: InitialWeights, inputs: Inputs, precision: Precision
+    settings: TrainSettings,
+    initial: InitialWeights,
+    inputs: Inputs,
+    precision: Precision,
+    model: Landmarker,
 ) -> Training:
     """Return a training that has taken no step, its model on the device.
+
+    Args:
+        model: of `build_model`.
 
     Raises:
         UserError: if there is no memory for the model, another run's weights do not fit it, or
             graph=true and its steps cannot be recorded.
     """
-    model, device = build_model(settings, initial, inputs), precision.device
+    device = precision.device
     with explain_out_of_memory(
         device, "the model", "stop what else is in it, or use a smaller model"
     ):
@@ -58,12 +68,19 @@ def build_training(
             build(settings.scheduler),
             precision,
             ema=Ema(model, settings.ema) if settings.ema else None,
-            forward=torch.compile(model) if settings.compile else None,
+            forward=_choose_forward(model, settings),
             augment=inputs.augment,
             graph=choose_graph(settings.graph, model.recordable, device),
             accumulate=settings.accumulate,
             clip=settings.clip,
         )
+
+
+def _choose_forward(model: Landmarker, settings: TrainSettings) -> Callable | None:
+    """Return what is called to train: the compiled model, or that of several processes."""
+    if distributed.world() > 1:
+        return Replicas(model)
+    return torch.compile(model) if settings.compile else None
 
 
 def say_training(settings: TrainSettings, training: Training, inputs: Inputs) -> None:
@@ -82,3 +99,9 @@ def say_training(settings: TrainSettings, training: Training, inputs: Inputs) ->
         f"{describe_model(settings.model)} from {weights} weights on {training.precision.device}, "
         f"amp {training.precision.name}, {inputs.reading}. Run: {Path(settings.run_dir)}"
     )
+    if distributed.world() > 1:
+        ranks, size = distributed.world(), inputs.training.batch_size
+        log.info(
+            f"{ranks} processes train together, each on {size // ranks} of the {size} faces of a "
+            "batch."
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
@@ -62,8 +63,8 @@ class Inputs(NamedTuple):
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shapes of what a step is given: images (B, 3, S, S) and points (B, K, 2)."""
-        count, size = self.training.batch_size, self.training.source.size
+        """Shapes of what a step of this process is given: images (B, 3, S, S) and points."""
+        count, size = self.training.batch_size // distributed.world(), self.training.source.size
         return (count, 3, size, size), (count, self.faces.num_points, 2)
 
 
@@ -76,6 +77,10 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         device: where the model runs.
     """
     data, seed, input_size = settings.data, settings.seed, settings.input_size
+    if data.get("cache") == "ram" and distributed.world() > 1:
+        raise UserError(
+            "data.cache=ram would keep the faces once for each process: use data.cache=disk."
+        )
     leave_out = settings.box_from == "points" or data["on_error"] == "skip"
     faces, crop = frame_faces(
         build(data, part="train"),
@@ -90,7 +95,8 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         _refuse_excluded(faces.names[np.r_[training_rows, validation_rows]], data, split_file)
     else:
         training_rows, validation_rows = build(settings.split, faces, seed=seed)
-        save_split(split_file, faces, training_rows, validation_rows)
+        if distributed.is_main():
+            save_split(split_file, faces, training_rows, validation_rows)
     used = np.sort(np.r_[training_rows, validation_rows])
     refuse_impossible(faces, used)
     labelled = require_labels(faces, training_rows, validation_rows)
@@ -115,12 +121,8 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         plain = CanvasFaces(faces, canvas, input_size)
         wide = CanvasFaces(faces, canvas, input_size, margin)
     workers = choose_workers(settings.workers, device.type)
-    reading = say_count(workers, "reading process")
-    shared = {
-        "workers": workers,
-        "pin_memory": device.type == "cuda",
-        "on_error": data["on_error"],
-    }
+    alone = {"pin_memory": device.type == "cuda", "on_error": data["on_error"]}
+    reading = {**alone, "workers": workers, "shared": True}
     pictured = validation_rows[np.linspace(0, len(validation_rows) - 1, MAX_PICTURED).astype(int)]
     return Inputs(
         faces,
@@ -131,17 +133,17 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
             batch_size=settings.batch_size,
             seed=seed,
             weights=weigh(faces, training_rows),
-            **shared,
+            **reading,
         ),
-        Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **shared),
-        Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **{**shared, "workers": 0}),
+        Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **reading),
+        Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **alone),
         mean_points(plain, training_rows),
         measure_places(plain, training_rows),
         labelled,
         flip,
         augment,
         named.pick_ranges(settings.pictured_region),
-        reading if canvas is None else "images from the cache",
+        say_count(workers, "reading process") if canvas is None else "images from the cache",
     )
 
 

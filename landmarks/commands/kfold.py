@@ -2,12 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from landmarks import distributed
 from landmarks.commands.report_run import judge_run
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.split import load_validation_rows
@@ -21,8 +23,8 @@ from landmarks.runs.quoting import say_setting
 
 log = logging.getLogger(__name__)
 OF_A_START = (  # may be others when a k-fold goes on
-    "epochs max_time patience device threads workers compile graph logger pictured_region report "
-    "kfold fold name batch_size"
+    "epochs max_time patience device gpus threads workers compile graph logger pictured_region "
+    "report kfold fold name batch_size"
 ).split()
 
 
@@ -51,8 +53,7 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
             log.info(f"{folders[fold]} is finished.")
             continue
         log.info(f"Fold {fold} of {count}: {folders[fold]}")
-        folders[fold].mkdir(parents=True, exist_ok=True)
-        with hold(folders[fold]):
+        with _held(folders[fold]):
             code = train_one(own)
         if code != 0:
             log.warning(
@@ -63,8 +64,20 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
     if left:
         log.info(f"Not finished yet: {', '.join(left)}.")
         return 0
-    gather_folds(run, folders, settings)
+    if distributed.is_main():
+        gather_folds(run, folders, settings)
     return 0
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make a fold's folder and hold its lock, in the process that writes there."""
+    if not distributed.is_main():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
+        yield
 
 
 def _settings_of_fold(settings: TrainSettings, fold: int, folder: Path) -> TrainSettings:

@@ -9,6 +9,7 @@ import numpy as np
 from landmarks.commands.inputs import Inputs, draw_augmented
 from landmarks.commands.model_pictures import has_heatmaps, picture_validation
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.distributed import is_main
 from landmarks.files import replacing
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.empty_maps import EmptyMapsWarning
@@ -19,7 +20,7 @@ from landmarks.training.state import Training
 
 
 class RunFolder:
-    """Keeps a training in its run's folder.
+    """Keeps a training in its run's folder; of several processes only the first one does.
 
     Args:
         training: kept, as it is whenever `keep` is called.
@@ -36,6 +37,8 @@ class RunFolder:
     def begin(self) -> None:
         """Draw faces as the model gets them; write what the last session may have not written."""
         inputs, training = self.inputs, self.training
+        if not is_main():
+            return
         if training.history:
             self._log_epoch()
         if inputs.augment is not None:
@@ -45,6 +48,8 @@ class RunFolder:
 
     def keep(self, is_best: bool, is_epoch: bool) -> None:
         """Save last.pt, and best.pt if it is the best; after an epoch tell people of it, too."""
+        if not is_main():
+            return
         training = self.training
         checkpoint = self._describe()
         for mark in (FINISHED, FAILED):  # of what it was before this start

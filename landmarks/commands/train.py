@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,30 @@ import torch
 
 from landmarks.commands.batch_size import begin_with_reference, settle_batch_size
 from landmarks.commands.build import build
-from landmarks.commands.build_training import build_training, say_training
+from landmarks.commands.build_training import build_model, build_training, say_training
 from landmarks.commands.device_cache import (
     keep_on_device,
     name_cache_savings,
     refuse_device_cache,
 )
 from landmarks.commands.initial_weights import restore, settle_initial_weights
-from landmarks.commands.inputs import open_inputs
+from landmarks.commands.inputs import Inputs, open_inputs
 from landmarks.commands.kfold import train_folds
 from landmarks.commands.length import open_budget, settle_length
 from landmarks.commands.report_run import report_run
 from landmarks.commands.run_folder import RunFolder
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.cache_folder import cache_root
-from landmarks.interrupt import graceful_stop
+from landmarks.distributed import (
+    Lost,
+    draw_apart,
+    exchanging,
+    first_of_node,
+    is_main,
+    joined,
+    world,
+)
+from landmarks.interrupt import Stop, graceful_stop
 from landmarks.runs.find import mark_failure
 from landmarks.runs.quoting import say_setting
 from landmarks.training.budget import Budget, say_duration
@@ -41,6 +51,7 @@ from landmarks.training.threads import use_threads
 from landmarks.training.validation import validate
 
 log = logging.getLogger(__name__)
+QUIET = {"_target_": "landmarks.runs.log.Logger"}  # of the processes that write no files
 
 
 def train(settings: TrainSettings) -> int:
@@ -49,58 +60,47 @@ def train(settings: TrainSettings) -> int:
 
 
 def train_one(settings: TrainSettings) -> int:
-    """Train a model; return the exit code."""
+    """Train a model; return the exit code.
+
+    Where several processes train it, all come here. The first of each machine reads the data before
+    the others do; the first of all writes the run's files.
+    """
     started = time.monotonic()
-    logger = build(settings.logger, Path(settings.run_dir))
-    initial = settle_initial_weights(settings)
-    precision = _prepare(settings)
+    logger = build(settings.logger if is_main() else QUIET, Path(settings.run_dir))
+    with first_of_node("what the first process of this machine reads"):
+        initial = settle_initial_weights(settings)
+        precision = _prepare(settings)
+        batch_size, settings = settings.batch_size, begin_with_reference(settings)
+        inputs = open_inputs(settings, precision.device)
+        model = build_model(settings, initial, inputs)
 
-    batch_size, settings = settings.batch_size, begin_with_reference(settings)
-    inputs = open_inputs(settings, precision.device)
-    training = build_training(settings, initial, inputs, precision)
-    if batch_size == "auto":
-        settings, inputs = settle_batch_size(settings, training, inputs)
-    savings = name_savings(precision.name, initial.model, settings.input_size)
-    needed = check_memory(training, *inputs.shapes, savings)
-    inputs = keep_on_device(inputs, precision.device, needed)
-    savings = [*name_cache_savings(inputs), *savings]
+    with joined(precision.device):
+        training = build_training(settings, initial, inputs, precision, model)
+        if batch_size == "auto":
+            settings, inputs = settle_batch_size(settings, training, inputs)
+        savings = name_savings(precision.name, initial.model, settings.input_size)
+        needed = check_memory(training, *inputs.shapes, savings)
+        inputs = keep_on_device(inputs, precision.device, needed)
+        savings = [*name_cache_savings(inputs), *savings]
 
-    before = restore(training, settings, inputs.training) if settings.resume else None
-    had = before["threads"] if before else "auto"
-    threads = use_threads(settings.threads, precision.device, had)
-    settings = replace(settings, threads=threads)
-    budget = open_budget(settings, training, inputs, needed, started)
-    if before is not None:
-        settle_length(settings, training, budget, before)
-    folder = RunFolder(settings, training, inputs, logger)
-    folder.begin()
-    say_training(settings, training, inputs)
+        before = restore(training, settings, inputs.training) if settings.resume else None
+        draw_apart(settings.seed + training.step)
+        had = before["threads"] if before else "auto"
+        threads = use_threads(settings.threads, precision.device, had)
+        settings = replace(settings, threads=threads, gpus=world())
+        budget = open_budget(settings, training, inputs, needed, started)
+        if before is not None:
+            settle_length(settings, training, budget, before)
+        folder = RunFolder(settings, training, inputs, logger)
+        folder.begin()
+        say_training(settings, training, inputs)
 
-    begun = time.monotonic()
-    judge = partial(
-        validate,
-        batches=inputs.validation,
-        precision=precision,
-        eyes=inputs.layout.eyes,
-        scored_to=inputs.faces.scored_to,
-        forward=choose_forward(training.graph, training.judged, precision),
-    )
-    explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
-    with (
-        graceful_stop() as stop,
-        mark_failure(folder.path),
-        explained,
-        closing(Display(settings.batch_size)) as display,
-    ):
-        complete = fit(
-            training,
-            inputs.training,
-            judge,
-            budget=budget,
-            display=display,
-            stop=stop,
-            keep=folder.keep,
-        )
+        begun = time.monotonic()
+        explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
+        with graceful_stop() as stop, mark_failure(folder.path), explained, _told_lost(folder.path):
+            complete = _fit(settings, training, inputs, budget, stop, folder)
+    if not is_main():
+        return stop.exit_code if not complete else 0
     if not complete:
         _say_stopped(training, folder.path)
         return stop.exit_code
@@ -109,6 +109,48 @@ def train_one(settings: TrainSettings) -> int:
     folder.finish()
     _say_done(settings, training, budget, started, begun)
     return 0
+
+
+def _fit(
+    settings: TrainSettings,
+    training: Training,
+    inputs: Inputs,
+    budget: Budget,
+    stop: Stop,
+    folder: RunFolder,
+) -> bool:
+    """Train; return whether it came to its end."""
+    judge = partial(
+        validate,
+        batches=inputs.validation,
+        precision=training.precision,
+        eyes=inputs.layout.eyes,
+        scored_to=inputs.faces.scored_to,
+        forward=choose_forward(training.graph, training.judged, training.precision),
+    )
+    with closing(Display(settings.batch_size)) as display:
+        return fit(
+            training,
+            inputs.training,
+            judge,
+            budget=budget,
+            display=display,
+            stop=stop,
+            keep=folder.keep,
+        )
+
+
+@contextmanager
+def _told_lost(run: Path) -> Iterator[None]:
+    """Say how to go on where another process of the training ends in this context."""
+    try:
+        with exchanging():
+            yield
+    except Lost as error:
+        if not (run / "last.pt").is_file():
+            raise
+        way = f"Go on with: landmarks train {say_setting('resume', run)}"
+        raise Lost(f"{error} {way}") from error
 
 
 def _prepare(settings: TrainSettings) -> Precision:

@@ -64,6 +64,7 @@ class TrainSettings:
     flip_test: bool
     seed: Count
     device: DeviceName
+    gpus: PositiveInt | Literal["auto"]
     amp: AmpName
     compile: bool
     graph: Graph

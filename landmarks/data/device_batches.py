@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from landmarks import distributed
 from landmarks.data.cropped import Batch
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
@@ -95,7 +96,7 @@ class DeviceBatches:
             out: see `gather`; it holds one batch until the next one is asked for. A smaller last
                 batch is made of new tensors.
         """
-        batches = self.order.batch_rows(self.order.epoch)[self.order.first_batch :]
+        batches = self.order.own_rows()
         if not batches:
             return
         places = np.searchsorted(self.kept, np.concatenate(batches))
@@ -139,7 +140,8 @@ class DeviceBatches:
         each = max(1, BLOCK_BYTES // max(1, self.pixels[0].numel()))
         blocks = [self.kept[i : i + each] for i in range(0, len(self.kept), each)]
         end = 0
-        with tqdm(total=len(self.kept), desc="to the GPU", unit="face", disable=None) as bar:
+        hidden = None if distributed.is_main() else True
+        with tqdm(total=len(self.kept), desc="to the GPU", unit="face", disable=hidden) as bar:
             for batch in self._read(blocks):
                 if not batch.readable.all():
                     self.host.note(batch.rows[~batch.readable].tolist())
@@ -162,7 +164,7 @@ class DeviceBatches:
                 to_image=_pinned(batch.to_image, self.device),
             )
 
-        threads = count_cores()
+        threads = max(1, count_cores() // distributed.local_world())
         pool = ThreadPoolExecutor(threads)
         waiting: deque = deque()
         try:

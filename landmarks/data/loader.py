@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from landmarks import distributed
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
 from landmarks.data.worker_processes import (
@@ -23,7 +24,7 @@ from landmarks.data.worker_processes import (
     explain_readers,
     let_kill,
 )
-from landmarks.errors import UnreadableImages
+from landmarks.errors import UnreadableImages, UserError, say_count
 from landmarks.interrupt import unheard
 from landmarks.machine import count_cores
 from landmarks.settings import Workers
@@ -42,6 +43,7 @@ class BatchOrder:
             normalisation fails on a batch of one.
         weights: (n,) how often a shuffled epoch shows each face; what is left of a whole number is
             drawn anew each epoch. None: once.
+        shared: an iteration yields this rank's part of each batch, where it has one.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class BatchOrder:
         batch_size: int,
         seed: int | None,
         weights: np.ndarray | None = None,
+        shared: bool = False,
     ):
-        self.rows, self.seed, self.weights = rows, seed, weights
+        self.rows, self.seed, self.weights, self.shared = rows, seed, weights, shared
         self.count = len(rows) if weights is None else max(1, round(float(weights.sum())))
         self.batch_size = min(batch_size, self.count)
         self.epoch, self.first_batch = 0, 0
@@ -63,8 +66,15 @@ class BatchOrder:
         return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        for rows in self.batch_rows(self.epoch)[self.first_batch :]:
+        for rows in self.own_rows():
             yield rows.tolist()
+
+    def own_rows(self) -> list[np.ndarray]:
+        """Return the rows of each batch that the coming iteration yields."""
+        batches = self.batch_rows(self.epoch)[self.first_batch :]
+        if not self.shared:
+            return batches
+        return [rows for rows in map(distributed.part_of, batches) if len(rows)]
 
     def batch_rows(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch."""
@@ -97,6 +107,10 @@ class Batches:
         pin_memory: for copies to a CUDA device that do not block.
         on_error: "stop" raises at an unreadable image, "skip" leaves it in, black and unlabelled.
         weights: see `BatchOrder`.
+        shared: of each batch this rank yields its part; a shuffled batch must part evenly.
+
+    Raises:
+        UserError: if it does not.
     """
 
     def __init__(
@@ -110,11 +124,14 @@ class Batches:
         pin_memory: bool = False,
         on_error: Literal["stop", "skip"] = "stop",
         weights: np.ndarray | None = None,
+        shared: bool = False,
     ):
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self._settings = {"seed": seed, "workers": workers, "pin_memory": pin_memory}
-        self._settings["weights"] = weights
-        self.order = BatchOrder(rows, batch_size, seed, weights)
+        self._settings |= {"weights": weights, "shared": shared}
+        self.order = BatchOrder(rows, batch_size, seed, weights, shared)
+        if shared and seed is not None:
+            refuse_uneven(self.order.batch_size, self.order.count)
         self.unreadable: set[int] = set()
         self.readers: Callable = lambda: None  # a weak reference to the worker processes' iterator
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
@@ -198,6 +215,26 @@ class Batches:
         self.unreadable.update(rows)
 
 
+def refuse_uneven(batch_size: int, faces: int) -> None:
+    """Refuse batches that do not part evenly among the ranks.
+
+    Args:
+        faces: there are to train on.
+
+    Raises:
+        UserError: naming the nearest size that does.
+    """
+    ranks = distributed.world()
+    if batch_size % ranks == 0:
+        return
+    below = batch_size - batch_size % ranks
+    fitting = [size for size in (below, below + ranks) if 0 < size <= faces]
+    if not fitting:
+        raise UserError(f"{ranks} processes cannot share {say_count(faces, 'face')}: use fewer.")
+    near = " or ".join(f"batch_size={size}" for size in fitting)
+    raise UserError(f"batch_size={batch_size} does not part among {ranks} processes: use {near}.")
+
+
 def read_ahead(batches: Iterable, count: int) -> Iterator:
     """Yield what `batches` yields, with up to `count` of them made ahead in a thread."""
     source = iter(batches)
@@ -224,7 +261,7 @@ def choose_workers(workers: Workers, device: str) -> int:
     """
     if workers != "auto":
         return workers
-    return 0 if device == "cpu" else max(1, min(8, count_cores() - 1))
+    return 0 if device == "cpu" else max(1, min(8, count_cores() // distributed.local_world() - 1))
 
 
 def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from torch import nn
 
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
-from landmarks.models.freezing import Freeze, Norm, change_norms
+from landmarks.models.freezing import Freeze, Norm, settle_norms
 from landmarks.models.heads import Refinement, RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
@@ -23,7 +23,8 @@ Stride = Literal[1, 2, 4]  # input pixels a cell of a heatmap
 class Network:
     """A torchvision network, and what of it is trained.
 
-    See `build_backbone`, for `freeze` `Landmarker`, for `norm` `change_norms`.
+    See `build_backbone`, for `freeze` `Landmarker`, for `norm` and
+    `sync_norm` `settle_norms`.
     """
 
     backbone: BackboneName
@@ -31,6 +32,7 @@ class Network:
     partial: Partial = False
     freeze: Freeze = "none"
     norm: Norm = "batch"
+    sync_norm: bool = True
 
     def build(self) -> nn.Module:
         """Return the network as a backbone."""
@@ -68,14 +70,14 @@ def regressor(
         mean_points: (K, 2) pixels, for init_output="mean".
 
     Raises:
-        UserError: see `build_backbone` and `change_norms`; for Adaptive Wing.
+        UserError: see `build_backbone` and `settle_norms`; for Adaptive Wing.
     """
     body = network.build()
     refinement = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
         refinement = Refinement(FINE_WIDTH, num_points, input_size, FINE_STRIDE, refine)
-    change_norms(body, network.norm)
+    settle_norms(body, network.norm, network.sync_norm)
     start = mean_points if init_output == "mean" else None
     head = RegressionHead(body.channels[-1], num_points, input_size, elementwise, start, refinement)
     return Landmarker(body, head, network.freeze)
@@ -104,10 +106,10 @@ def unet(
         num_points, input_size, elementwise, sigma, maps: see `HeatmapHead`.
 
     Raises:
-        UserError: see `build_backbone` and `change_norms`.
+        UserError: see `build_backbone` and `settle_norms`.
     """
     body = Unet(network.build(), stride, width)
-    change_norms(body, network.norm)
+    settle_norms(body, network.norm, network.sync_norm)
     head = HeatmapHead(width, num_points, input_size, elementwise, sigma, **vars(maps))
     return Landmarker(body, head, network.freeze)
 
@@ -117,6 +119,7 @@ def classic_unet(
     *,
     stride: Stride = 1,
     norm: Literal["batch", "group"] = "batch",
+    sync_norm: bool = True,
     num_points: int,
     input_size: int,
     elementwise: Elementwise | None = None,
@@ -126,7 +129,7 @@ def classic_unet(
 ) -> Landmarker:
     """Return the U-Net of 2015, from scratch; arguments as in `unet`."""
     body = ClassicUnet(stride)
-    change_norms(body, norm)
+    settle_norms(body, norm, sync_norm)
     channels = body.channels[-1]
     head = HeatmapHead(channels, num_points, input_size, elementwise, sigma, **vars(maps))
     return Landmarker(body, head)

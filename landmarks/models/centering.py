@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from landmarks import distributed
+
 MOMENTUM = 0.1  # of the mean, as batch norms have
 
 
@@ -33,6 +35,7 @@ class Center(nn.Module):
         if self.training:
             others = [axis for axis in range(features.ndim) if axis != 1]
             found = features.detach().mean(others, dtype=torch.float32)
-            self.mean.lerp_(found, MOMENTUM)
+            # Ranks have equal parts of the batch, so the mean of their means is the batch's.
+            self.mean.lerp_(distributed.mean(found), MOMENTUM)
         shape = (-1, *(1,) * (features.ndim - 2))
         return features - self.mean.nan_to_num().to(features.dtype).view(shape)

@@ -6,8 +6,10 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from landmarks import distributed
 from landmarks.errors import UserError
 from landmarks.models.contracts import Backbone
+from landmarks.models.sync_norm import SyncNorm
 from landmarks.settings import PositiveInt
 
 Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs
@@ -45,6 +47,17 @@ def group_norm(norm: nn.BatchNorm2d) -> nn.GroupNorm:
     return made
 
 
+def settle_norms(backbone: Backbone, norm: Norm, synced: bool) -> None:
+    """Replace the batch norms of a backbone, see `change_norms`; loaded weights are kept.
+
+    Args:
+        synced: those that are left look at the batches of all ranks, where there are several.
+    """
+    change_norms(backbone, norm)
+    if synced and distributed.world() > 1:
+        _replace(backbone, sync_norm)
+
+
 def change_norms(backbone: Backbone, norm: Norm) -> None:
     """Replace the batch norms of a backbone; loaded weights are kept.
 
@@ -67,6 +80,15 @@ def change_norms(backbone: Backbone, norm: Norm) -> None:
             f"model.norm={norm} replaces batch norms, and this backbone has none (ConvNeXt and "
             f"Swin have layer norms, which do not look at the batch): use model.norm=batch."
         )
+
+
+def sync_norm(norm: nn.BatchNorm2d) -> SyncNorm:
+    """Return a batch norm over the batches of all ranks, of this one's own tensors."""
+    made = SyncNorm(norm.num_features, norm.eps, norm.momentum)
+    made.weight, made.bias = norm.weight, norm.bias
+    for name, tensor in norm.named_buffers():
+        made.register_buffer(name, tensor)
+    return made.train(norm.training)
 
 
 def _replace(network: nn.Module, make: Callable[[nn.BatchNorm2d], nn.Module]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from landmarks.distributed import Lost, is_main
 from landmarks.errors import UserError
 from landmarks.files import remove_folder, replacing
 from landmarks.runs.lock import LOCK, is_held
@@ -99,7 +100,11 @@ def mark_failure(run: Path) -> Iterator[None]:
     """
     try:
         yield
+    except Lost:  # resume=auto goes on with it
+        raise
     except Exception as error:
+        if not is_main():
+            raise
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         if not (run / FINISHED).is_file():
             # The error itself may be a full disk.

@@ -26,6 +26,7 @@ LATER = {
     "graph": "auto",
     "patience": None,
     "init": None,
+    "gpus": 1,
 }
 # Readers without a setting of EXIF: it says nothing, or each set has its own.
 UNTURNED = tuple(

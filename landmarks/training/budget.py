@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from landmarks import distributed
 from landmarks.devices import synchronize
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
@@ -17,6 +18,8 @@ MEASURED_SECONDS = 2.0  # of steps that are measured before the first estimate
 
 class Budget:
     """Steps to train for: all epochs, or as many as fit into `max_time`.
+
+    Of several processes, all plan by the clock of rank 0.
 
     Args:
         epochs: at most so many; None: as many as fit.
@@ -77,7 +80,7 @@ class Budget:
             steps = int(step * planned / max(self.spent, 1e-9))
         else:
             steps = 1000 * self.steps_per_epoch
-        return max(step, steps if self.most is None else min(steps, self.most))
+        return distributed.agree(max(step, steps if self.most is None else min(steps, self.most)))
 
     def knows(self, step: int) -> bool:
         """Say whether steps like `step`, frozen or not, have been measured in this session."""
@@ -106,17 +109,21 @@ class Budget:
             if whole < most:
                 break
         end += int(max(0.0, left - self.per_validation) / self._per_step(end))
-        return max(step, end if self.most is None else min(end, self.most))
+        return distributed.agree(max(step, end if self.most is None else min(end, self.most)))
 
     def has_time(self) -> bool:
         """Say whether any of the planned share of `max_time` is left."""
-        return self.max_time is None or self.spent < PLANNED_SHARE * (self.max_time - self.ending)
+        if self.max_time is None:
+            return True
+        return distributed.agree(self.spent < PLANNED_SHARE * (self.max_time - self.ending))
 
     def is_over(self) -> bool:
         """Say whether training must end now for the validation to fit in `max_time`."""
         if self.max_time is None:
             return False
-        return self.spent > self.max_time - 1.1 * self.per_validation - self.ending
+        return distributed.agree(
+            self.spent > self.max_time - 1.1 * self.per_validation - self.ending
+        )
 
     def is_hopeless(self, stale_epochs: int) -> bool:
         """Say whether training ends after so many epochs without a lower validation error."""
@@ -160,7 +167,7 @@ class StepClock:
             synchronize(self.device)
             self.started = time.perf_counter()
         spent = time.perf_counter() - self.started
-        if self.steps < self.warm_up + 2 or spent < MEASURED_SECONDS:
+        if self.steps < self.warm_up + 2 or not distributed.agree(spent >= MEASURED_SECONDS):
             return None
         synchronize(self.device)
         self.needed = False

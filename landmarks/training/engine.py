@@ -7,11 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from landmarks import distributed
 from landmarks.devices import ahead_on_device
 from landmarks.errors import UserError, say_count
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 from landmarks.training.progress import Display
+from landmarks.training.replicas import same_buffers
 from landmarks.training.state import Training
 
 READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host waits for the device
@@ -54,8 +56,11 @@ def fit(
         per_step = _train_epoch(training, batches, budget, display, stop)
         trained = max(1e-9, time.perf_counter() - started)
         waited, counted = display.wait_share, training.batch - first
-        errors = judge(training.judged, checked=stop.checked) if stop.signal is None else None
-        if stop.signal is not None:  # a resumed run validates anew
+        errors = None
+        if not is_stopped(stop):
+            same_buffers(training.model, training.judged)
+            errors = judge(training.judged, checked=stop.checked)
+        if is_stopped(stop):  # a resumed run validates anew
             training.seconds = budget.spent
             keep(False, False)
             return False
@@ -96,7 +101,8 @@ def _train_epoch(
     losses = Losses(len(batches) - training.batch, device)
     clock = StepClock(device, not budget.knows(training.step), training.steps.warm_up)
     for batch in display.timed(ahead_on_device(batches, device)):
-        losses.add(training.backward(batch))
+        done = training.batch + 1
+        losses.add(training.backward(batch, done % training.accumulate == 0 or done >= last))
         per_step = clock.tick()
         if per_step is not None:
             budget.measure(per_step, step=training.step - 1)
@@ -106,7 +112,7 @@ def _train_epoch(
         is_last = training.batch >= last
         if training.batch % training.accumulate == 0 or is_last:
             training.update()
-            if stop.signal is not None or is_last:
+            if is_stopped(stop) or is_last:
                 break
             if budget.is_over():
                 training.plan(training.step)
@@ -116,6 +122,13 @@ def _train_epoch(
             _check_finite(losses, training, batches)
     _check_finite(losses, training, batches)
     return clock.per_step()
+
+
+def is_stopped(stop: Stop) -> bool:
+    """Say whether a stop was asked for, of any process; all come here at the same step."""
+    if distributed.world() > 1:
+        stop.signal = distributed.largest(stop.signal or 0) or None
+    return stop.signal is not None
 
 
 def _last_batch(training: Training, batches) -> int:

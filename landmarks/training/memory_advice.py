@@ -10,6 +10,7 @@ from landmarks.errors import UserError
 from landmarks.machine import free_memory, say_bytes
 from landmarks.training.budget import memory_in_use
 from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.replicas import Replicas
 from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def check_memory(
     )
     if free is not None and needed.total() > free + needed.weights:
         sentence = _refuse(needed, free + needed.weights, training.accumulate, savings)
-        if training.forward is training.model:
+        if training.forward is training.model or isinstance(training.forward, Replicas):
             raise UserError(sentence)
         log.warning(f"{sentence} Compiled, it may need less.")
     return needed

@@ -131,17 +131,19 @@ class Training:
         self.rates = [group["initial_lr"] * factor for group in self.optimizer.param_groups]
         self.steps.set_rates(self.rates)
 
-    def backward(self, batch) -> Tensor:
+    def backward(self, batch, is_last: bool = True) -> Tensor:
         """Add the gradient of a batch to what waits for a step; nothing waits for the device.
 
         Args:
             batch: of `landmarks.data.cropped.Batch`, or anything with its images and points.
+            is_last: an update follows, as far as is known.
 
         Returns:
-            The loss, a float32 scalar on the device, until the next batch's takes its place.
+            The loss, a float32 scalar on the device, until the next batch's takes its place; of the
+            whole batch, where several processes have parts of it.
         """
         self.advance()
-        loss = self.steps.add_gradient(batch.images, batch.points, self.step)
+        loss = self.steps.add_gradient(batch.images, batch.points, self.step, is_last)
         self.batch += 1
         self.step += 1
         self.waiting += 1

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.devices import move, refill, send
 from landmarks.training.graphs import has_room, new_pool, record
 from landmarks.training.precision import Precision
+from landmarks.training.replicas import Replicas
 
 log = logging.getLogger(__name__)
 WARM_UP = 3  # steps before one is recorded: they tune, compile, and make the optimiser's state
@@ -41,13 +43,16 @@ class Steps:
     ):
         self.forward, self.optimizer, self.precision = forward, optimizer, precision
         self.augment, self.accumulate, self.clip = augment, accumulate, clip
+        self.is_averaged = True  # over the ranks, of the gradients that wait
 
     def set_rates(self, rates: list[float]) -> None:
         """Set the learning rate of each group of parameters for the next update."""
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def add_gradient(self, images: Tensor, points: Tensor, step: int) -> Tensor:
+    def add_gradient(
+        self, images: Tensor, points: Tensor, step: int, is_last: bool = True
+    ) -> Tensor:
         """Add the gradient of a batch; return its loss, a float32 scalar on the device.
 
         The loss may be overwritten by the next batch's.
@@ -56,15 +61,24 @@ class Steps:
             images: (B, 3, C, C) uint8.
             points: (B, K, 2) float32, input pixels.
             step: number of the batch since the training's start, which augmentation depends on.
+            is_last: an update follows, as far as is known: ranks then average their gradients.
         """
         device = self.precision.device
         images, points = move(images, device), move(points, device)
         if self.augment is not None:
-            images, points = self.augment(images, points, step)
-        return self._differentiate(images, points)
+            part = distributed.rank(), distributed.world()
+            images, points = self.augment(images, points, step, part)
+        if not isinstance(self.forward, Replicas):
+            return self._differentiate(images, points)
+        self.is_averaged = is_last
+        with self.forward.alone(not is_last):
+            return distributed.mean(self._differentiate(images, points))
 
     def update(self, waiting: int) -> None:
         """Update the weights by the mean gradient of the `waiting` batches since the last time."""
+        if not self.is_averaged:  # the plan was changed after the last batch
+            self.forward.average()
+            self.is_averaged = True
         self.precision.step(self.optimizer, self.clip, self.accumulate / waiting)
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -114,7 +128,9 @@ class RecordedSteps(Steps):
             if group["lr"] is not held:
                 group["lr"], group["capturable"] = held, True
 
-    def add_gradient(self, images: Tensor, points: Tensor, step: int) -> Tensor:
+    def add_gradient(
+        self, images: Tensor, points: Tensor, step: int, is_last: bool = True
+    ) -> Tensor:
         """Add the gradient of a batch; see `Steps`."""
         trained = sum(p.requires_grad for p in self._parameters())
         kind = (images.shape, points.shape, trained)
@@ -124,7 +140,7 @@ class RecordedSteps(Steps):
             self._try_to_record(images, points)
         self.waiting += 1
         if self.replay_gradient is None:
-            return super().add_gradient(images, points, step)
+            return super().add_gradient(images, points, step, is_last)
         refill(self.images, images)
         refill(self.points, points)
         if self.augment is not None:

@@ -1,11 +1,14 @@
 """predict, validate: the loops that do not train. They are handed objects and know no settings."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landmarks import distributed
 from landmarks.devices import copy_ahead, fetch
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
@@ -84,7 +87,8 @@ def validate(
     has it.
 
     The confidence is that of labelled points, NaN for a model that does not know it. Under "faults"
-    stands in words which faces' predictions are not finite: their errors are not in the means.
+    stands in words which faces' predictions are not finite: their errors are not in the means. Of
+    several processes each predicts its own part, and all return the same.
 
     Args:
         model: predicts points from images.
@@ -105,19 +109,36 @@ def validate(
         normalized.append(normalized_error(predicted, truth, eyes))
         labelled = truth.isfinite().all(2)
         sure.append(torch.where(labelled, confidence.float(), torch.nan).nanmean(1))
-    scores = {"rmse": float(torch.cat(scored).mean().sqrt())} if scored else {}
+    device = precision.device
+    scores = {}
+    if scored_to is not None:
+        scores["rmse"] = float(torch.tensor(_mean(scored, device)).sqrt())
     return {
         **scores,
-        "mse": float(torch.cat(squared).nanmean()),
-        "nme": float(torch.cat(normalized).nanmean()),
-        "confidence": float(torch.cat(sure).nanmean()),
+        "mse": _mean(squared, device),
+        "nme": _mean(normalized, device),
+        "confidence": _mean(sure, device),
         "faults": _name_faults(batches, faults),
     }
 
 
+def _mean(values: list[Tensor], device: torch.device) -> float:
+    """Return the mean of what is known of all ranks' values."""
+    if distributed.world() == 1:
+        return float(torch.cat(values).nanmean())
+    found = torch.cat([torch.empty(0, device=device), *values]).double()
+    known = ~found.isnan()
+    total, count = distributed.reduce(torch.stack([found[known].sum(), known.sum()])).tolist()
+    return total / count if count else math.nan
+
+
 def _name_faults(batches, faults: list[Tensor]) -> str:
-    found = torch.cat(faults).cpu()
-    if (found < 0).all():
-        return ""
-    names = [name for i in range(len(faults)) for name in batches.names_of(0, i)]
-    return say_faults(names, found)
+    """Return in words which faces of all ranks have predictions that are not finite."""
+    found = torch.cat(faults).cpu() if faults else torch.empty(0)
+    own = []
+    if (found >= 0).any():
+        parts = (distributed.part_of(batches.names_of(0, i)) for i in range(len(faults)))
+        names = [name for part in parts for name in part]
+        own = [pair for pair in zip(names, found.tolist(), strict=True) if pair[1] >= 0]
+    pairs = [pair for part in distributed.gather(own) for pair in part]
+    return say_faults([name for name, _ in pairs], np.array([fault for _, fault in pairs], int))

@@ -26,10 +26,10 @@ CHOICES = {  # together they have every setting there is
     "logger": ["tensorboard"],
 }
 TAKEN = set(  # whatever is neither here nor in a group of these is kept, and refused
-    "data layout augment loss optimizer scheduler logger epochs max_time patience batch_size "
+    "data layout augment loss optimizer scheduler logger epochs max_time patience batch_size gpus "
     "accumulate clip ema flip_test device amp compile graph threads workers pictured_region report "
     "model.freeze model.sigma model.decoder model.weight model.chunk model.fuse model.proposals "
-    "model.boxes model.margin".split()
+    "model.boxes model.margin model.sync_norm".split()
 )
 KEPT = {"data.limit", "data.exclude", "optimizer._target_", "optimizer.amsgrad"}
 

@@ -128,9 +128,9 @@ def test_a_short_first_epoch_is_planned_on_without_its_first_steps(monkeypatch):
     monkeypatch.setattr(Budget, "measure", note)
     backward, now = Training.backward, [0.0]
 
-    def begin_slowly(training, batch):
+    def begin_slowly(training, *given):
         now[0] += 100.0 if training.step == 0 else 0.25
-        return backward(training, batch)
+        return backward(training, *given)
 
     monkeypatch.setattr(Training, "backward", begin_slowly)
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])

@@ -11,7 +11,7 @@ from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
 
 from landmarks.losses import Elementwise
 from landmarks.models.contracts import Backbone
-from landmarks.models.freezing import change_norms
+from landmarks.models.freezing import settle_norms
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.weights import Partial, WeightsName, load_weights
@@ -64,6 +64,7 @@ def keypoint_rcnn(
     partial: Partial = False,
     freeze: Literal["auto"] | bool = "auto",
     norm: Literal["batch", "group"] = "batch",
+    sync_norm: bool = True,
     init_output: Literal["mean", "uniform"] = "mean",
     proposals: PositiveInt = 256,
     boxes: PositiveInt = 2,
@@ -86,8 +87,9 @@ def keypoint_rcnn(
             used but the last layer), "none" or a file: a detector's, or a ResNet-50's.
         partial: see `load_weights`.
         freeze: see `FpnBackbone`; "auto": if there are weights.
-        norm: of the ResNet, see `landmarks.models.freezing.change_norms`; "group" suits small
-            batches from random weights (He et al., Rethinking ImageNet Pre-training, ICCV 2019).
+        norm, sync_norm: of the ResNet, see `landmarks.models.freezing.settle_norms`; "group" suits
+            small batches from random weights (He et al., Rethinking ImageNet Pre-training, ICCV
+            2019).
         init_output: where landmarks are expected before training: "mean" about the training faces'
             mean shape in its box, "uniform" anywhere, as published.
         proposals: boxes an image that may be the face.
@@ -120,7 +122,7 @@ def keypoint_rcnn(
     published = get_model_weights(NAME).DEFAULT.url.rpartition("/")[2]
     if weights == "coco" or Path(weights).name == published:
         forget_epsilon(body)
-    change_norms(body, norm)
+    settle_norms(body, norm, sync_norm)
     return Landmarker(body, head)
 
 

@@ -9,6 +9,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
+from landmarks import distributed
 from landmarks.errors import say_count
 from landmarks.heatmaps.decoders import DECODERS
 from landmarks.models.contracts import Head
@@ -68,6 +69,7 @@ class RcnnHead(Head):
     ):
         super().__init__()
         self.rpn, self.roi_heads = network.rpn, network.roi_heads
+        self.rpn.fg_bg_sampler = Counted(self.rpn.fg_bg_sampler)
         self.predictor = self.roi_heads.keypoint_predictor.kps_score_lowres
         nn.init.zeros_(self.predictor.weight)  # before training it predicts `start`
         self.roi_heads.keypoint_predictor = None  # it would hold all maps at once
@@ -86,7 +88,7 @@ class RcnnHead(Head):
         heads = self.roi_heads
         rows = tell_boxes(points, self.size, self.margin).nonzero()[:, 0]
         if len(rows) == 0:
-            return 0.0 * self.predictor.bias.sum()
+            return self._nothing(features)
         if len(rows) < len(points):
             features, points = [values[rows] for values in features], points[rows]
         with torch.autocast(points.device.type, enabled=False):  # pixels need more than 8 bits
@@ -97,11 +99,25 @@ class RcnnHead(Head):
             proposals, losses = self.rpn(images, maps, targets)
             proposals, _, labels, offsets = heads.select_training_samples(proposals, targets)
             judged = self._judge(maps, proposals)
-            losses = [*losses.values(), *fastrcnn_loss(*judged, labels, offsets)]
+            found = fastrcnn_loss(*judged, labels, offsets)
+            counts = self.rpn.fg_bg_sampler.count, sum(map(len, labels))
+            losses = _weigh([[*losses.values()], [*found]], counts, points)
             # Not the proposals themselves: half of one may lie beside the face, and predicted
             # boxes are refined before landmarks are looked for in them.
             boxes = move_edges(faces, self.boxes, self.size)
         return sum(losses) + self._locate(self._look(maps, boxes), boxes, points)
+
+    def _nothing(self, features: list[Tensor]) -> Tensor:
+        """Return a loss of zero, where no face of a batch has a box.
+
+        Other ranks may have some: they exchange counts and gradients, and wait for this one's.
+        """
+        nothing = self.predictor.bias
+        if distributed.world() > 1:
+            _weigh([], (0, 0), nothing)
+            distributed.divisor(nothing.new_zeros(()))
+            return sum(0.0 * part.float().sum() for part in [nothing, *features])
+        return 0.0 * nothing.sum()
 
     def rehearse(self, features: list[Tensor], points: Tensor) -> Tensor:
         """Return a loss with at least the memory and arithmetic of `loss`, without reading values.
@@ -207,6 +223,33 @@ class RcnnHead(Head):
         sides = boxes[:, 2:] - boxes[:, :2]
         scores = torch.cat([score for _, score in chosen])
         return boxes, (scores >= MIN_SCORE) & (sides >= MIN_SIDE).all(1)
+
+
+class Counted:
+    """A sampler of torchvision's that remembers of how many boxes its last loss is the mean."""
+
+    def __init__(self, sampler):
+        self.sampler, self.count = sampler, 0
+
+    def __call__(self, labels: list[Tensor]):
+        chosen = self.sampler(labels)
+        if distributed.world() > 1:  # else nobody asks, and the host would wait
+            self.count = sum(int(part.sum()) for parts in chosen for part in parts)
+        return chosen
+
+
+def _weigh(losses: list[list[Tensor]], counts: tuple[int, ...], like: Tensor) -> list[Tensor]:
+    """Return the losses of several means, each mean's by its share of all ranks' boxes.
+
+    Args:
+        losses: those of each mean; none where this rank has no boxes.
+        counts: boxes that each is the mean of.
+        like: on the device.
+    """
+    if distributed.world() == 1:
+        return [loss for part in losses for loss in part]
+    shares = [n / distributed.divisor(torch.tensor(n, device=like.device)) for n in counts]
+    return [share * loss for share, part in zip(shares, losses, strict=False) for loss in part]
 
 
 def pool_finest(pool: MultiScaleRoIAlign, maps: dict[str, Tensor], boxes: Tensor) -> Tensor:

@@ -1,0 +1,215 @@
+"""Several processes for one training: `gpus=N` starts them, and all but the first follow it."""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from signal import Signals
+
+from landmarks import __version__, distributed
+from landmarks.errors import UserError
+from landmarks.interrupt import Interrupted
+from landmarks.machine import count_cores
+from landmarks.settings import settings_of
+
+GPUS, DEVICE = "gpus=", "device="
+END_SECONDS = 25  # in which the others must have ended when one has, before they are killed
+
+
+def wanted_ranks(arguments: list[str]) -> int:
+    """Return how many processes the words of a command line ask for; 1: this one alone.
+
+    Raises:
+        UserError: if there are not so many GPUs.
+    """
+    given = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)]
+    value = given[-1].strip("\"'") if given else "1"
+    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+        return 1  # Hydra's check says what is wrong
+    device = ([word for word in arguments if word.startswith(DEVICE)] or [DEVICE])[-1]
+    if value in ("0", "1"):
+        return 1
+    if device == "device=cpu":
+        return 1 if value == "auto" else int(value)
+    if device == DEVICE and any(word.startswith("resume=") for word in arguments):
+        device = "the run's own"
+    import torch
+
+    found = torch.cuda.device_count()
+    if value == "auto":
+        return max(1, found)
+    if int(value) > found and device != "the run's own":
+        raise UserError(
+            f"gpus={value}: this machine has {found} CUDA GPUs; use gpus=auto, or device=cpu for "
+            f"processes on the CPU."
+        )
+    return int(value)
+
+
+def start_ranks(count: int, arguments: list[str], fail: Callable[..., int]) -> int:
+    """Train by so many processes of this machine; return the exit code.
+
+    Args:
+        count: of processes.
+        arguments: behind `landmarks train`.
+        fail: prints a sentence and returns the exit code that it is given.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # What torch's launcher says of an end, our processes have said in a sentence.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.getLogger("torch.distributed.elastic").propagate = False
+    words = [word for word in arguments if not word.startswith(GPUS)]
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(END_SECONDS))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # any free port
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    command = ["-m", "landmarks", "train", *words, f"{GPUS}{count}"]
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            return failure.exitcode
+        name = Signals(-failure.exitcode).name
+        return fail(f"Process {number} of the training was ended by {name}.", 1)
+    except SignalException as stop:
+        raise Interrupted(stop.sigval) from None
+    return 0
+
+
+def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]) -> int:
+    """Train by one process or several, as the words ask for; return the exit code.
+
+    Args:
+        load: returns the command's function.
+        arguments: behind `landmarks train`.
+        fail: prints a sentence and returns the exit code that it is given, or 2.
+    """
+    if not distributed.is_main():
+        return follow(load, arguments, fail)
+    from landmarks.cli.launch import launch
+
+    if distributed.world() == 1:
+        try:
+            count = wanted_ranks(arguments)
+        except UserError as error:
+            return fail(str(error), 1)
+        if count == 1:
+            return launch("train", load, arguments, fail)
+        return start_ranks(count, arguments, fail)
+
+    count = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)][-1:]
+    if count not in ([], ["auto"], [str(distributed.world())]):
+        started = distributed.world()
+        return fail(f"gpus={count[0]}: {started} processes were started; leave gpus= out.", 1)
+
+    def tell(sentence: str, code: int = 2) -> int:
+        distributed.fail(sentence)
+        return fail(sentence, code)
+
+    try:
+        leader = Leader(arguments)
+    except UserError as error:
+        return fail(str(error), 1)
+    try:
+        return launch("train", load, arguments, tell, leader.tell_job)
+    finally:
+        leader.end()
+
+
+class Leader:
+    """What rank 0 tells the others: how it was started, the settings of each job, and the end."""
+
+    def __init__(self, arguments: list[str]):
+        self.jobs = 0
+        distributed.meet()
+        distributed.tell("start", describe_start(arguments))
+
+    def tell_job(self, settings: dict) -> None:
+        """Let the others do a job of these settings, plain JSON data."""
+        self.jobs += 1
+        distributed.tell(f"job/{self.jobs}", settings)
+
+    def end(self) -> None:
+        """Let the others end."""
+        distributed.tell(f"job/{self.jobs + 1}", None)
+
+
+def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]) -> int:
+    """Do what rank 0 does, as another rank; return the exit code.
+
+    Args:
+        load: returns the command's function.
+        arguments: that this process was started with, which must be rank 0's.
+        fail: prints a sentence and returns the exit code that it is given.
+    """
+    prefix = f"rank {distributed.rank()}: "
+    logging.basicConfig(level=logging.ERROR, format=f"{prefix}%(message)s")
+    logging.getLogger("landmarks.data.loader").setLevel(logging.WARNING)  # images of its own part
+    try:
+        distributed.meet()
+        _refuse_others(describe_start(arguments))
+        function = load()
+        kind = settings_of(function)
+        for job in range(1, sys.maxsize):
+            settings = distributed.hear(f"job/{job}", "rank 0", distributed.BUILD_SECONDS)
+            if settings is None:
+                return 0
+            code = function(kind(**settings))
+            if code:
+                return code
+    except distributed.Lost:
+        return 1  # rank 0 says so
+    except UserError as error:
+        return 1 if distributed.fail(str(error)) else fail(f"{prefix}{error}", error.code)
+    except Exception as error:
+        distributed.fail(f"{type(error).__name__}: {error}")
+        print(f"landmarks: {prefix}this is an error of the program:", file=sys.stderr)
+        raise
+    return 0
+
+
+def _refuse_others(own: dict) -> None:
+    """Refuse to train with a process that was started otherwise."""
+    leading = distributed.hear("start", "rank 0")
+    for what in ("version", "words"):
+        if leading[what] != own[what]:
+            raise UserError(
+                f"this process was started with other {what} than rank 0 "
+                f"({_difference(own[what], leading[what])}): start all alike."
+            )
+
+
+def _difference(own, leading) -> str:
+    if not isinstance(own, list):
+        return f"{own}, not {leading}"
+    more = [
+        " ".join(sorted(set(a) - set(b))) or "none" for a, b in ((own, leading), (leading, own))
+    ]
+    return f"{more[0]}, not {more[1]}"
+
+
+def describe_start(arguments: list[str]) -> dict:
+    """Return how a process was started: its words, and the version of this program, by content."""
+    content = hashlib.sha256()
+    package = Path(str(files("landmarks")))
+    for path in sorted(package.rglob("*.py")):
+        content.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    version = f"{__version__} {content.hexdigest()[:12]}"
+    return json.loads(json.dumps({"words": arguments, "version": version}))

@@ -1,0 +1,163 @@
+"""Two processes that train one model do what one does; they are started once, see two_ranks.py."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from landmarks import distributed
+from landmarks.augment.augmentation import Augment
+from landmarks.cli import main as cli
+from landmarks.data.loader import refuse_uneven
+from landmarks.errors import UserError
+from landmarks.runs.checkpoint import load_checkpoint
+
+SCRIPT = Path(__file__).parent / "two_ranks.py"
+BOUND = 1e-5
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, write_contest):
+    """What two processes have found, their folder, and what each has printed."""
+    folder = tmp_path_factory.mktemp("two")
+    made = write_contest(folder / "contest", train=15)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    at = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    begun = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(folder), str(made.root)],
+            env={
+                **{**os.environ, **at, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                **{"LANDMARKS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
+            },
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in begun]
+    assert [process.returncode for process in begun] == [0, 0], said
+    found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    return found, folder, said
+
+
+@pytest.fixture(scope="module")
+def one():
+    """What one process finds."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        return __import__("two_ranks").find()
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+
+
+@pytest.mark.parametrize("name", ["regression", "heatmaps"])
+def test_two_processes_end_with_the_weights_and_errors_of_one(name, one, two):
+    alone = one[name]
+    for together in (found[name] for found in two[0]):
+        for part in ("model", "average"):
+            for key, value in alone[part].items():
+                distance = (value.double() - together[part][key].double()).abs()
+                assert (distance <= BOUND * value.double().abs().clamp(min=1)).all(), key
+        assert together["losses"] == pytest.approx(alone["losses"], rel=BOUND)
+        for key in ("mse", "nme", "confidence"):
+            wanted = pytest.approx(alone["errors"][key], rel=BOUND, nan_ok=True)
+            assert together["errors"][key] == wanted
+
+
+def test_what_ranks_agree_on(one, two):
+    for found in (found["agreed"] for found in two[0]):
+        assert found["agree"] == {"steps": 7}  # rank 0's
+        assert found["largest"] == 15
+        assert found["gather"] == ["rank 0", "rank 1"]
+        assert found["sum"] == 3.0
+        assert found["norm"] == "SyncNorm"
+    assert one["agreed"]["norm"] == "BatchNorm2d"
+
+
+def test_faces_that_another_rank_cannot_predict_are_named(one, two):
+    alone, *together = (found["agreed"]["blind"] for found in (one, *two[0]))
+    assert together[0] == together[1]
+    assert sorted(together[0].split(", ")) == sorted(alone.split(", "))
+    assert together[0].count("jpg") > 1
+
+
+def test_the_command_leaves_one_run_and_says_everything_once(two):
+    found, folder, said = two
+    assert [each["code"] for each in found] == [0, 0]
+    (run,) = (folder / "runs").glob("*of_two")
+    assert {"best.pt", "last.pt", "metrics.csv", "train.log"} <= {p.name for p in run.iterdir()}
+    assert load_checkpoint(run / "last.pt").training["step"] == 3
+    assert "epoch 1" in said[0]
+    assert "epoch" not in said[1]
+
+
+def test_a_process_that_was_started_otherwise_is_refused(two):
+    found, _, said = two
+    assert [each["refused"] for each in found] == [1, 1]
+    assert "rank 1" in said[1]
+    assert "clip=1" in said[1]
+    assert "clip=1" in said[0]  # why it ended
+
+
+def test_augmentation_of_a_part_is_that_of_the_whole():
+    settings = {"rotate": 9, "flip": 0.5, "erase": 0.5, "erase_size": 0.4}
+    damage = {"degrade": 0.6, "blur": 1.2, "noise": 9, "blocks": 2}
+    augment = Augment(
+        input_size=16, permutation=torch.arange(3).numpy(), seed=4, **settings, **damage
+    )
+    images = torch.randint(0, 255, (12, 3, 20, 20), dtype=torch.uint8)
+    points = torch.rand(12, 3, 2) * 16
+    whole = augment(images, points, 5)
+    parts = [
+        augment(images[4 * i : 4 * i + 4], points[4 * i : 4 * i + 4], 5, (i, 3)) for i in range(3)
+    ]
+    assert torch.allclose(whole[0], torch.cat([part[0] for part in parts]), atol=1e-3)
+    assert torch.equal(whole[1], torch.cat([part[1] for part in parts]))
+
+
+@pytest.mark.parametrize(
+    ("size", "faces", "ranks", "near"),
+    [
+        (33, 100, 2, "batch_size=32 or batch_size=34"),
+        (33, 33, 2, "batch_size=32"),
+        (3, 100, 4, "batch_size=4"),
+    ],
+)
+def test_a_batch_that_does_not_part_is_refused(size, faces, ranks, near, monkeypatch):
+    monkeypatch.setattr(distributed, "world", lambda: ranks)
+    with pytest.raises(UserError) as refused:
+        refuse_uneven(size, faces)
+    assert str(refused.value).endswith(f"use {near}.")
+    refuse_uneven(2 * ranks, faces)
+
+
+def test_more_gpus_than_there_are_is_refused(capsys):
+    assert cli.main(["train", "gpus=99"]) == 1
+    assert "gpus=99" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_refused(monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        at = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost"}
+        for name, value in (at | {"MASTER_PORT": taken.getsockname()[1]}).items():
+            monkeypatch.setenv(name, str(value))
+        assert cli.main(["train", "epochs=1"]) == 1
+    assert "port is in use" in capsys.readouterr().err
+
+
+def test_one_process_needs_nothing_of_several():
+    assert (distributed.world(), distributed.rank(), distributed.is_main()) == (1, 0, True)
+    tensor = torch.ones(2)
+    assert distributed.reduce(tensor) is tensor
+    assert distributed.agree(tensor) is tensor
