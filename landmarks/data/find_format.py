@@ -2,21 +2,39 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from landmarks.data.folder_walk import IMAGE_ENDINGS
 from landmarks.data.formats.coco_places import list_annotations
 from landmarks.data.formats.columns import find_columns
+from landmarks.data.formats.label_studio import UPLOADED
 from landmarks.data.formats.table_rows import read_first, read_header
 from landmarks.data.recognise import HEAD, kind_of
 from landmarks.errors import UserError
 
 MAX_FILES = 20_000  # files of a folder that are looked at
-MAX_NAMES = 50  # files of a folder that are looked for in a file of labels
+MAX_NAMES, MAX_FOLDERS = 8, 64  # names in a file of labels, and folders that may hold them
+IMAGE_NAME = re.compile(
+    rf"[^\"'<>=,;|\t\r\n]+\.({'|'.join(it[1:] for it in IMAGE_ENDINGS)})\b", re.IGNORECASE
+)
 MAX_OF_AN_ENDING = 8  # of each ending and folder
-ENDINGS = (".yaml", ".yml", ".json", ".xml", ".pts", ".csv", ".tsv", ".parquet", ".pq", ".txt")
+ENDINGS = (
+    ".yaml",
+    ".yml",
+    ".json",
+    ".xml",
+    ".pts",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".pq",
+    ".txt",
+    ".mat",
+)
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "data", "img_align_celeba")
 PARTS = {"train": ("train", "training"), "test": ("test", "valid", "val")}
 OF_FILES = ("table", "dlib", "cvat", "label_studio")  # readers of data.train and data.images
@@ -137,24 +155,34 @@ def _is_of(path: Path, part: str) -> bool:
 
 
 def _find_images(file: Path, root: Path) -> Path:
-    """Return the folder that the names of a file of labels probably start from."""
-    with file.open("rb") as text:
-        head = text.read(HEAD).decode("utf-8", "replace")
-    slashed = head.replace("\\", "/")
+    """Return the folder that the images' names in a file of labels start from."""
     folders = [file.parent, root, *(root / name for name in IMAGE_FOLDERS)]
-    folders += sorted(
-        path for path in islice(root.iterdir(), MAX_OF_AN_ENDING * 8) if path.is_dir()
-    )
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        for below, _, names in islice(os.walk(folder), MAX_OF_AN_ENDING):
-            inner = os.path.relpath(below, folder).replace(os.sep, "/")
-            before = "" if inner == "." else f"{inner}/"
-            named = (f"{before}{name}" for name in islice(names, MAX_NAMES) if name != file.name)
-            if any(name in slashed or json.dumps(name)[1:-1] in head for name in named):
+    folders += sorted(it for it in islice(root.iterdir(), MAX_FILES) if it.is_dir())[:MAX_FOLDERS]
+    named = _image_names(file)
+    # As they are written, or the last name alone, without what Label Studio puts before it.
+    for names in (named, [UPLOADED.sub("", name.rpartition("/")[2]) for name in named]):
+        for folder in folders:
+            if any((folder / name).is_file() for name in names):
                 return folder
     return file.parent
+
+
+def _image_names(file: Path) -> list[str]:
+    """Return the first names of images in a file of text."""
+    with file.open("rb") as text:
+        head = text.read(HEAD).decode("utf-8", "replace")
+    found = dict.fromkeys(
+        match[0].strip() for match in islice(IMAGE_NAME.finditer(head), MAX_NAMES)
+    )
+    return [_unescape(name).replace("\\", "/").lstrip("/") for name in found]
+
+
+def _unescape(name: str) -> str:
+    """Return a name as JSON means it, if it is one of JSON."""
+    try:
+        return json.loads(f'"{name}"')
+    except json.JSONDecodeError:
+        return name
 
 
 def _some_files(root: Path) -> Iterator[Path]:

@@ -55,6 +55,12 @@ LABEL_STUDIO = Kind(
     "label_studio",
     "read it with data=label_studio data.train={path} data.images=FOLDER",
 )
+MAT = Kind(
+    "a MATLAB file",
+    "mat_files",
+    "read a folder of one a face, as 300W-LP, with data=mat_files data.root=FOLDER; of others, "
+    "write the points to a CSV (data=table)",
+)
 POINTS = Kind(
     "a list of one face's points",
     "points",
@@ -171,7 +177,7 @@ def _of_file(path: Path) -> Kind | None:
     if path.suffix.lower() in (".parquet", ".pq"):
         return Kind("a table", "table", TABLE)
     if path.suffix.lower() == ".mat":
-        return Kind("a MATLAB file")
+        return MAT
     refuse_binary(path)
     with path.open("rb") as file:
         head = file.read(HEAD).decode("utf-8-sig", errors="replace")

@@ -59,7 +59,7 @@ FILES = {
         "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n",
         "data=table",
     ),
-    "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "MATLAB"),
+    "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "data=mat_files"),
     "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "data=labelme"),
 }
 SETTINGS = {

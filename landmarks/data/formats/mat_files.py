@@ -1,0 +1,137 @@
+"""`data=mat_files`: a MATLAB file a face beside its image, as 300W-LP and AFLW2000-3D have them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from landmarks.data.faces import Faces
+from landmarks.data.formats.label_files import (
+    TEST_FOLDERS,
+    LabelFile,
+    describe_files,
+    describe_images,
+    in_folders,
+    list_label_files,
+)
+from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.mapped import Arrays, map_faces, to_faces
+from landmarks.data.photos import encode_names
+from landmarks.data.reading import FileReading
+from landmarks.errors import UserError, did_you_mean, say_count
+from landmarks.settings import flat
+
+VERSION = 1
+HEAD = 1024  # bytes, in which HDF5 would say that it is
+BLOCK = 256  # files turned into arrays at once
+# Variables of points, (2, K), (3, K) with a depth, or (K, 2); the first that a file has counts.
+VARIABLES = ("pts_2d", "pt2d", "pt3d_68")
+
+
+@flat
+def read_faces(
+    root: str,
+    *,
+    images: str | None = None,
+    variable: str | None = None,
+    test_folders: list[str] | None = None,
+    one_based: bool = True,
+    reading: FileReading,
+) -> Faces:
+    """Return the faces of all .mat files below a folder, in the order of their paths.
+
+    Args:
+        root: any tree of folders.
+        images: a folder with the images in the same tree; None: they lie beside the .mat files.
+        variable: that holds the points, (2, K), (3, K) or (K, 2); None: pts_2d, pt2d or pt3d_68,
+            whichever the first file has.
+        test_folders: names, or paths, of folders anywhere below root: what lies in them is the
+            test part, all else the training part; None: test and testset.
+        one_based: the first pixel is (1, 1), as in MATLAB; False: (0, 0).
+
+    Raises:
+        UserError: if there are no such files, one is malformed, or an image cannot be read.
+    """
+    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
+    base, part, is_test = Path(root), reading.part, in_folders(folders)
+    listed = list_label_files(root, ".mat", lambda it: is_test(it) == (part == "test"), images)
+    if not listed:
+        raise UserError(
+            f"No {part} faces in '{root}': .mat files beside their images are looked for in all "
+            f"folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
+            f"data.root=FOLDER or data.test_folders=[NAME,...]."
+        )
+    source = {
+        "path": f"{base.resolve()}, {part} faces",
+        "files": describe_files(base, (file.path for file in listed)),
+        "images": describe_images(listed),
+        "points": [variable, one_based],
+        "version": VERSION,
+    }
+    folder, first = base if images is None else Path(images), float(one_based)
+    arrays = map_faces(
+        "mat_files", source, lambda: _read(base, listed, variable), reading, first_pixel=first
+    )
+    return to_faces(arrays, folder, root, reading, linked=True)
+
+
+def _read(root: Path, listed: list[LabelFile], variable: str | None) -> Iterator[Arrays]:
+    shape = None
+    for start in range(0, len(listed), BLOCK):
+        block, points = listed[start : start + BLOCK], []
+        for file in block:
+            path = root / file.path
+            content = _load(path)
+            if variable is None:
+                variable = next((name for name in VARIABLES if name in content), None)
+            points.append(_find_points(path, content, variable))
+            shape = shape or points[-1].shape
+            if points[-1].shape != shape:
+                raise UserError(
+                    f"{path}, {variable}: {say_count(len(points[-1]), 'point')} where "
+                    f"{root / listed[0].path} has {shape[0]}; all faces need the same points."
+                )
+        names = encode_names([file.image for file in block], str(root))
+        yield Arrays(names, np.array(points, np.float32))
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """Return the numbers of a MATLAB file by their names."""
+    with path.open("rb") as file:
+        is_hdf5 = b"\x89HDF" in file.read(HEAD)
+    if is_hdf5:
+        raise UserError(
+            f"{path} is a MATLAB file of version 7.3, which is HDF5: save it in MATLAB with "
+            f"-v7, or write its points to a CSV (data=table)."
+        )
+    try:
+        content = loadmat(path)
+    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise UserError(
+            f"{path}: not a MATLAB file that can be read ({str(error).splitlines()[0]})."
+        ) from error
+    return {key: it for key, it in content.items() if not key.startswith("__")}
+
+
+def _find_points(path: Path, content: dict[str, np.ndarray], variable: str | None) -> np.ndarray:
+    """Return the points (K, 2) of a file, NaN where one is missing."""
+    if variable is None or variable not in content:
+        there = ", ".join(sorted(content)) or "nothing"
+        near = did_you_mean(variable, content) if variable else ""
+        raise UserError(
+            f"{path}: there is no {variable or ' or '.join(VARIABLES)}, but {there}; name the "
+            f"points' with data.variable=NAME.{near}"
+        )
+    values = np.asarray(content[variable])
+    is_table = values.ndim == 2 and values.dtype.kind in "iuf" and min(values.shape) in (2, 3)
+    if not is_table or max(values.shape) < 2:
+        raise UserError(
+            f"{path}, {variable}: x and y of the points belong here, 2 x K or K x 2; found "
+            f"{' x '.join(map(str, values.shape))} of {values.dtype}."
+        )
+    points = (values.T if len(values) in (2, 3) else values)[:, :2].astype(np.float64)
+    if (np.abs(points) > FLOAT32_MAX).any():
+        raise UserError(f"{path}, {variable}: {np.abs(points).max():g} is no coordinate.")
+    points[~np.isfinite(points).all(axis=1)] = np.nan
+    return points

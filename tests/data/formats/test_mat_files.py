@@ -1,0 +1,64 @@
+"""MATLAB files a face, as 300W-LP and AFLW2000-3D have them."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from landmarks.data.find_format import find_format
+from landmarks.data.formats.mat_files import read_faces
+from landmarks.errors import UserError
+
+POINTS = np.array([[[1.5, 2], [30, 40], [7, 8], [9, 9]], [[3, 4], [50, 60.25], [9, 8], [7, 7]]])
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write variables of the two faces, and their images; return the folder."""
+
+    def write(*contents):
+        for name, content in zip("ab", contents, strict=True):
+            cv2.imwrite(str(tmp_path / f"{name}.jpg"), np.full((64, 64, 3), 99, np.uint8))
+            savemat(tmp_path / f"{name}.mat", content)
+        return str(tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize("variable", ["pt2d", "pts_2d", "pt3d_68", "own"])
+def test_points_are_found_by_their_variable(write, tmp_path, variable):
+    more = np.zeros((1, 4)) if variable == "pt3d_68" else np.zeros((0, 4))
+    contents = [{variable: np.vstack([p.T + 1, more]), "Pose_Para": np.zeros(7)} for p in POINTS]
+    if variable == "own":
+        contents = [{variable: p + 1} for p in POINTS]
+    named = variable if variable == "own" else None
+    root = write(*contents)
+    faces = read_faces(root, variable=named)
+    assert np.allclose(faces.points, POINTS) and faces.rows.tolist() == [0, 1]
+    assert np.allclose(read_faces(root, variable=named, one_based=False).points, POINTS + 1)
+    assert find_format(tmp_path).name == "mat_files"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"pts": np.zeros((2, 4))}, r"a\.mat: there is no pts_2d .*but pts; .*data\.variable=NAME"),
+        ({"pt2d": np.zeros((5, 4))}, r"a\.mat, pt2d: x and y .*found 5 x 4 of float64"),
+        ({"pt2d": "text"}, r"a\.mat, pt2d: x and y .*found 1"),
+        ({"pt2d": np.ones((2, 5))}, r"b\.mat, pt2d: 4 points where .*a\.mat has 5"),
+    ],
+)
+def test_what_is_malformed_is_named(write, content, said):
+    root = write(content, {"pt2d": POINTS[1].T})
+    with pytest.raises(UserError, match=said):
+        read_faces(root)
+
+
+def test_other_files_are_named(write, tmp_path):
+    root = write(*({"pt2d": p.T} for p in POINTS))
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n" * 20)
+    with pytest.raises(UserError, match=r"a\.mat is a MATLAB file of version 7\.3"):
+        read_faces(root)
+    (tmp_path / "a.mat").write_bytes(b"nothing" * 100)
+    with pytest.raises(UserError, match=r"a\.mat: not a MATLAB file"):
+        read_faces(root)
