@@ -23,7 +23,7 @@ GROWTH = 1.5  # times that it may grow or shrink by
 ROUNDS = 2  # looks that move a searched box onto the face
 SLOWNESS = 0.95  # of the usual confidence, from one frame to the next
 SCALES = (1, 0.7, 0.45)  # of the frame's shorter side: squares in which a face is looked for
-BEST = 3  # of them that are looked at more closely
+BEST = 3  # of them that are looked at again
 MOST = 32  # looks that are computed at once
 PATIENCE = 10  # frames of a lost face from one search of all squares to the next
 
@@ -81,14 +81,19 @@ class Follower:
             if self._is_face(sight, image, CARRIED) and not _has_leapt(self.box, sight.box):
                 return "followed", self._keep(sight)
             self.box = None
+        found = []
         for box in self._places(image):
             for _ in range(ROUNDS):
                 sight = self._see(image, box)
                 box = sight.box if _has_size(sight.box) else box
             if self._is_face(sight, image, SURELY):
-                self.waited = 0
-                return "found", self._keep(sight)
-        return "lost", None
+                found.append(sight)
+                if self.search is not None:  # the largest
+                    break
+        if not found:
+            return "lost", None
+        self.waited = 0
+        return "found", self._keep(min(found, key=lambda sight: sight.carried))
 
     def _places(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Yield boxes (4,) where the face may be, the likeliest first."""
@@ -97,28 +102,23 @@ class Follower:
         if self.last is not None:
             yield self.last
         if self.search is None:
-            if self.finder.config["crop"] != "box":
+            if self.finder.config["crop"] != "box":  # else it looks at no whole frame
                 yield from filter(_has_size, self._boxes(self._find(image, None)[0]))
             if self.waited % PATIENCE == 0:
                 yield from self._search_squares(image)
             self.waited += 1
 
-    def _search_squares(self, image: np.ndarray) -> np.ndarray:
-        """Return the boxes (n, 4) onto which a second look at squares of a frame falls best."""
+    def _search_squares(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return boxes (4,) onto which squares of a frame fall and where points stay best."""
         places = self.finder.places
         squares = _squares(*image.shape[1::-1])
         sides = squares[:, 2:] - squares[:, :2]
         middles = squares[:, :2] + sides * places["center"]
         half = sides * places["side"] / 2
-        boxes = np.hstack([middles - half, middles + half])
-        for _ in range(2):
-            before = boxes
-            boxes = self._boxes(self._find(image, before)[0])
-            kept = [_has_size(box) for box in boxes]
-            before, boxes = before[kept], boxes[kept]
-        pairs = zip(before, boxes, strict=True)
-        apart = [_way(a, b) + abs(np.log(_size(b) / _size(a))) for a, b in pairs]
-        return boxes[np.argsort(apart)[:BEST]]
+        boxes = self._boxes(self._find(image, np.hstack([middles - half, middles + half]))[0])
+        sights = self._see_all(image, boxes[[_has_size(box) for box in boxes]])
+        sights = [sight for sight in sights if _has_size(sight.box)]
+        return [sight.box for sight in sorted(sights, key=lambda sight: sight.carried)[:BEST]]
 
     def _keep(self, sight: Sight) -> Sight:
         self.box = self.last = sight.box
@@ -137,17 +137,22 @@ class Follower:
         return self.usual is None or sight.sure[self.known].mean() > FAINT * self.usual
 
     def _see(self, image: np.ndarray, box: np.ndarray) -> Sight:
-        """Look twice about a box (4,), the second time moved into one of four directions."""
+        return self._see_all(image, box[None])[0]
+
+    def _see_all(self, image: np.ndarray, boxes: np.ndarray) -> list[Sight]:
+        """Look twice about boxes (n, 4), the second time moved into one of four directions."""
+        if not len(boxes):
+            return []
         self.turn += 1
-        side = _size(box) / self.finder.places["side"]
+        sides = np.array([_size(box) for box in boxes]) / self.finder.places["side"]
         signs = np.array([1 - 2 * (self.turn % 2), 1 - 2 * (self.turn // 2 % 2)])
-        moved = SHIFT * side / np.sqrt(2) * signs
-        (first, second), sure = self._find(image, np.stack([box, box + np.tile(moved, 2)]))
-        gone = np.linalg.norm((second - first)[self.known], axis=1)
-        carried = float(np.median(gone) / (SHIFT * side)) if side > 0 else 1.0
-        points = (first + second) / 2
-        (box,) = self._boxes(points[None])
-        return Sight(points, sure.mean(0), box, carried)
+        moved = SHIFT * sides[:, None] / np.sqrt(2) * np.tile(signs, 2)
+        points, sure = self._find(image, np.concatenate([boxes, boxes + moved]))
+        (first, second), (one, other) = (np.split(values, 2) for values in (points, sure))
+        gone = np.linalg.norm((second - first)[:, self.known], axis=2)
+        carried = np.median(gone, axis=1) / (SHIFT * sides)
+        points, sure = (first + second) / 2, (one + other) / 2
+        return list(map(Sight, points, sure, self._boxes(points), carried.tolist()))
 
     def _boxes(self, points: np.ndarray) -> np.ndarray:
         return point_boxes(points[:, self.known])

@@ -57,14 +57,15 @@ def frame(middle=None, brightness=255, half=6):
 
 
 def test_a_moving_face_is_followed_about_its_own_points():
-    finder = Squares()
+    finder, searched = Squares(), 0
     follower = Follower(finder)
     for step in range(12):
         middle = (40 + 4 * step, 50 + 2 * step)
         state, sight = follower.look(frame(middle))
         assert state == ("followed" if step else "found")
         np.testing.assert_allclose(sight.points, SHAPE + middle, atol=0.8)
-    assert finder.looks == 1 + 2 * 2 + 2 * 11  # the whole frame, two rounds, then two looks a frame
+        searched = searched if step else finder.looks
+    assert finder.looks == searched + 2 * 11  # two looks a frame
 
 
 def test_a_face_that_hides_is_lost_and_found_again():
