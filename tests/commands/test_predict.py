@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,13 +23,27 @@ TINY = (
 )
 
 
+@pytest.fixture(scope="module")
+def trained(write_contest, tmp_path_factory):
+    """A run on 12 small faces, its data beside it."""
+    folder = tmp_path_factory.mktemp("trained")
+    made = write_contest(folder / "contest", train=12, test=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["landmarks"])
+        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+        assert cli.main(["train", "data.root=contest", *TINY]) == 0
+    return made
+
+
 @pytest.fixture
-def made(contest, tmp_path, monkeypatch):
+def made(trained, tmp_path, monkeypatch):
+    """A copy of the run and of its faces, in the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
-    made = contest(train=12, test=5)
-    assert cli.main(["train", f"data.root={made.root}", *TINY]) == 0
-    return made
+    for name in ("contest", "runs"):
+        shutil.copytree(trained.root.parent / name, name)
+    return SimpleNamespace(**{**vars(trained), "root": tmp_path / "contest"})
 
 
 def predict(*overrides, code=0, out="out"):
