@@ -41,7 +41,7 @@ def test_a_run_starts_from_the_kept_weights_of_another(form, ema, train, capsys)
     train("run_dir=new", f"init={form}", "optimizer.lr=1e-12", f"ema={ema}", "seed=3")
     old, new = weights_of("old/best.pt"), weights_of("new/best.pt")
     parameters = [name for name in old if name.endswith((".weight", ".bias"))]
-    assert len(parameters) == 73
+    assert len(parameters) == 76
     for name in [*parameters, "head.start"]:
         torch.testing.assert_close(new[name], old[name], rtol=0, atol=1e-6)
     out = capsys.readouterr().out
@@ -53,7 +53,7 @@ def test_a_run_with_other_points_starts_from_it(train, contest, capsys):
     train("run_dir=old", "model.weights=none")
     other = contest(train=8, num_points=7, folder="other")
     train("run_dir=new", "init=old", root=other.root)
-    assert "head.offsets.weight (10, 1536), here (14, 1536)" in capsys.readouterr().out
+    assert "head.offsets.weight (10, 192), here (14, 192)" in capsys.readouterr().out
     assert load_checkpoint(Path("new/best.pt")).num_points == 7
 
 
