@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-from torchvision.models import get_model
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from landmarks.cli import main as cli
-from landmarks.models import backbones
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
@@ -25,30 +21,9 @@ TINY = (
 )
 
 
-class NarrowResNet(ResNet):
-    """A ResNet with an eighth of the channels: its checkpoints take a sixtieth of the disk."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.fc = nn.Linear(64, 1)
-
-    def _make_layer(self, block, planes, *arguments, **named):
-        return super()._make_layer(block, planes // 8, *arguments, **named)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def narrow():
-    """Let resnet18 be a narrow one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbones, "get_model", build_narrow)
-        yield
-
-
-def build_narrow(name, weights=None):
-    """Return torchvision's network of that name, but a narrow resnet18."""
-    if name == "resnet18":
-        return NarrowResNet(BasicBlock, [2, 2, 2, 2])
-    return get_model(name, weights=weights)
+def all_narrow(narrow):
+    """Let the networks of these tests be narrow."""
 
 
 class Train:

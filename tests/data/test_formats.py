@@ -13,6 +13,7 @@ from landmarks.cli import main as cli
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("narrow")
 WITHOUT_BOXES = ("ibug", "points")
 ROUNDED = ("yolo", "label_studio")  # formats whose numbers are no pixels, and so are rounded
 
