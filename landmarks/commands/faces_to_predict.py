@@ -31,9 +31,8 @@ def open_faces(predictor: Finder, data: dict, images: str | None, other_points: 
         UserError: if there are none, or the model does not have their points.
     """
     config = predictor.config
-    if images:  # turned as those trained on were
-        exif = data.get("exif") or config["data"].get("exif", "rotate")
-        faces = find_images(images, data["limit"], exif)
+    if images:  # upright, whatever the labels trained on referred to
+        faces = find_images(images, data["limit"], data.get("exif") or "rotate")
     else:
         faces = read_data(data, config, "test")
     if not other_points:

@@ -12,6 +12,17 @@ ORIENTATION, SHORT = 0x112, 3  # the EXIF tag, and the type of its value
 EXIF_MARKS = {b"\xff\xd8": b"Exif\0\0", b"\x89P": b"eXIf", b"RI": b"EXIF"}  # JPEG, PNG, WebP
 BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
 
+# OpenCV turns a TIFF whatever it is told: what leads back from each orientation.
+UNTURN = {
+    2: lambda shown: cv2.flip(shown, 1),
+    3: lambda shown: cv2.rotate(shown, cv2.ROTATE_180),
+    4: lambda shown: cv2.flip(shown, 0),
+    5: cv2.transpose,
+    6: lambda shown: cv2.rotate(shown, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    7: lambda shown: cv2.rotate(cv2.transpose(shown), cv2.ROTATE_180),
+    8: lambda shown: cv2.rotate(shown, cv2.ROTATE_90_CLOCKWISE),
+}
+
 
 def read_image(
     path: str, flags: int = cv2.IMREAD_COLOR, exif: ExifName = "rotate"
@@ -74,6 +85,8 @@ def decode(
     deep = flags if data[:2] == b"\xff\xd8" else flags | cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), deep)
+        if image is not None and exif == "ignore" and data[:4] in BYTE_ORDERS:
+            image = UNTURN.get(exif_orientation(data), lambda shown: shown)(image)
         if image is not None and image.dtype == np.uint16:
             return (image >> (used_bits(image) - 8)).astype(np.uint8)
         if image is not None and image.dtype != np.uint8:
@@ -156,7 +169,9 @@ def reduction(size: tuple[int, int, int] | None, most: float) -> int:
 
 
 def exif_orientation(data: bytes) -> int:
-    """Return the orientation, 1 to 8, that the EXIF data of a JPEG, PNG or WebP file name, or 1."""
+    """Return the orientation, 1 to 8, that a JPEG, PNG, WebP or TIFF file names, or 1."""
+    if data[:4] in BYTE_ORDERS:
+        return _orientation(data) or 1
     mark = EXIF_MARKS.get(data[:2])
     at = data.find(mark) if mark else -1
     if at < 0:

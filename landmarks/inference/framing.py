@@ -31,11 +31,10 @@ def frame_as_trained(
             `frame_faces`.
     """
     crop, source, margin = (trained[key] for key in ("crop", "box_from", "box_margin"))
-    turned = trained["data"].get("exif", faces.exif)  # synthetic faces need no turning
-    if faces.exif != turned:
+    if faces.exif == "ignore" and trained["data"].get("exif") == "rotate":
         log.warning(
-            f"Images of {faces.source} are read with data.exif={faces.exif}, and the model was "
-            f"trained with {turned}."
+            f"Images of {faces.source} are read with data.exif=ignore, and the model was trained "
+            f"with rotate: faces of photos held upright may lie on their side."
         )
     if trained["data"].get("one_based"):
         log.info(

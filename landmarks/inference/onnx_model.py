@@ -82,7 +82,7 @@ class OnnxModel:
         self.unlabelled: list[int] = facts["unlabelled"]
         self.certainty: str = facts["certainty"]
         self.config: dict = facts["config"]
-        self.exif: ExifName = self.config["data"].get("exif", "rotate")
+        self.exif: ExifName = "rotate"  # whatever the labels trained on referred to
         self.input_size: int = facts["input_size"]
         self.places: dict | None = facts.get("places")
         self.val_mse: float | None = facts["val_mse"]

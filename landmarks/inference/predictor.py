@@ -47,7 +47,7 @@ class Predictor:
         certainty: "confidence" where the model knows it; else "spread", in original pixels, where
             it looks at mirror images too; else "none".
         config: the settings that it was trained with.
-        exif: how photos were turned in training, see `landmarks.data.faces.Faces`.
+        exif: how photos that a program hands over are turned: upright.
         places: where it expects the face, see `landmarks.data.face_places`; None: not known.
         val_mse: its validation error in original square pixels; None before the first epoch's end.
 
@@ -85,7 +85,7 @@ class Predictor:
         if model.head.has_confidence:
             self.certainty = "confidence"
         self.config = self.checkpoint.config
-        self.exif: ExifName = self.config["data"].get("exif", "rotate")
+        self.exif: ExifName = "rotate"  # whatever the labels trained on referred to
         self.places = self.checkpoint.places
         self.val_mse: float | None = self.checkpoint.metrics.get("val_mse")
 

@@ -22,6 +22,6 @@ def test_a_choice_is_read_with_what_it_is_made_from(group, choice):
 def test_what_a_choice_is_made_from_is_no_choice():
     choices = list_choices("data")
     assert {"checkpoint", "coco", "thousand"} <= {*choices}
-    assert not {"reading", "file_reading"} & {*choices}
+    assert not {"reading", "label_reading", "file_reading", "stored_reading"} & {*choices}
     assert all("limit" in node for node in nodes_of("data"))  # a resumed run knows the setting
     assert list_choices("split") == []

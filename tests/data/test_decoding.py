@@ -1,6 +1,9 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps, TiffImagePlugin, features
 
 from landmarks.data import decoding
 from landmarks.data.crop import read_face
@@ -105,6 +108,67 @@ def test_eight_bits_are_read_as_they_were(channels, ending):
     for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE, cv2.IMREAD_REDUCED_GRAYSCALE_8):
         assert np.array_equal(decode(data.tobytes(), flags), cv2.imdecode(data, flags))
     assert unused_bits(data.tobytes()) == 0
+
+
+def pictures():
+    """Pictures as people have them: (what, PIL's image, its format and options)."""
+    grey, rgb = (Image.fromarray(smooth()).convert(mode) for mode in ("L", "RGB"))
+    alpha = Image.fromarray(np.dstack([smooth(), smooth()[:, :, :1]]))
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    return [
+        ("CMYK", rgb.convert("CMYK"), "JPEG", {"quality": 95}),
+        ("CMYK", rgb.convert("CMYK"), "TIFF", {}),
+        ("grey", grey, "JPEG", {}),
+        ("grey with alpha", grey.convert("LA"), "PNG", {}),
+        ("16 bit grey", deep, "PNG", {}),
+        ("16 bit grey", deep, "TIFF", {}),
+        ("palette", rgb.quantize(64), "PNG", {}),
+        ("palette with transparency", rgb.quantize(64), "PNG", {"transparency": 0}),
+        ("palette", rgb.quantize(64), "TIFF", {}),
+        ("palette", rgb.quantize(64), "GIF", {}),
+        ("one bit", rgb.convert("1"), "PNG", {}),
+        ("one bit", rgb.convert("1"), "TIFF", {}),
+        ("alpha", alpha, "PNG", {}),
+        ("alpha", alpha, "WEBP", {"lossless": True, "exact": True}),
+        ("alpha", alpha, "AVIF", {"quality": 95}),
+        ("colour", rgb, "AVIF", {"quality": 95}),
+        ("LZW", rgb, "TIFF", {"compression": "tiff_lzw"}),
+        ("JPEG inside", rgb, "TIFF", {"compression": "jpeg", "quality": 95}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "image", "kind", "options"),
+    pictures(),
+    ids=[f"{kind} {what}" for what, _, kind, _ in pictures()],
+)
+def test_pictures_of_any_kind_have_the_colours_that_pil_shows(what, image, kind, options):
+    if kind == "AVIF" and not (features.check("avif") and cv2.haveImageWriter("a.avif")):
+        pytest.skip("PIL or OpenCV was built without AVIF")
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    found = decode(file.getvalue())[:, :, ::-1].astype(int)
+    if what == "16 bit grey":
+        shown = (np.asarray(image) // 257)[:, :, None]
+    else:
+        shown = np.asarray(Image.open(file).convert("RGB"))
+    assert found.shape == (HEIGHT, WIDTH, 3) and np.abs(found - shown).max() <= 2
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_is_followed_or_ignored_in_every_format(turn, kind):
+    named, file, tags = Image.Exif(), io.BytesIO(), TiffImagePlugin.ImageFileDirectory_v2()
+    named[0x112] = tags[0x112] = turn
+    image = Image.fromarray(smooth())
+    said = {"tiffinfo": tags} if kind == "TIFF" else {"exif": named.tobytes()}
+    image.save(file, kind, **said, **({"lossless": True} if kind == "WEBP" else {}))
+    data = file.getvalue()
+    turned = np.asarray(ImageOps.exif_transpose(Image.open(file)).convert("RGB"))
+    for exif_name, shown in (("rotate", turned), ("ignore", np.asarray(image))):
+        found = decode(data, exif=exif_name)[:, :, ::-1].astype(int)
+        assert found.shape == shown.shape and np.abs(found - shown).mean() < 3
+    assert exif_orientation(data) == turn
 
 
 @pytest.mark.parametrize("behind", [b"\0" * 100_000, b"\0\0\0\x18ftypmp42" + b"\x7f" * 300_000])

@@ -1,5 +1,6 @@
 """Prediction frames faces as training did, or says that it does not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,11 @@ def test_without_a_crop_boxes_are_not_looked_at():
     assert frame_as_trained(faces, trained, None, None, False) == (faces, "stretch")
 
 
-def test_photos_turned_otherwise_than_in_training_are_said(caplog):
-    trained = {**STRETCH, "data": {"exif": "ignore"}}
-    frame_as_trained(make_faces(), trained, None, None, False)
-    assert "data.exif=rotate, and the model was trained with ignore" in caplog.text
+@pytest.mark.parametrize(("read", "trained_on"), [("ignore", "rotate"), ("rotate", "ignore")])
+def test_photos_that_may_lie_on_their_side_are_said(read, trained_on, caplog):
+    trained = {**STRETCH, "data": {"exif": trained_on}}
+    frame_as_trained(replace(make_faces(), exif=read), trained, None, None, False)
+    assert ("data.exif=ignore, and the model was" in caplog.text) == (read == "ignore")
 
 
 def test_labels_that_count_from_one_are_said(caplog):
