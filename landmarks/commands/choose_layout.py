@@ -32,9 +32,10 @@ def settle_layout(
     """
     named = choose_layout(node, faces.num_points)
     has_own = len(faces.point_names) > 0 or faces.flip is not None
-    # As many points may be other ones: the data's own names tell.
-    is_other = named.names and named.names != list(faces.point_names)
-    if node["name"] == "auto" and has_own and (named.name == "none" or is_other):
+    # As many points may be other ones: a layout that names its points is believed by their names.
+    if named.names and named.names != list(faces.point_names) and node["name"] == "auto":
+        named = Layout("none", faces.num_points)
+    if node["name"] == "auto" and named.name == "none" and has_own:
         return _of_data(faces)
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""

@@ -98,7 +98,10 @@ def say_interval(interval: Interval) -> dict:
 def say_normaliser(layout: Layout) -> str:
     """Return in words what the NME is divided by."""
     if layout.eyes:
-        return f"distance of points {layout.eyes[0]} and {layout.eyes[1]}, the outer eye corners"
+        left, right = layout.eyes
+        names = layout.names
+        what = f"{names[left]} and {names[right]}" if names else "the outer eye corners"
+        return f"distance of points {left} and {right}, {what}"
     return "square root of the area of the labelled points' box"
 
 

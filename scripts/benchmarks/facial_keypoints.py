@@ -41,6 +41,7 @@ class Row(NamedTuple):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
     parser.add_argument("--steps", type=int, default=600, help="of training (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=96, help="of the input (default: %(default)s)")
     parser.add_argument("--keep", help="a folder to leave the files and runs in")
 
 
@@ -60,7 +61,8 @@ def measure(options: argparse.Namespace) -> dict:
         write_table(folder / "truth/training.csv", test)
         found, off = {}, 0.0
         for name, count in (("all", len(training)), ("complete", len(complete))):
-            reported = run_model(folder, name, max(1, round(options.steps * 32 / (0.9 * count))))
+            epochs = max(1, round(options.steps * 32 / (0.9 * count)))
+            reported = run_model(folder / name, folder / "truth", options.size, epochs)
             scored = score(folder / name / "predicted/submission.csv", test)
             print(f"{name} rows: RMSE {scored:.4f} of the submission, {reported:.4f} reported.")
             found[f"{name}_rows"], off = round(scored, 4), max(off, abs(scored - reported))
@@ -124,17 +126,22 @@ def write_table(path: Path, rows: list[Row]) -> None:
             out.write(",".join([*places, " ".join(map(str, row.pixels.ravel().tolist()))]) + "\n")
 
 
-def run_model(folder: Path, name: str, epochs: int) -> float:
+def run_model(root: Path, truth: Path, size: int, epochs: int) -> float:
     """Train, predict and evaluate; return the RMSE that `landmarks evaluate` reports."""
-    root, run = folder / name, folder / name / "run"
-    data = "data=facial_keypoints"
+    run, data = root / "run", "data=facial_keypoints"
     call(
         *("train", data, f"data.root={root}", "model=resnet18", "model.weights=none"),
-        *("batch_size=32", "input_size=96", f"epochs={epochs}", "report=false", f"run_dir={run}"),
+        *(
+            "batch_size=32",
+            f"input_size={size}",
+            f"epochs={epochs}",
+            "report=false",
+            f"run_dir={run}",
+        ),
     )
     call("predict", f"checkpoint={run}", f"run_dir={root / 'predicted'}")
     call(
-        *("evaluate", f"checkpoint={run}", data, f"data.root={folder / 'truth'}"),
+        *("evaluate", f"checkpoint={run}", data, f"data.root={truth}"),
         *("report=false", f"run_dir={root / 'judged'}"),
     )
     return json.loads((root / "judged/metrics.json").read_text())["rmse"]
