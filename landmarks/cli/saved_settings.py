@@ -34,6 +34,8 @@ OPEN = set(  # of the model
     "model.freeze model.sigma model.weight model.decoder model.chunk model.fuse "
     "model.proposals model.boxes model.margin model.sync_norm".split()
 )
+# What "auto" stands for is chosen when a run begins, and changes these settings.
+SETTLED = {"batch_size": ("batch_size", "optimizer.lr")}
 NOT_KEPT = ("resume", "run_dir")
 
 
@@ -76,7 +78,7 @@ def put_on_top(own: Own, words: list[str], searched: tuple[str, ...] = ()) -> di
     Raises:
         UserError: for a word that sets nothing, or names other code in a group that it leaves.
     """
-    given = parse(words)
+    given = parse(_without_settled(own, words))
     groups = groups_of("train") | {"experiment"}
     settings, replaced = OmegaConf.create(change_texts(own.settings, literal)), set()
     for override in given:
@@ -98,6 +100,14 @@ def put_on_top(own: Own, words: list[str], searched: tuple[str, ...] = ()) -> di
         if override.key_or_group not in groups:
             _set(settings, override, own)
     return OmegaConf.to_container(settings, resolve=True)
+
+
+def _without_settled(own: Own, words: list[str]) -> list[str]:
+    """Return words without those that say again what "auto" has settled since the run began."""
+    again = [word for word in words if word in own.words]
+    settled = {key for key in SETTLED if f"{key}=auto" in again}
+    keys = {key for auto in settled for key in SETTLED[auto]}
+    return [word for word in words if word not in again or word.partition("=")[0] not in keys]
 
 
 def differences(own: Own, settings: dict) -> dict[str, tuple[Any, Any]]:

@@ -56,8 +56,7 @@ def settle_batch_size(
     if device.type != "cpu":  # where a larger batch is no faster
         free, ranks = free_memory(device), distributed.world()
         size = distributed.agree(largest_batch(_count(training, inputs), free, faces, ranks))
-    ratio = size / REFERENCE
-    factor = ratio if isinstance(training.optimizer, torch.optim.SGD) else math.sqrt(ratio)
+    factor = rate_factor(size, isinstance(training.optimizer, torch.optim.SGD))
     for group in training.optimizer.param_groups:
         group["initial_lr"] *= factor
     rate = settings.optimizer["lr"] * factor
@@ -67,6 +66,25 @@ def settle_batch_size(
         training=inputs.training.resized(size), validation=inputs.validation.resized(2 * size)
     )
     return settings, inputs
+
+
+def rate_factor(size: int, is_sgd: bool) -> float:
+    """Return how many times the rate of a batch of REFERENCE faces suits one of `size`."""
+    ratio = size / REFERENCE
+    return ratio if is_sgd else math.sqrt(ratio)
+
+
+def keep_chosen(settings: TrainSettings, begun: dict) -> TrainSettings:
+    """Return settings with what "auto" stood for when a run was begun.
+
+    Args:
+        begun: the settings in the run's checkpoint.
+    """
+    if settings.batch_size != "auto":
+        return settings
+    size, optimizer = begun["batch_size"], settings.optimizer
+    rate = optimizer["lr"] * rate_factor(size, optimizer["_target_"].endswith(".sgd"))
+    return replace(settings, batch_size=size, optimizer={**optimizer, "lr": rate})
 
 
 def largest_batch(needed: Estimate, free: int, faces: int, ranks: int = 1) -> int:

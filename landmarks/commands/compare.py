@@ -127,7 +127,7 @@ def _open(place: Path, name: str, out: Path, settings: CompareSettings) -> Compa
         stored = read_stored(folder)._replace(folder=place)
     else:
         stored = read_stored(place)
-    checkpoint = Path(stored.figures.get("checkpoint", {}).get("path", ""))
+    checkpoint = Path(stored.figures.get("checkpoint", {}).get("path") or "")
     path = place / "best.pt" if is_run else checkpoint
     if not path.is_file():
         return Compared(name, stored, {}, [])

@@ -2,34 +2,25 @@
 
 import logging
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
 from landmarks.commands.choose_layout import settle_layout
-from landmarks.commands.faces_to_predict import read_data
-from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model
-from landmarks.commands.judged_faces import (
-    SplitName,
-    choose_judged,
-    open_labelled,
-    require_truth,
-    with_occluded,
-)
+from landmarks.commands.judge import Framing, Sharing, judge_file
+from landmarks.commands.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.predict import OtherData
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.data.boxes import BoxSource
 from landmarks.data.labelled import find_labelled
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
-from landmarks.inference.members import open_members
-from landmarks.inference.predictor import Predictor
+from landmarks.inference.ensemble import EnsembleName
+from landmarks.inference.opening import SEVERAL, Sources
 from landmarks.layout import Layout
 from landmarks.models.heatmap_head import DecoderName
-from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.runs.find import find_checkpoint, find_members
 from landmarks.settings import (
     Count,
     GroupOf,
@@ -42,7 +33,6 @@ from landmarks.settings import (
     Workers,
 )
 from landmarks.training.precision import AmpName, DeviceName
-from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 FAILED = 4  # the exit code where fail_if holds
@@ -65,7 +55,9 @@ class EvaluateSettings:
 
     data: Annotated[dict, GroupOf(OtherData)]
     layout: Annotated[dict, GroupOf(Layout), OF_A_FILE]
-    checkpoint: str | None
+    checkpoint: Sources
+    ensemble: Annotated[EnsembleName, SEVERAL]
+    one_at_a_time: Annotated[bool, SEVERAL]
     predictions: str | None
     split: SplitName | None
     thresholds: Thresholds
@@ -115,28 +107,6 @@ def evaluate(settings: EvaluateSettings) -> int:
 
 
 def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
-    named = Path(settings.checkpoint) if settings.checkpoint else None
-    members = find_members(named)
-    data = settings.data
-    is_own = data.get("root") is None and "_target_" not in data
-    if members and is_own and settings.split in (None, "val", "all"):
-        return _judge_folds(named, members, settings, out, sharing)
-    path = members[0] if members else find_checkpoint(named)
-    open_one = partial(open_members, members) if members else partial(Predictor, path)
-    predictor = open_one(
-        device=settings.device,
-        amp=settings.amp,
-        decoder=settings.decoder,
-        flip_test=settings.flip_test,
-    )
-    log.info(f"Model: {path} ({predictor.description})")
-    use_threads(settings.threads, predictor.device)
-    judged = choose_judged(predictor.checkpoint, path.parent, settings.data, settings.split)
-    if judged.trained:
-        log.warning(
-            f"The model was trained on {judged.trained} of these {len(judged.rows)} faces: other "
-            f"faces will have larger errors."
-        )
     framing = Framing(
         settings.batch_size,
         settings.box_from,
@@ -144,24 +114,22 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
         settings.data["on_error"],
         settings.workers,
     )
-    split = predictor.checkpoint.config.get("split", {})
-    if sharing.groups is None and split.get("by") == "groups" and judged.split in ("val", "train"):
-        sharing = sharing._replace(table=sharing.table or split["file"], groups=split["column"])
-    return judge_model(predictor, path, judged, out, framing, sharing)
-
-
-def _judge_folds(
-    run: Path, members: list[Path], settings: EvaluateSettings, out: Path, sharing: Sharing
-) -> Judgement:
-    """Judge a k-fold's predictions of the faces that each model was not trained on."""
-    checkpoint = load_checkpoint(members[0])
-    faces = read_data(settings.data, with_occluded(checkpoint.config), "train")
-    log.info(f"{run}: out-of-fold predictions of {len(members)} models.")
-    layout = Layout(**checkpoint.layout)
-    split = checkpoint.config["split"]
-    if sharing.groups is None and split.get("by") == "groups":
-        sharing = sharing._replace(table=sharing.table or split["file"], groups=split["column"])
-    return judge_file(run / "predictions.npz", faces, "out of fold", layout, out, sharing)
+    judgement, _ = judge_checkpoint(
+        settings.checkpoint,
+        settings.data,
+        settings.split,
+        out,
+        framing,
+        sharing,
+        ensemble=settings.ensemble,
+        one_at_a_time=settings.one_at_a_time,
+        threads=settings.threads,
+        device=settings.device,
+        amp=settings.amp,
+        decoder=settings.decoder,
+        flip_test=settings.flip_test,
+    )
+    return judgement
 
 
 def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:

@@ -20,7 +20,7 @@ from landmarks.export.parity import MAX_DIFFERENCE, compare
 from landmarks.files import replacing
 from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.onnx_model import OnnxModel
-from landmarks.inference.opening import SEVERAL, Sources, newest, open_finder
+from landmarks.inference.opening import SEVERAL, Sources, list_checkpoints, open_finder
 from landmarks.machine import say_bytes
 from landmarks.settings import DecoderName, GroupOf, Needs
 from landmarks.synthetic.paint import draw_face
@@ -101,10 +101,12 @@ def _choose_path(settings: ExportSettings) -> Path:
         if not path.parent.is_dir():
             raise UserError(f"output={path}: there is no folder {path.parent}; make it first.")
         return path
-    if isinstance(settings.checkpoint, list) and len(settings.checkpoint) > 1:
+    checkpoints = list_checkpoints(settings.checkpoint)
+    if len(checkpoints) == 1:
+        return checkpoints[0].with_suffix(suffix)
+    if isinstance(settings.checkpoint, list):
         raise UserError("Where shall the file of several models stand? Set output=FILE.")
-    checkpoint = newest(settings.checkpoint)
-    return checkpoint.with_suffix(suffix)
+    return Path(settings.checkpoint) / f"{settings.ensemble}{suffix}"
 
 
 def _photos(finder, settings: ExportSettings, boxed: bool) -> tuple[list, np.ndarray | None, str]:

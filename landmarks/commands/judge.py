@@ -22,7 +22,7 @@ from landmarks.evaluation.grouping import group_faces
 from landmarks.evaluation.outcome import Judgement
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
 from landmarks.geometry import transform
-from landmarks.inference.predictor import Predictor
+from landmarks.inference.model import Finder
 from landmarks.layout import Layout
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.runs.predictions import PredictionFile
@@ -55,51 +55,73 @@ class Framing(NamedTuple):
 
 
 def judge_model(
-    predictor: Predictor, path: Path, judged: Judged, out: Path, framing: Framing, sharing: Sharing
+    finder: Finder, paths: list[Path], judged: Judged, out: Path, framing: Framing, sharing: Sharing
 ) -> Judgement:
     """Judge a model on labelled faces; leave its predictions in the folder `out`.
 
     Args:
-        path: of its checkpoint.
+        paths: of its checkpoint, or of those of several models as one.
     """
-    require_truth(judged.faces, judged.rows, predictor.num_points)
+    require_truth(judged.faces, judged.rows, finder.num_points)
     faces = take(judged.faces, judged.rows)
-    batches = predictor.batches(faces, **framing._asdict())
-    found = _Collected(predictor, batches, out)
+    batches = finder.batches(faces, **framing._asdict())
+    found = _Collected(finder, batches, out)
+    layout = finder.layout
     errors = measure(
         found.blocks(),
         faces.names,
         judged.rows,
-        predictor.num_points,
-        predictor.layout.eyes,
+        finder.num_points,
+        layout.eyes,
         faces.scored_to,
+        out,
     )
     if batches.unreadable:
         log.warning(f"Unreadable images: {len(batches.unreadable)}; they are not judged.")
     stored = read_predictions(out / "predictions.npz", out)
-    mean_shape, of_mean_shape = found.judge_mean_shape(faces)
-    origin = {
-        "data": _say_data(judged),
-        "checkpoint": {
-            "path": str(path),
-            "sha256": digest_file(path),
-            "model": predictor.description,
-            "epoch": predictor.checkpoint.metrics.get("epoch"),
-            "flip_test": predictor.model.flip is not None,
-        },
-        "baselines": {
-            "mean_shape": mean_shape,
-            "mean_shape_nme": float(np.nanmean(of_mean_shape)),
-        },
+    origin = {"data": _say_data(judged), "checkpoint": say_model(finder, paths)}
+    mean_shape = found.judge_mean_shape(faces)
+    if mean_shape is not None:
+        nme = float(np.nanmean(mean_shape.nme))
+        origin["baselines"] = {"mean_shape": mean_shape.mse, "mean_shape_nme": nme}
+    gathered = _gather(judged, faces, errors, stored, layout, sharing, origin)
+    return replace(gathered, mean_shape=None if mean_shape is None else mean_shape.nme)
+
+
+def say_model(finder: Finder, paths: list[Path]) -> dict:
+    """Return what metrics.json says of a model, or of several as one."""
+    known = getattr(finder, "checkpoint", None)  # of one that is no exported file
+    return {
+        **say_files(paths),
+        "model": finder.description,
+        "epoch": None if known is None else known.metrics.get("epoch"),
+        "flip_test": None if known is None else finder.model.flip is not None,
     }
-    gathered = _gather(judged, faces, errors, stored, predictor.layout, sharing, origin)
-    return replace(gathered, mean_shape=of_mean_shape)
+
+
+def say_files(paths: list[Path]) -> dict:
+    """Return path and digest of a checkpoint; of several, those of each as `members`, too."""
+    members = [{"path": str(path), "sha256": digest_file(path)} for path in paths]
+    if len(members) == 1:
+        return members[0]
+    whole = hashlib.sha256("".join(member["sha256"] for member in members).encode())
+    return {"path": None, "sha256": whole.hexdigest(), "members": members}
 
 
 def judge_file(
-    path: Path, faces: Faces, split: str, layout: Layout, out: Path, sharing: Sharing
+    path: Path,
+    faces: Faces,
+    split: str,
+    layout: Layout,
+    out: Path,
+    sharing: Sharing,
+    model: dict | None = None,
 ) -> Judgement:
-    """Judge the predictions of a file, of all or some of the faces."""
+    """Judge the predictions of a file, of all or some of the faces.
+
+    Args:
+        model: what metrics.json says of the model, if it is known.
+    """
     predictions = read_predictions(path, out / ".points.f32")
     rows, at = match_faces(predictions, faces, path)
     log.info(f"{path} has predictions of {len(rows)} of {len(faces)} faces of {faces.source}.")
@@ -108,47 +130,54 @@ def judge_file(
     if predictions.confidence is not None:
         blocks = _with_confidence(blocks, predictions.confidence, at)
     names = faces.names[rows]
-    errors = measure(blocks, names, rows, faces.num_points, layout.eyes, faces.scored_to)
+    errors = measure(blocks, names, rows, faces.num_points, layout.eyes, faces.scored_to, out)
     judged = Judged(faces, rows, split, 0)
     stored = Predictions(predictions.names[at], predictions.points, predictions.confidence)
     origin = {
         "data": _say_data(judged),
         "predictions": {"path": str(path), "sha256": digest_file(path)},
+        **({} if model is None else {"checkpoint": model}),
     }
     return _gather(judged, take(faces, rows), errors, stored, layout, sharing, origin, at)
+
+
+class _MeanShape(NamedTuple):
+    """How wrong the mean shape is: its MSE, and its NME (N,)."""
+
+    mse: float
+    nme: np.ndarray
 
 
 class _Collected:
     """Predictions on their way to a file and to their errors; what the mean shape is made of."""
 
-    def __init__(self, predictor: Predictor, batches, out: Path):
-        self.predictor, self.batches, self.out = predictor, batches, out
-        self.total = np.zeros((predictor.num_points, 2))
-        self.count = np.zeros((predictor.num_points, 2))
+    def __init__(self, finder: Finder, batches, out: Path):
+        self.finder, self.batches, self.out = finder, batches, out
+        self.total = np.zeros((finder.num_points, 2))
+        self.count = np.zeros((finder.num_points, 2))
         self.to_image: list[np.ndarray] = []
 
     def blocks(self) -> Blocks:
-        faces = self.batches.source.faces
+        finder, faces = self.finder, self.batches.source.faces
         formats = False, True
-        unlabelled = self.predictor.unlabelled
-        certainty = self.predictor.certainty
         file = PredictionFile(
             self.out,
             faces.names,
-            self.predictor.num_points,
-            *(*formats, unlabelled, faces.boxes, certainty),
+            finder.num_points,
+            *(*formats, finder.unlabelled, faces.boxes, finder.certainty),
         )
         bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
         with file as written, bar:
-            for batch, points, confidence in self.predictor.predict(self.batches):
+            for batch, points, confidence in finder.predict(self.batches):
                 written.add(points, confidence)
-                self._add(batch)
-                points, rows = points.copy(), batch.rows.numpy()
-                points[:, unlabelled] = np.nan
+                if hasattr(batch, "to_image"):  # not of an exported file
+                    self._add(batch)
+                points, rows = points.copy(), np.asarray(batch.rows)
+                points[:, finder.unlabelled] = np.nan
                 truth = np.array(faces.points[rows])
-                truth[~batch.readable.numpy()] = np.nan
+                truth[np.isin(rows, list(self.batches.unreadable))] = np.nan
                 bar.update(len(rows))
-                if certainty != "confidence":  # a spread is in pixels
+                if finder.certainty != "confidence":  # a spread is in pixels
                     confidence = np.full_like(confidence, np.nan)
                 yield points, truth, confidence
 
@@ -158,17 +187,19 @@ class _Collected:
         self.count += np.isfinite(known).sum(0)
         self.to_image.append(batch.to_image.numpy())
 
-    def judge_mean_shape(self, faces: Faces) -> tuple[float, np.ndarray]:
-        """Return the MSE and the NME (N,) of predicting the faces' own mean shape in the input."""
+    def judge_mean_shape(self, faces: Faces) -> _MeanShape | None:
+        """Return how wrong it would be to predict the faces' own mean shape in the input."""
+        if not self.to_image:
+            return None
         mean = self.total / np.where(self.count > 0, self.count, np.nan)
-        eyes, done, squared, nme = self.predictor.layout.eyes, 0, [], []
+        eyes, done, squared, nme = self.finder.layout.eyes, 0, [], []
         for matrices in self.to_image:
             truth = np.array(faces.points[done : done + len(matrices)], np.float64)
             done += len(matrices)
             placed = torch.from_numpy(transform(matrices.astype(np.float64), mean))
             squared.append(squared_error(placed, torch.from_numpy(truth)))
             nme.append(normalized_error(placed, torch.from_numpy(truth), eyes))
-        return float(torch.cat(squared).nanmean()), torch.cat(nme).numpy()
+        return _MeanShape(float(torch.cat(squared).nanmean()), torch.cat(nme).numpy())
 
 
 def _gather(

@@ -1,6 +1,7 @@
 """Which faces a model is judged on: those of its own validation, or what the user names."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,7 +13,6 @@ from landmarks.commands.faces_to_predict import read_data
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split
 from landmarks.errors import UserError
-from landmarks.runs.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 SplitName = Literal["val", "train", "test", "all"]
@@ -30,38 +30,51 @@ class Judged(NamedTuple):
     trained: int
 
 
-def choose_judged(checkpoint: Checkpoint, run: Path, data: dict, split: SplitName | None) -> Judged:
-    """Return the faces that a model is judged on.
+def choose_judged(
+    config: dict, runs: Sequence[Path], data: dict, split: SplitName | None
+) -> Judged:
+    """Return the faces that a model, or several as one, is judged on.
 
     Args:
-        run: the folder of its run, which holds the split.
+        config: that it was trained with.
+        runs: the folder of each model's run, which holds its split.
         data: of configs/data; what is None there is as in training.
-        split: None: the validation faces of the run's own data, all labelled ones of other data.
+        split: None: the validation faces of the runs' own data, all labelled ones of other data.
+            Those of several models are the faces that all of them were validated on.
 
     Raises:
-        UserError: if there is no such split, or the faces have no labels.
+        UserError: if there is no such split, it is empty, or the faces have no labels.
     """
-    trained = with_occluded(checkpoint.config)
+    config = with_occluded(config)
     if split == "test":
-        faces = read_data(data, trained, "test")
+        faces = read_data(data, config, "test")
         return Judged(faces, _usable(faces), "test", 0)
-    faces = read_data(data, trained, "train")
-    usable, parts = _usable(faces), None
-    try:
-        parts = load_split(run / "split.npz", faces)
-    except UserError:
-        if split in ("val", "train"):
-            raise
-    if split is None and parts is None:
-        named = data.get("root") is not None or "_target_" in data
-        if not named:
-            load_split(run / "split.npz", faces)
-        split = "all"
-    if parts is None:
+    faces = read_data(data, config, "train")
+    usable, parts = _usable(faces), []
+    for run in runs:
+        try:
+            parts.append(load_split(run / "split.npz", faces))
+        except UserError:
+            if split in ("val", "train") or (split is None and not is_named(data)):
+                raise
+    if not parts:
         return Judged(faces, usable, "all", 0)
-    training, validation = (np.intersect1d(part, usable) for part in parts)
+    training, validation = parts[0]
+    for trained, validated in parts[1:]:
+        training, validation = np.union1d(training, trained), np.intersect1d(validation, validated)
+    training, validation = (np.intersect1d(part, usable) for part in (training, validation))
+    if split in (None, "val") and not len(validation):
+        raise UserError(
+            "No face was validated on by all of these models, and trained on by none: name other "
+            "data with data.root=, or set split=all."
+        )
     chosen = {"val": validation, "train": training}.get(split or "val", usable)
     return Judged(faces, chosen, split or "val", int(np.isin(chosen, training).sum()))
+
+
+def is_named(data: dict) -> bool:
+    """Say whether the settings of data name other data than those of the training."""
+    return data.get("root") is not None or "_target_" in data
 
 
 def with_occluded(trained: dict) -> dict:

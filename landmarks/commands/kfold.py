@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks import distributed
+from landmarks.commands.batch_size import keep_chosen
 from landmarks.commands.report_run import judge_run
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.split import load_validation_rows
@@ -87,7 +88,9 @@ def _settings_of_fold(settings: TrainSettings, fold: int, folder: Path) -> Train
     last = folder / "last.pt"
     if not last.is_file():
         return own
-    begun, now = load_config(last), own.to_config()
+    begun = load_config(last)
+    own = keep_chosen(own, begun)
+    now = own.to_config()
     other = [key for key in now if key not in OF_A_START and begun.get(key) != now[key]]
     if other:
         raise UserError(

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from landmarks.commands.inputs import Inputs
 from landmarks.data.decoding import read_image
+from landmarks.data.faces import Faces
 from landmarks.devices import move
+from landmarks.inference.predictor import Predictor
 from landmarks.models.landmarker import Landmarker
 from landmarks.runs.pictures import arrange, draw_face, draw_heatmaps
 from landmarks.training.precision import Precision
 from landmarks.training.validation import predict
+from landmarks.viewer.album import Heatmap
 
 MAX_HEATMAPS = 4  # faces in a run's heatmaps.png
 
@@ -45,6 +48,32 @@ def picture_validation(
             images, points = batch.images[some], batch.points[some]
             strips = show_heatmaps(model, images, inputs.ranges, precision, points)
             yield "heatmaps", arrange(strips, columns=1)
+
+
+class LargestHeatmap:
+    """Finds the largest of all heatmaps of single faces, when one is asked for.
+
+    Args:
+        predictor: with a model that `has_heatmaps`.
+        faces: framed as it was trained.
+    """
+
+    def __init__(self, predictor: Predictor, faces: Faces):
+        self.predictor = predictor
+        self.source = predictor.batches(faces, batch_size=1, on_error="skip", workers=0).source
+
+    @torch.inference_mode()
+    def __call__(self, row: int) -> Heatmap | None:
+        """Return it; None where the face's image cannot be read."""
+        batch, model = self.source.__getitems__([row]), self.predictor.model
+        if not batch.readable.all():
+            return None
+        with self.predictor.precision.autocast():
+            features = model.extract(move(batch.images, self.predictor.device))
+        every = [range(self.predictor.num_points)]
+        values, _ = model.head.maxima(features, every, None)
+        size = self.predictor.input_size
+        return Heatmap(values[0, 0].cpu().numpy(), size, batch.to_image[0].numpy())
 
 
 @torch.inference_mode()

@@ -219,6 +219,7 @@ def _heatmaps_of(finder: Finder) -> Callable:
     """
     from landmarks.commands.model_pictures import has_heatmaps, show_heatmaps  # they need torch
 
+    finder = next(iter(getattr(finder, "members", [])), finder)  # the first of several
     model = getattr(finder, "model", None)
     if model is None or not has_heatmaps(model):
         raise UserError(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from landmarks.commands.judge import Framing, Sharing, judge_model
+from landmarks.commands.judge_checkpoint import share_as_split
 from landmarks.commands.judged_faces import choose_judged
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.commands.train_settings import TrainSettings
@@ -49,21 +50,10 @@ def judge_run(
     config = load_config(path)
     predictor = Predictor(path, device=device, amp=config["amp"])
     data = {**SAME_DATA, "on_error": config["data"]["on_error"]}
-    judged = choose_judged(predictor.checkpoint, run, data, "val")
+    judged = choose_judged(config, [run], data, "val")
     framing = Framing(2 * config["batch_size"], on_error=data["on_error"], workers=workers)
-    sharing = share_as_split(config["split"])
-    judgement = judge_model(predictor, path, judged, out, framing, sharing)
+    sharing = share_as_split(Sharing(None, None, BLOCK, []), config["split"])
+    judgement = judge_model(predictor, [path], judged, out, framing, sharing)
     outcome = conclude(judgement, THRESHOLDS, config["seed"])
     write_outcome(out, judgement, outcome)
     return judgement, outcome
-
-
-def share_as_split(split: dict) -> Sharing:
-    """Return which faces belong together: those that a run's split kept together."""
-    is_grouped = split.get("by") == "groups"
-    return Sharing(
-        split["file"] if is_grouped else None,
-        split["column"] if is_grouped else None,
-        BLOCK,
-        [],
-    )

@@ -52,18 +52,28 @@ def report_judgement(
     out: Path, judgement: Judgement, outcome: Outcome, other: Stored | None
 ) -> None:
     """Write report.html into a folder."""
-    checkpoint = outcome.metrics.get("checkpoint")
-    history, settings = [], []
-    if checkpoint is not None:
-        run = Path(checkpoint["path"]).parent
-        title = f"{run.resolve().name}: {checkpoint['model'].partition(',')[0]}"
-        history, settings = read_history(run / "metrics.csv"), []
-        settings = list_chosen(load_config(Path(checkpoint["path"])))
-    else:
-        title = Path(outcome.metrics["predictions"]["path"]).name
+    title, history, settings = _tell_model(outcome.metrics)
     background = Background(title, history, settings, other)
     write_report(out / "report.html", judgement, outcome, background)
     log.info(f"Report: {out / 'report.html'}")
+
+
+def _tell_model(metrics: dict) -> tuple[str, list, list]:
+    """Return a title, the learning curve and the settings of what was judged, where known."""
+    checkpoint = metrics.get("checkpoint")
+    if checkpoint is None:
+        return Path(metrics["predictions"]["path"]).name, [], []
+    path, kind = checkpoint["path"], checkpoint["model"].partition(", validation")[0]
+    if path is None:  # several
+        return kind, [], []
+    path = Path(path)
+    if "members" in checkpoint:  # of a k-fold
+        chosen = list_chosen(load_config(Path(checkpoint["members"][0]["path"])))
+        settings = [row for row in chosen if row[0] != "split.fold"]
+        return f"{path.resolve().name}: {kind}", [], settings
+    title = f"{path.parent.resolve().name}: {kind.partition(',')[0]}"
+    settings = [] if path.suffix == ".onnx" else list_chosen(load_config(path))
+    return title, read_history(path.parent / "metrics.csv"), settings
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -1,6 +1,7 @@
 """`landmarks runs`: a table of all runs."""
 
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,6 +16,8 @@ from landmarks.runs.lock import is_held
 from landmarks.training.budget import say_duration
 
 log = logging.getLogger(__name__)
+COLUMNS = 7  # before the settings
+CELL = 40  # characters of a cell, at most
 SortName = Literal["score", "run", "time", "epochs", "state"]
 
 
@@ -37,6 +40,7 @@ class Told(NamedTuple):
     nme: float | None
     epochs: int
     seconds: float
+    data: str
     settings: str
 
 
@@ -54,7 +58,7 @@ def runs(settings: RunsSettings) -> int:
         "state": lambda told: (told.state, told.run),
     }
     found.sort(key=order[settings.sort])
-    for line in draw_table(found):
+    for line in draw_table(found, shutil.get_terminal_size((160, 24)).columns):
         log.info(line)
     if settings.csv is not None:
         path = Path(settings.csv)
@@ -76,10 +80,12 @@ def tell(run: Path, folder: Path) -> Told:
     best = min(history, key=lambda row: row.get("val_mse", float("inf")), default={})
     checkpoint = next(run / name for name in reversed(CHECKPOINTS) if (run / name).is_file())
     try:
-        chosen = list_chosen(load_config(checkpoint))
+        config = load_config(checkpoint)
+        chosen = [row for row in list_chosen(config) if row[0] not in ("data", "data.root")]
         settings = " ".join(f"{name}={value}" for name, value, _ in chosen)
+        data = _name_data(config["data"])
     except UserError as error:
-        settings = f"unknown: {error}"
+        settings, data = f"unknown: {error}", ""
     return Told(
         run.relative_to(folder).as_posix(),
         _state(run),
@@ -87,8 +93,16 @@ def tell(run: Path, folder: Path) -> Told:
         best.get("val_nme"),
         len(history),
         sum(row.get("seconds", 0.0) for row in history),
+        data,
         settings,
     )
+
+
+def _name_data(node: dict) -> str:
+    """Return the folder or file of the data that a run was trained on; else their format."""
+    places = [node.get(key) for key in ("root", "train", "train_annotations")]
+    format_name = node["_target_"].split(".")[-2]
+    return next((place for place in places if isinstance(place, str)), format_name)
 
 
 def _state(run: Path) -> str:
@@ -99,26 +113,30 @@ def _state(run: Path) -> str:
     return "failed" if (run / FAILED).is_file() else "stopped"
 
 
-def draw_table(found: list[Told]) -> list[str]:
-    """Return the lines of a table for a screen."""
-    rows = [
-        ("run", "state", "MSE, px²", "NME", "epochs", "time", "settings other than the defaults")
-    ]
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def draw_table(found: list[Told], width: int) -> list[str]:
+    """Return the lines of a table for a screen of that width."""
+    rows = [(*("run", "state", "MSE, px²", "NME", "epochs", "time", "data"), "settings of its own")]
     for told in found:
         score = "" if told.score is None else f"{told.score:.3f}"
         nme = "" if told.nme is None else f"{told.nme:.4f}"
         spent = say_duration(told.seconds)
-        rows.append((told.run, told.state, score, nme, str(told.epochs), spent, told.settings))
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+        shown = (told.run, told.state, score, nme, str(told.epochs), spent, Path(told.data).name)
+        rows.append((*(_shorten(cell, CELL) for cell in shown), told.settings))
+    widths = [max(len(row[i]) for row in rows) for i in range(COLUMNS)]
+    rest = max(CELL, width - sum(widths) - 2 * COLUMNS)
     right = (2, 3, 4)
     return [
         "  ".join(
             [
                 *(
                     cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-                    for i, cell in enumerate(row[:6])
+                    for i, cell in enumerate(row[:COLUMNS])
                 ),
-                row[6],
+                _shorten(row[COLUMNS], rest),
             ]
         ).rstrip()
         for row in rows

@@ -9,17 +9,20 @@ import numpy as np
 
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.evaluate import OF_A_FILE
-from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model
-from landmarks.commands.judged_faces import SplitName, choose_judged, open_labelled, take
+from landmarks.commands.judge import Framing, Sharing, judge_file
+from landmarks.commands.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judged_faces import SplitName, open_labelled, take
+from landmarks.commands.model_pictures import LargestHeatmap, has_heatmaps
 from landmarks.commands.predict import OtherData
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.labelled import find_labelled
 from landmarks.evaluation.outcome import Judgement
+from landmarks.inference.model import Finder
+from landmarks.inference.opening import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout
-from landmarks.runs.find import find_checkpoint
 from landmarks.runs.pictures import arrange, draw_face, save_picture
 from landmarks.settings import Count, GroupOf, Needs, PositiveInt, Rule, RunName, Workers
 from landmarks.training.precision import DeviceName
@@ -38,7 +41,7 @@ class ShowSettings:
 
     data: Annotated[dict, GroupOf(OtherData)]
     layout: Annotated[dict, GroupOf(Layout), OF_A_FILE]
-    checkpoint: str | None
+    checkpoint: Sources
     predictions: str | None
     split: SplitName | None
     suspects: str | None
@@ -60,6 +63,7 @@ class Shown(NamedTuple):
     at: np.ndarray | None
     columns: dict[str, np.ndarray]
     regions: dict
+    heatmap: LargestHeatmap | None = None
 
 
 def show(settings: ShowSettings) -> int:
@@ -75,7 +79,8 @@ def show(settings: ShowSettings) -> int:
         write_sheets(out, shown, columns, settings.sheets)
         return 0
     album = Album(
-        *(shown.faces, shown.predicted, shown.at, columns, shown.regions, Path(settings.exclude))
+        *(shown.faces, shown.predicted, shown.at, columns, shown.regions, Path(settings.exclude)),
+        shown.heatmap,
     )
     serve(album, settings.port)
     return 0
@@ -105,12 +110,29 @@ def _open(settings: ShowSettings, out: Path) -> Shown:
         rows = np.arange(len(faces)) if faces.rows is None else faces.rows
         regions = _settle(settings, faces).regions if faces.points is not None else {}
         return Shown(take(faces, rows), None, None, {}, regions)
-    path = find_checkpoint(Path(settings.checkpoint) if settings.checkpoint else None)
-    predictor = Predictor(path, device=settings.device)
-    log.info(f"Model: {path} ({predictor.description})")
-    judged = choose_judged(predictor.checkpoint, path.parent, settings.data, settings.split)
     framing = Framing(on_error=settings.data["on_error"], workers=settings.workers)
-    return _of_judgement(judge_model(predictor, path, judged, out, framing, sharing))
+    judgement, finder = judge_checkpoint(
+        settings.checkpoint,
+        settings.data,
+        settings.split,
+        out,
+        framing,
+        sharing,
+        threads="auto",
+        device=settings.device,
+    )
+    return _of_judgement(judgement)._replace(heatmap=_heatmap_of(finder, judgement.faces))
+
+
+def _heatmap_of(finder: Finder | None, faces: Faces) -> LargestHeatmap | None:
+    """Return what finds heatmaps of the faces, where the model, or the first of several, has some.
+
+    Of several that are held one at a time there is none, nor of a k-fold's own predictions.
+    """
+    first = next(iter(getattr(finder, "members", [])), finder)
+    if isinstance(first, Predictor) and has_heatmaps(first.model):
+        return LargestHeatmap(first, faces)
+    return None
 
 
 def _settle(settings: ShowSettings, faces: Faces) -> Layout:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, t
 
+from landmarks.evaluation.face_errors import row_blocks
+
 DRAWS = 2000
 LEVEL = 0.95
 ASKED = 30  # points that the contest's test list asks of a face
@@ -78,17 +80,15 @@ def subset_errors(distance: np.ndarray, count: int = ASKED, seed: int = 0) -> np
     """
     rng = np.random.default_rng(seed)
     found = np.full(len(distance), np.nan)
-    for start in range(0, len(distance), 1024):
-        block = np.asarray(distance[start : start + 1024], np.float64)
+    for some, block in row_blocks(distance, 1024):
+        block = np.asarray(block, np.float64)
         order = np.where(np.isnan(block), np.inf, rng.random(block.shape))
         wanted = min(count, block.shape[1])
         chosen = np.argpartition(order, wanted - 1, axis=1)[:, :wanted]
         squares = np.take_along_axis(block, chosen, axis=1) ** 2 / 2
         known = ~np.isnan(squares)
         totals = np.where(known, squares, 0).sum(1)
-        found[start : start + 1024] = np.where(
-            known.any(1), totals / np.maximum(known.sum(1), 1), np.nan
-        )
+        found[some] = np.where(known.any(1), totals / np.maximum(known.sum(1), 1), np.nan)
     return found
 
 

@@ -1,7 +1,11 @@
 """Does a model know where it is wrong: its error against its own confidence."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.stats import spearmanr
+
+from landmarks.evaluation.face_errors import row_blocks
 
 BINS = 10
 MOST = 1_000_000  # points looked at
@@ -22,9 +26,7 @@ def judge_confidence(distance: np.ndarray, confidence: np.ndarray) -> dict:
         be. area is that between both curves over the area above the best, 0 for a model that knows,
         1 for one whose confidence says nothing.
     """
-    known = np.flatnonzero(np.isfinite(distance) & np.isfinite(confidence))
-    some = known[np.linspace(0, len(known) - 1, min(len(known), MOST)).astype(int)]
-    error, sure = distance.ravel()[some].astype(float), confidence.ravel()[some].astype(float)
+    error, sure, means = _gather(distance, confidence)
     order = np.argsort(sure, kind="stable")
     bins = [
         {
@@ -36,17 +38,38 @@ def judge_confidence(distance: np.ndarray, confidence: np.ndarray) -> dict:
         for part in np.array_split(order, BINS)
         if len(part)
     ]
-    both = np.isfinite(distance) & np.isfinite(confidence)
-    count = both.sum(1)
-    faces = count > 0
-    means = [
-        np.where(both, values, 0).sum(1, dtype=float)[faces] / count[faces]
-        for values in (distance, confidence)
-    ]
     return {
         "points": {"rank_correlation": _rank_correlation(sure, error), "bins": bins},
         "faces": {"rank_correlation": _rank_correlation(means[1], means[0]), **_sparsify(*means)},
     }
+
+
+def _gather(
+    distance: np.ndarray, confidence: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return error and confidence of at most MOST points, evenly spaced, and both faces' means."""
+    counts = np.zeros(len(distance), int)
+    for some, far, sure in _blocks(distance, confidence):
+        counts[some] = (np.isfinite(far) & np.isfinite(sure)).sum(1)
+    total, done = int(counts.sum()), 0
+    ranks = np.linspace(0, total - 1, min(total, MOST)).astype(int)
+    picked, sums = ([], []), np.zeros((2, len(distance)))
+    for some, *values in _blocks(distance, confidence):
+        both = np.isfinite(values[0]) & np.isfinite(values[1])
+        known, first = np.flatnonzero(both), done
+        done += len(known)
+        wanted = ranks[slice(*np.searchsorted(ranks, [first, done]))] - first
+        for i, block in enumerate(values):
+            picked[i].append(block.ravel()[known[wanted]].astype(float))
+            sums[i, some] = np.where(both, block, 0).sum(1, dtype=float)
+    error, sure = (np.concatenate(parts) for parts in picked)
+    faces = counts > 0
+    return error, sure, [each[faces] / counts[faces] for each in sums]
+
+
+def _blocks(distance: np.ndarray, confidence: np.ndarray) -> Iterator[tuple]:
+    for (some, far), (_, sure) in zip(row_blocks(distance), row_blocks(confidence), strict=True):
+        yield some, far, sure
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:

@@ -1,7 +1,9 @@
 """The error of every point of every face, measured once; all other figures are made of these."""
 
 import mmap
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from landmarks.metrics import face_size
 
 BLOCK = 512  # faces measured at once
+IN_MEMORY = 1 << 27  # bytes of a table of all points' errors; larger ones wait on the disk
 INFINITE = 0x7F800000  # the bits of infinity in float32; those of NaN are larger
 Blocks = Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
 
@@ -50,6 +53,7 @@ def measure(
     num_points: int,
     eyes: list | None,
     scored_to: float | None = None,
+    folder: Path | None = None,
 ) -> FaceErrors:
     """Return the errors of faces that come block by block, in order.
 
@@ -61,11 +65,12 @@ def measure(
         num_points: K.
         eyes: see `landmarks.metrics.normalized_error`.
         scored_to: predicted coordinates are clipped to 0 ... this before; None: they are not.
+        folder: for a file without a name, which holds the errors of all points where they are many,
+            until they are forgotten; None: memory does.
     """
     count = len(names)
     squared, rounded, mean, size = np.full((4, count), np.nan)
-    distance = np.full((count, num_points), np.nan, np.float32)
-    confidence = None
+    distance, confidence = _table((count, num_points), folder), None
     moved, known = np.zeros((num_points, 2)), np.zeros((num_points, 2), int)
     done, total = 0, 0.0
     for predicted, truth, sure in blocks:
@@ -89,12 +94,41 @@ def measure(
         total += float(squares[there].sum())
         if sure is not None and np.isfinite(sure).any():
             if confidence is None:
-                confidence = np.full((count, num_points), np.nan, np.float32)
+                confidence = _table((count, num_points), folder)
             confidence[here] = np.where(np.isnan(distance[here]), np.nan, sure)
+            forget_pages(confidence)
+        forget_pages(distance)
     bias = np.where(known > 0, moved / np.maximum(known, 1), np.nan)
     pooled = total / known.sum() if known.any() else np.nan
     of_faces = squared, rounded, mean, size, mean / size
     return FaceErrors(names, rows, *of_faces, distance, bias, confidence, pooled)
+
+
+def _table(shape: tuple[int, int], folder: Path | None) -> np.ndarray:
+    """Return an array (N, K) float32 of NaN, mapped from a file without a name if it is large."""
+    if folder is None or 4 * shape[0] * shape[1] <= IN_MEMORY:
+        return np.full(shape, np.nan, np.float32)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        table = np.memmap(file, np.float32, "w+", shape=shape)
+    for _, block in row_blocks(table):
+        block[:] = np.nan
+    return table
+
+
+def row_blocks(values: np.ndarray, count: int = BLOCK) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of rows and the rows; what is mapped is forgotten behind them."""
+    for start in range(0, len(values), count):
+        some = slice(start, min(start + count, len(values)))
+        yield some, values[some]
+        forget_pages(values)
+
+
+def columns_of(values: np.ndarray, columns: slice | np.ndarray) -> np.ndarray:
+    """Return a copy (N, k) of some columns, see `row_blocks`."""
+    found = np.empty((len(values), len(np.arange(values.shape[1])[columns])), values.dtype)
+    for some, block in row_blocks(values):
+        found[some] = block[:, columns]
+    return found
 
 
 def in_blocks(predicted: np.ndarray, truth: np.ndarray, at: np.ndarray, rows: np.ndarray) -> Blocks:
@@ -136,9 +170,8 @@ def pooled_quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
     Args:
         shares: n of them, 0 to 1.
     """
-    blocks = [values[i : i + BLOCK] for i in range(0, len(values), BLOCK)]
     upper = np.zeros(1 << 16, np.int64)
-    for block in blocks:
+    for _, block in row_blocks(values):
         bits = np.ascontiguousarray(block, np.float32).view(np.uint32).ravel()
         upper += np.bincount(bits >> 16, minlength=1 << 16)
     upper[INFINITE >> 16 :] = 0  # and what is no number
@@ -150,7 +183,7 @@ def pooled_quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
     ends = np.cumsum(upper)
     halves = np.searchsorted(ends, ranks, side="right")
     lower = {int(half): np.zeros(1 << 16, np.int64) for half in halves}
-    for block in blocks:
+    for _, block in row_blocks(values):
         bits = np.ascontiguousarray(block, np.float32).view(np.uint32).ravel()
         for half, counts in lower.items():
             inside = bits[bits >> 16 == half]
@@ -167,7 +200,7 @@ def point_columns(distance: np.ndarray, width: int = 32) -> Iterator[tuple[slice
     """Yield slices of the K points with copies (k, N) of their distances, few at a time."""
     for start in range(0, distance.shape[1], width):
         part = slice(start, min(start + width, distance.shape[1]))
-        yield part, distance[:, part].T.copy()
+        yield part, columns_of(distance, part).T.copy()
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,13 @@ import torch
 from landmarks import __version__
 from landmarks.data.faces import Faces
 from landmarks.evaluation.bootstrap import ASKED, Interval, mean_interval, subset_errors
-from landmarks.evaluation.face_errors import BLOCK, FaceErrors, forget_pages, pooled_quantiles
+from landmarks.evaluation.face_errors import (
+    BLOCK,
+    FaceErrors,
+    forget_pages,
+    pooled_quantiles,
+    row_blocks,
+)
 from landmarks.layout import Layout
 
 SCHEMA = 1
@@ -38,10 +44,10 @@ def summarise(
     """
     nme = errors.nme[np.isfinite(errors.nme)]
     mse = mean_interval(errors.squared, groups, seed)
-    starts = range(0, len(errors.distance), BLOCK)
-    blocks = [errors.distance[start : start + BLOCK] for start in starts]
-    total = sum(float(np.nansum(block, dtype=np.float64)) for block in blocks)
-    count = sum(int((~np.isnan(block)).sum()) for block in blocks)
+    total, count = 0.0, 0
+    for _, block in row_blocks(errors.distance):
+        total += float(np.nansum(block, dtype=np.float64))
+        count += int((~np.isnan(block)).sum())
     quantiles = pooled_quantiles(errors.distance, list(QUANTILES.values())).tolist()
     return {
         "faces": int(errors.judged.sum()),

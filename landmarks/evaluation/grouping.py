@@ -35,4 +35,5 @@ def group_faces(
     place[order] = np.arange(len(rows)) // block
     images = group_images(names)
     _, first = np.unique(images, return_index=True)
-    return place[first[images]], f"blocks of {block} neighbouring rows"  # an image is not parted
+    what = f"blocks of {block} neighbouring rows" if block > 1 else "single images"
+    return place[first[images]], what  # an image is not parted

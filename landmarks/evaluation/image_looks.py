@@ -9,9 +9,11 @@ import numpy as np
 from landmarks.data.boxes import have_size, point_boxes
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
+from landmarks.evaluation.face_errors import forget_pages
 from landmarks.machine import count_cores
 
 SIDE = 96  # pixels of a face's longer side when its sharpness is measured
+FORGOTTEN = 16  # of so many faces, one drops the pages that the labels were read from
 MOST = 10_000  # faces whose images are read
 
 
@@ -35,9 +37,11 @@ def look_at_faces(faces: Faces, rows: np.ndarray) -> Looks:
     looks = Looks(*np.full((3, len(rows)), np.nan))
     with ThreadPoolExecutor(count_cores()) as pool:
         found = pool.map(lambda i: _look(faces, int(rows[i])), some)
-        for i, values in zip(some.tolist(), found, strict=True):
+        for seen, (i, values) in enumerate(zip(some.tolist(), found, strict=True)):
             for column, value in zip(looks, values, strict=True):
                 column[i] = value
+            if seen % FORGOTTEN == 0:
+                forget_pages(faces.points)
     return looks
 
 

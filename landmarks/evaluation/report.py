@@ -51,7 +51,7 @@ def write_report(
         weaknesses=name_weaknesses(metrics, errors.squared),
         comparison=difference,
         other=None if other is None else {"name": other.folder.name, "figures": other.figures},
-        curve=_cumulative(judgement, background),
+        curve=_cumulative(judgement, background, list(map(float, metrics["failure_rate"]))),
         face=_mean_face(judgement, outcome),
         regions=outcome.by_region,
         faces={
@@ -95,7 +95,7 @@ def _difference(judgement: Judgement, other: Stored, title: str) -> dict:
     }
 
 
-def _cumulative(judgement: Judgement, background: Background) -> str:
+def _cumulative(judgement: Judgement, background: Background, thresholds: Sequence[float]) -> str:
     nme = judgement.errors.nme
     curves = [("this model", nme, 1, False)]
     if background.other is not None:
@@ -116,8 +116,9 @@ def _cumulative(judgement: Judgement, background: Background) -> str:
             )
         )
     says = "Cumulative error curve: share of the faces whose NME is at most the value of x."
-    labels = "NME", "share of the faces"
-    return line_chart(lines, labels, says, reach=(CURVE_END, 1.0), marks=(0.08, 0.1))
+    divided = "outer eye corners' distance" if judgement.layout.eyes else "root of the box's area"
+    labels = f"NME: point error over the {divided}", "share of the faces"
+    return line_chart(lines, labels, says, reach=(CURVE_END, 1.0), marks=thresholds)
 
 
 def _mean_face(judgement: Judgement, outcome: Outcome) -> str:
@@ -143,9 +144,15 @@ def _mean_face(judgement: Judgement, outcome: Outcome) -> str:
     return mean_face(places, errors, bias, MAGNIFIED, says)
 
 
-def _learning(history: Sequence[Mapping[str, float]]) -> dict[str, str]:
+def _learning(history: Sequence[Mapping[str, float]]) -> dict:
+    """Return charts by name, and in sentences which epochs were cut short."""
     if not history:
-        return {}
+        return {"charts": {}, "cut": []}
+    cut = [
+        f"max_time ended epoch {row['epoch']:.0f} after {row['epoch_share']:.0%} of its batches."
+        for row in history
+        if "epoch_share" in row
+    ]
     epochs = np.array([row["epoch"] for row in history], float)
     charts = {}
     for key, title in (("val_mse", "validation MSE, px²"), ("train_loss", "training loss")):
@@ -154,7 +161,7 @@ def _learning(history: Sequence[Mapping[str, float]]) -> dict[str, str]:
         says = f"Learning curve: {title} after each of {len(history)} epochs."
         is_log = bool((values > 0).all())
         charts[key] = line_chart(lines, ("epoch", title), says, is_log=is_log, counts=True)
-    return charts
+    return {"charts": charts, "cut": cut}
 
 
 def _calibration(metrics: dict) -> dict[str, str]:

@@ -1,12 +1,21 @@
 """Tables of a model's errors: by face, by point, by region; and errors.npz."""
 
 import csv
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from landmarks.evaluation.face_errors import FaceErrors, point_columns, sorted_quantiles
+from landmarks.evaluation.face_errors import (
+    BLOCK,
+    FaceErrors,
+    columns_of,
+    forget_pages,
+    point_columns,
+    row_blocks,
+    sorted_quantiles,
+)
 from landmarks.files import replacing
 from landmarks.layout import Layout
 
@@ -41,11 +50,11 @@ def point_table(errors: FaceErrors, layout: Layout) -> list[dict]:
 def region_table(errors: FaceErrors, layout: Layout) -> list[dict]:
     """Return a row a region: errors of its points, and its share of the squared error of all."""
     regions = np.array(region_of_points(layout))
-    whole = _squares(errors.distance)
+    whole = sum(_squares(block) for _, block in row_blocks(errors.distance))
     rows = []
     for name in dict.fromkeys(regions.tolist()):
         points = np.flatnonzero(regions == name)
-        values = errors.distance[:, points].ravel()
+        values = columns_of(errors.distance, points).ravel()
         known = int((~np.isnan(values)).sum())
         total = np.nansum(values, dtype=np.float64)
         squares = _squares(values)
@@ -78,7 +87,9 @@ def face_rows(errors: FaceErrors, extra: dict[str, np.ndarray] | None = None) ->
         extra: further columns, (N,) each.
     """
     order = np.argsort(-np.where(errors.judged, errors.squared, -np.inf), kind="stable")
-    for i in order[: int(errors.judged.sum())].tolist():
+    for place, i in enumerate(order[: int(errors.judged.sum())].tolist()):
+        if place % BLOCK == 0:
+            forget_pages(errors.distance)
         far = errors.distance[i]
         worst = int(np.nanargmax(far))
         yield {
@@ -127,14 +138,20 @@ def save_errors(path: Path, errors: FaceErrors, groups: np.ndarray, fingerprint:
 
     names (N,), rows, groups, squared, nme (N,), distance (N, K) float32, fingerprint of the labels.
     """
-    with replacing(path) as part:
-        np.savez(
-            part,
-            names=np.char.decode(errors.names, "utf-8"),
-            rows=errors.rows,
-            groups=groups,
-            squared=errors.squared,
-            nme=errors.nme,
-            distance=errors.distance,
-            fingerprint=np.array(fingerprint),
-        )
+    arrays = {
+        "names": np.char.decode(errors.names, "utf-8"),
+        "rows": errors.rows,
+        "groups": groups,
+        "squared": errors.squared,
+        "nme": errors.nme,
+        "fingerprint": np.array(fingerprint),
+    }
+    with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        with archive.open("distance.npy", "w", force_zip64=True) as file:
+            header = np.lib.format.header_data_from_array_1_0(errors.distance)
+            np.lib.format.write_array_header_1_0(file, header)
+            for _, block in row_blocks(errors.distance):
+                file.write(np.ascontiguousarray(block))

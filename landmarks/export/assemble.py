@@ -12,7 +12,6 @@ from landmarks.inference.ensemble import Ensemble
 from landmarks.inference.predictor import Predictor
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
-from landmarks.models.landmarker import Landmarker
 
 FORMAT = 1  # of the facts
 KEPT = ("crop", "box_from", "box_margin", "pictured_region", "input_size")
@@ -44,11 +43,6 @@ def assemble(finder: Predictor | Ensemble) -> nn.Module:
 
 
 def _photo_model(predictor: Predictor) -> PhotoModel:
-    if not isinstance(predictor.model, Landmarker):
-        raise UserError(
-            "The mean of a k-fold's models is exported by their names: checkpoint=[RUN/fold-0, "
-            "RUN/fold-1, ...]."
-        )
     head = predictor.model.head
     if not isinstance(head, RegressionHead | HeatmapHead):
         raise UserError(

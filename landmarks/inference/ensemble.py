@@ -1,7 +1,9 @@
 """Several models as one: each looks at every face, and their points are combined."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import tee
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -64,19 +66,26 @@ class Ensemble:
         self.weights = np.ones(len(openers), np.float32)
         if how == "weighted":
             self.weights = _weigh(looked)
-        words = "; ".join(facts.description for facts in looked)
-        self.description = f"{how} of {len(openers)} models: {words}"
+        self.val_mse = None  # of none of them
+        self.description = _describe(how, looked)
 
     def batches(self, faces: Faces, **asked: Any) -> "EnsembleBatches":
-        """Return the batches of all faces, of each model; see `Predictor.batches`."""
-        if self.members:
-            return EnsembleBatches(faces, asked, [m.batches(faces, **asked) for m in self.members])
-        return EnsembleBatches(faces, asked, [])
+        """Return the batches of all faces, of each model; see `Predictor.batches`.
+
+        Models that see the same of a face, such as those of a k-fold, share theirs.
+        """
+        made, each = {}, []
+        for member in self.members:
+            seen = member.sees(asked.get("detected", False))
+            if seen not in made:
+                made[seen] = member.batches(faces, **asked)
+            each.append(made[seen])
+        return EnsembleBatches(faces, asked, each)
 
     def predict(self, batches: "EnsembleBatches") -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
         """Yield what `Predictor.predict` does: the first model's batch, points and certainty."""
         if self.members:
-            each = zip(self.members, batches.each, strict=True)
+            each = zip(self.members, _shared(batches.each), strict=True)
             streams = [member.predict(of_member) for member, of_member in each]
             for found in zip(*streams, strict=True):
                 points, sure = (np.stack(values) for values in list(zip(*found, strict=True))[1:])
@@ -150,6 +159,24 @@ class EnsembleBatches:
         return set().union(*(batches.unreadable for batches in self.each))
 
 
+class _Share:
+    """One of several readers of the same batches: each of these is made once."""
+
+    def __init__(self, batches: Any, stream: Iterator):
+        self.source, self.batch_size, self.stream = batches.source, batches.batch_size, stream
+        self.unreadable, self.on_error = batches.unreadable, batches.on_error
+
+    def __iter__(self) -> Iterator:
+        return self.stream
+
+
+def _shared(each: list) -> list:
+    """Return what each model reads, of batches that stand several times where models share them."""
+    counts = Counter(map(id, each))
+    streams = {id(b): iter(tee(b, counts[id(b)])) for b in each if counts[id(b)] > 1}
+    return [_Share(b, next(streams[id(b)])) if id(b) in streams else b for b in each]
+
+
 class _Facts(NamedTuple):
     """What an ensemble must know of a model that it does not hold."""
 
@@ -163,10 +190,21 @@ class _Facts(NamedTuple):
     input_size: int
     val_mse: float | None
     places: dict | None
+    kind: str
 
 
 def _look(finder: Finder) -> _Facts:
     return _Facts(*(getattr(finder, name) for name in _Facts._fields))
+
+
+def _describe(how: str, looked: list[_Facts]) -> str:
+    """Return several models in words: how many of which kind, and how good they are alone."""
+    kinds = Counter(facts.kind for facts in looked)
+    several = len(kinds) > 1
+    named = ", ".join(f"{n} {kind}" if several else kind for kind, n in kinds.items())
+    errors = sorted(facts.val_mse for facts in looked if facts.val_mse is not None)
+    alone = f", validation MSE {errors[0]:.3f} to {errors[-1]:.3f} px² alone" if errors else ""
+    return f"{how} of {len(looked)} models: {named}{alone}, {looked[0].num_points} points"
 
 
 def _refuse_other_points(first: _Facts, other: _Facts) -> None:

@@ -24,6 +24,7 @@ class Finder(Protocol):
         certainty: what `predict` yields beside points: "confidence", 0 to 1; "spread", in original
             pixels, the standard deviation of several looks; or "none", NaN.
         description: the model in words.
+        kind: which model it is, in words.
         config: the settings that it was trained with, those of the data and the framing at least.
         exif: how photos are turned, see `landmarks.data.faces.Faces`.
         input_size: the side of its input in pixels.
@@ -36,11 +37,15 @@ class Finder(Protocol):
     unlabelled: list[int]
     certainty: str
     description: str
+    kind: str
     config: dict
     exif: ExifName
     input_size: int
     val_mse: float | None
     places: dict | None
+
+    def sees(self, detected: bool) -> tuple:
+        """Return what its batches depend on: models that agree in it can share them."""
 
     def batches(self, faces, *, batch_size: int, **framing) -> Any:
         """Return the batches of all faces, in order; their `source.faces` are those framed."""
@@ -55,7 +60,7 @@ class Rows(NamedTuple):
     rows: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Landmarks:
     """What was found in N faces.
 
@@ -78,6 +83,13 @@ class Landmarks:
     def __len__(self) -> int:
         """N."""
         return len(self.points)
+
+    def __repr__(self) -> str:
+        """N, K, and how sure they are on average."""
+        sure = {"confidence": self.confidence, "spread": self.spread}
+        means = {key: np.nanmean(v) for key, v in sure.items() if v is not None and len(v)}
+        known = "".join(f", mean {key} {v:.3g}" for key, v in means.items() if np.isfinite(v))
+        return f"<Landmarks: {len(self)} faces of {self.points.shape[1]} points{known}>"
 
 
 class Model:

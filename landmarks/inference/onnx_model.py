@@ -86,7 +86,12 @@ class OnnxModel:
         self.input_size: int = facts["input_size"]
         self.places: dict | None = facts.get("places")
         self.val_mse: float | None = facts["val_mse"]
+        self.kind = f"{facts['description'].partition(',')[0]}, exported"
         self.description = f"{facts['description']}, exported"
+
+    def sees(self, detected: bool) -> tuple:
+        """Return what its batches depend on: no other model shares them."""
+        return (id(self),)
 
     def batches(
         self,

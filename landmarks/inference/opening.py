@@ -11,7 +11,7 @@ from landmarks.errors import UserError
 from landmarks.inference.ensemble import Ensemble, EnsembleName
 from landmarks.inference.model import Finder, Model
 from landmarks.inference.onnx_model import OnnxModel
-from landmarks.runs.find import find_checkpoint, find_members
+from landmarks.runs.find import find_checkpoint, find_members, is_kfold
 from landmarks.settings import (
     AmpName,
     DecoderName,
@@ -25,8 +25,11 @@ from landmarks.settings import (
 # As a command's setting.
 PATHS = Rule(lambda v: v and all(type(path) is str for path in v), "a list [PATH,PATH,...]")
 Sources = str | Annotated[list, PATHS] | None
-IS_LIST = Rule(lambda v: isinstance(v, list) and len(v) > 1, "several checkpoints, [PATH,PATH]")
-SEVERAL = Needs("checkpoint", IS_LIST)
+ARE_SEVERAL = Rule(
+    lambda v: len(v) > 1 if isinstance(v, list) else v is not None and is_kfold(Path(v)),
+    "several checkpoints, [PATH,PATH], or a k-fold",
+)
+SEVERAL = Needs("checkpoint", ARE_SEVERAL)
 log = logging.getLogger(__name__)
 Source = str | os.PathLike | None  # None: the newest run
 
@@ -69,7 +72,8 @@ def open_finder(
     """Return what finds points.
 
     Args:
-        source: a run's folder, a .pt file, an exported .onnx file, or several of them.
+        source: a run's folder, a .pt file, an exported .onnx file, or several of them. A k-fold's
+            folder means its folds' models, each of which counts as one.
         ensemble, one_at_a_time: see `Ensemble`; for several.
         threads: that compute on a CPU, see `use_threads`; None: as the program around has set them.
         options: as of `Predictor`.
@@ -78,38 +82,33 @@ def open_finder(
         UserError: if it is none, or several that do not belong together.
     """
     options["threads"] = threads
-    if source is None or isinstance(source, str | os.PathLike):
-        return _open_one(source, **options)
-    if len(source) == 1:
-        return _open_one(source[0], **options)
-    for one in source:  # all, before the first is read
-        if not find_members(Path(one).expanduser()):
-            _find(one)
-    openers = [partial(_open_one, one, **options) for one in source]
+    paths = list_checkpoints(source)  # all, before the first is read
+    if len(paths) == 1:
+        return _open_one(paths[0], **options)
+    openers = [partial(_open_one, path, **options) for path in paths]
     return Ensemble(openers, ensemble, one_at_a_time)
 
 
-def newest(source: Source | Sequence[Source]) -> Path:
-    """Return the checkpoint's file that a source of one model means."""
-    return _find(source[0] if isinstance(source, list) else source)
+def list_checkpoints(source: Source | Sequence[Source]) -> list[Path]:
+    """Return the files that a source means; a k-fold's folder means those of all its folds.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    if source is None or isinstance(source, str | os.PathLike):
+        path = None if source is None else Path(source).expanduser()
+        return find_members(path) or [find_checkpoint(path)]
+    return [path for one in source for path in list_checkpoints(one)]
 
 
-def _find(source: Source) -> Path:
-    return find_checkpoint(None if source is None else Path(source).expanduser())
-
-
-def _open_one(source: Source, *, threads: Threads | None, **options: Any) -> Finder:
-    folds = find_members(None if source is None else Path(source).expanduser())
-    path = Path(source) if folds else _find(source)
+def _open_one(path: Path, *, threads: Threads | None, **options: Any) -> Finder:
     if path.suffix.lower() == ".onnx":
         return _open_onnx(path, threads, **options)
-    from landmarks.inference.members import open_members
     from landmarks.inference.predictor import Predictor  # torch comes with it
     from landmarks.training.threads import use_threads
 
-    predictor = open_members(folds, **options) if folds else Predictor(path, **options)
-    many = f"the mean of {len(folds)}, the first one " if folds else ""
-    log.info(f"Model: {path} ({many}{predictor.description})")
+    predictor = Predictor(path, **options)
+    log.info(f"Model: {path} ({predictor.description})")
     if threads is not None:
         use_threads(threads, predictor.device)
     return predictor

@@ -95,14 +95,29 @@ class Predictor:
         return self.precision.device
 
     @property
+    def kind(self) -> str:
+        """Which model it is, in words."""
+        return describe_model(self.config["model"])
+
+    @property
     def description(self) -> str:
         """The model in words: what it is, of which epoch and how good."""
-        described = describe_model(self.checkpoint.config["model"])
+        described = self.kind
         trained = self.checkpoint.metrics
         if trained:
             error = f"validation MSE {trained['val_mse']:.3f} px²"
             described = f"{described}, epoch {trained['epoch']}, {error}"
         return f"{described}, {say_count(self.num_points, 'point')}"
+
+    def sees(self, detected: bool) -> tuple:
+        """Return what its batches depend on, beside the faces: models alike in it can share them.
+
+        Args:
+            detected: see `batches`.
+        """
+        framed = [self.config[key] for key in ("crop", "box_from", "box_margin")]
+        places = str(self.places) if detected else ""
+        return (self.input_size, self.exif, self.device.type, places, *framed)
 
     def batches(
         self,

@@ -46,10 +46,31 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
             )
         return newest
     if path.is_dir():
-        path = path / name
+        folder, path = path, path / name
+        if not path.is_file():
+            raise UserError(f"There is no checkpoint {path}: {_say_inside(folder, name)}")
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
     return path
+
+
+def _say_inside(folder: Path, name: str) -> str:
+    """Return in a sentence's end what to name in place of a folder that is no run."""
+    inside = all_checkpoints(name, folder)
+    if not inside:
+        return "name a .pt file or a run's folder."
+    if (folder / "fold-0").is_dir():
+        return (
+            f"{folder} is a k-fold that is not finished; go on with its training, or name one of "
+            f"its folds, such as {inside[0].parent}."
+        )
+    more = f", the newest of {len(inside)}" if len(inside) > 1 else ""
+    return f"{folder} is a folder of runs; name one of them, such as {inside[0].parent}{more}."
+
+
+def is_kfold(path: Path) -> bool:
+    """Say whether a folder is that of a finished k-fold."""
+    return (path / KFOLD).is_file()
 
 
 def find_members(path: Path | None) -> list[Path]:
@@ -58,7 +79,7 @@ def find_members(path: Path | None) -> list[Path]:
     Raises:
         UserError: if one of them is missing.
     """
-    if path is None or not (path / KFOLD).is_file():
+    if path is None or not is_kfold(path):
         return []
     count = json.loads((path / KFOLD).read_text(encoding="utf-8"))["folds"]
     return [find_checkpoint(path / f"fold-{fold}") for fold in range(count)]

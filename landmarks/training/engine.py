@@ -65,11 +65,14 @@ def fit(
             keep(False, False)
             return False
         _refuse_not_finite(errors, training.epoch + 1)
+        share = training.batch / len(batches)
         row = _describe_epoch(training, errors) | {
             "seconds": round(time.perf_counter() - started, 2),
             "images_per_s": round(counted * batches.batch_size / trained, 1),
             "data_wait": round(waited, 3),
         }
+        if share < 1:  # max_time has ended it
+            row["epoch_share"] = round(share, 3)
         is_best = training.end_epoch(row)
         training.seconds = budget.spent
         keep(is_best, True)

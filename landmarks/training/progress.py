@@ -81,9 +81,11 @@ class Display:
     def end_epoch(self, row: dict, is_best: bool) -> None:
         """Close the bar and print the epoch's line."""
         self.close()
+        share = row.get("epoch_share")
+        cut = "" if share is None else f" (ended by max_time after {share:.0%} of it)"
         scored = f"RMSE {row['val_rmse']:.4f} px, " if "val_rmse" in row else ""
         self.say(
-            f"epoch {row['epoch']}: loss {row['train_loss']:.4g}, "
+            f"epoch {row['epoch']}{cut}: loss {row['train_loss']:.4g}, "
             f"val MSE {row['val_mse']:.3f} px², "
             f"{scored}NME {row['val_nme']:.4f}, "
             f"{row['seconds']:.1f} s, {row['images_per_s']:.0f} images/s, "

@@ -55,6 +55,7 @@ def _add_lists(app, album: Album) -> None:
             orders=list(album.orders),
             regions=album.regions,
             exclude=str(album.exclude),
+            heatmaps=album.heatmap is not None,
         )
 
     @app.get("/faces")
@@ -68,7 +69,7 @@ def _add_lists(app, album: Album) -> None:
 
 
 def _add_faces(app, album: Album) -> None:
-    """Serve a face's picture and points, and take marks of bad ones."""
+    """Serve a face's picture, points and heatmap, and take marks of bad ones."""
     from flask import Response, abort, jsonify
 
     @app.get("/face/<int:row>.jpg")
@@ -76,12 +77,16 @@ def _add_faces(app, album: Album) -> None:
         found = album.picture(row) if row < len(album) else None
         if found is None:
             abort(404)
-        scale = {"X-Scale": f"{found[1]:.6f}", "Cache-Control": "max-age=3600"}
-        return Response(found[0], mimetype="image/jpeg", headers=scale)
+        return Response(found, mimetype="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
     @app.get("/points/<int:row>")
     def show_points(row: int):
         return jsonify(album.points(row)) if row < len(album) else abort(404)
+
+    @app.get("/heatmap/<int:row>")
+    def show_heatmap(row: int):
+        found = album.heat(row) if row < len(album) else None
+        return abort(404) if found is None else jsonify(found)
 
     @app.post("/bad/<int:row>")
     def mark(row: int):

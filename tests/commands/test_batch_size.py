@@ -8,7 +8,7 @@ import torch
 
 from landmarks.cli import main as cli
 from landmarks.commands import batch_size
-from landmarks.commands.batch_size import largest_batch, settle_batch_size
+from landmarks.commands.batch_size import keep_chosen, largest_batch, settle_batch_size
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.memory_estimate import Estimate
@@ -54,5 +54,20 @@ def test_rates_grow_with_the_batch(optimizer, factor, monkeypatch):
 def test_a_cpu_takes_the_usual_batch_and_a_resumed_run_its_own(train, capsys):
     train("run_dir=a", "batch_size=auto", "epochs=1")
     assert load_checkpoint(Path("a/last.pt")).config["batch_size"] == 32
-    assert cli.main(["train", "resume=a", "epochs=2", "batch_size=auto"]) == 1
+    assert cli.main(["train", "resume=a", "epochs=2", "batch_size=auto", "optimizer.lr=1e-3"]) == 0
+    again = load_checkpoint(Path("a/last.pt"))
+    assert (again.config["batch_size"], again.metrics["epoch"]) == (32, 2)
+    begun = Path("a/.hydra/overrides.yaml")
+    begun.write_text(begun.read_text().replace("batch_size=auto", "batch_size=32"))
+    assert cli.main(["train", "resume=a", "epochs=3", "batch_size=auto"]) == 1
     assert "batch_size=auto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("optimizer", "factor"), [("adamw", 2), ("sgd", 4)])
+def test_what_auto_stood_for_is_kept(optimizer, factor):
+    fields = dict.fromkeys(TrainSettings.__dataclass_fields__)
+    node = {"_target_": f"landmarks.training.optimizers.{optimizer}", "lr": 0.5}
+    settings = TrainSettings(**{**fields, "batch_size": "auto", "optimizer": node})
+    kept = keep_chosen(settings, {"batch_size": 128})
+    assert kept.batch_size == 128 and kept.optimizer["lr"] == 0.5 * factor
+    assert keep_chosen(kept, {"batch_size": 7}) is kept

@@ -89,7 +89,7 @@ def test_bare_words_are_runs():
     assert gather_words("compare", ["-cd", "conf", "a"]) == ["-cd", "conf", 'runs=["a"]']
 
 
-def test_all_runs_are_listed_the_best_first(made, capsys):
+def test_all_runs_are_listed_the_best_first(made, capsys, monkeypatch):
     Path("runs/c/finished.json").unlink()
     assert cli.main(["runs", "csv=deep/runs.csv"]) == 0
     said = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
@@ -101,8 +101,14 @@ def test_all_runs_are_listed_the_best_first(made, capsys):
     assert told["b"]["epochs"] == "2" and told["b"]["state"] == "finished"
     assert told["c"]["state"] == "stopped" and "split.share=0.5" in told["c"]["settings"]
     assert "loss=mse" in told["b"]["settings"] and "loss" not in told["a"]["settings"]
+    assert Path(told["a"]["data"]).is_dir() and "data.root" not in told["a"]["settings"]
+    monkeypatch.setenv("COLUMNS", "100")
     assert cli.main(["runs", "sort=run"]) == 0
-    assert [line[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["a", "b", "c"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[0] for line in lines[1:]] == ["a", "b", "c"]
+    assert max(map(len, lines)) <= 120 and any(line.endswith("...") for line in lines)
+    name = Path(told["a"]["data"]).name
+    assert all(f" {name} " in line for line in lines[1:])
 
 
 def test_no_runs_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):

@@ -82,6 +82,45 @@ def test_evaluate_reads_them_as_one_set(kept):
     assert np.mean(scores) == pytest.approx(found["mse"], rel=1e-3)
 
 
+def test_on_other_faces_the_mean_of_all_folds_is_judged(kept, write_contest, tmp_path, capsys):
+    other = write_contest(tmp_path / "other", train=6, seed=7)
+    words = [f"data.root={other.root}", "device=cpu", "amp=off", "run_dir=out"]
+    assert cli.main(["evaluate", "checkpoint=runs/k", *words]) == 0
+    found = json.loads(Path("out/metrics.json").read_text())
+    with np.load("out/predictions.npz") as stored:
+        mean = stored["points"]
+    members = []
+    for fold in range(3):
+        assert cli.main(["evaluate", f"checkpoint=runs/k/fold-{fold}", *words]) == 0
+        with np.load("out/predictions.npz") as stored:
+            members.append(stored["points"])
+    np.testing.assert_allclose(mean, np.mean(members, 0), atol=1e-3)
+    assert found["mse"] == pytest.approx(((mean - other.points) ** 2).mean(), rel=1e-4)
+    assert [member["path"] for member in found["checkpoint"]["members"]] == [
+        f"runs/k/fold-{fold}/best.pt" for fold in range(3)
+    ]
+    listed = "checkpoint=[runs/k/fold-0,runs/k/fold-2]"
+    assert cli.main(["evaluate", listed, "ensemble=median", *words]) == 0
+    with np.load("out/predictions.npz") as stored:  # of two it is the mean
+        np.testing.assert_allclose(stored["points"], (members[0] + members[2]) / 2, atol=1e-3)
+    capsys.readouterr()
+    assert (
+        cli.main(["evaluate", listed, "device=cpu", "run_dir=out"]) == 1
+    )  # no face unseen by both
+    assert "split=all" in capsys.readouterr().err
+
+
+def test_the_same_faces_elsewhere_are_judged_out_of_fold(kept, tmp_path):
+    moved = shutil.copytree(kept.root, tmp_path / "moved")
+    words = ["evaluate", "checkpoint=runs/k", f"data.root={moved}", "run_dir=out"]
+    assert cli.main(words) == 0
+    found = json.loads(Path("out/metrics.json").read_text())
+    assert found["data"]["split"] == "out of fold"
+    assert found["checkpoint"]["path"] == "runs/k" and len(found["checkpoint"]["members"]) == 3
+    assert cli.main([*words, "flip_test=true"]) == 1  # what is kept has been predicted
+    assert cli.main([*words, "ensemble=median"]) == 1
+
+
 def test_predict_averages_the_models(kept):
     device = ["device=cpu", "amp=off", "workers=0", "npz=true"]
     points = {}
@@ -113,11 +152,13 @@ def test_what_cannot_be_folded_is_refused(kept, words, code, capsys):
     assert len(said) == 1
 
 
-def test_a_fold_that_was_stopped_goes_on(kept, stop_at_step):
+def test_a_fold_that_was_stopped_goes_on(kept, stop_at_step, monkeypatch):
+    monkeypatch.setattr("landmarks.commands.batch_size.REFERENCE", 4)
     shutil.rmtree("runs/k")
+    words = ["epochs=2", "batch_size=auto"]
     with stop_at_step(5):
-        train(kept, "epochs=2", code=143)
+        train(kept, *words, code=143)
     assert not Path("runs/k/fold-0/finished.json").exists()
-    train(kept, "epochs=2", "fold=0")
+    train(kept, *words, "fold=0")
     steps = load_checkpoint(Path("runs/k/fold-0/last.pt")).training["step"]
     assert steps == 2 * (12 // 4)

@@ -36,7 +36,7 @@ def test_labels_alone_are_shown(made, opened):
     show(*made.data)
     (album,) = opened
     assert len(album) == 16 and album.predicted is None and list(album.orders) == ["file", "name"]
-    assert set(album.points(2)) == {"truth"} and album.exclude == Path("exclude.csv")
+    assert set(album.points(2)["sets"]) == {"truth"} and album.exclude == Path("exclude.csv")
 
 
 def test_predictions_are_sorted_by_error_and_suspicion(made, opened):
@@ -47,7 +47,7 @@ def test_predictions_are_sorted_by_error_and_suspicion(made, opened):
     assert list(album.orders) == ["file", "name", "suspicion", "mse", "nme"]
     np.testing.assert_allclose(album.columns["mse"], 9, rtol=1e-6)
     assert [face["name"] for face in album.page("suspicion", 0, 2)] == made.names[3:1:-1]
-    np.testing.assert_allclose(np.array(album.points(5)["predicted"]), made.points[5] + 3)
+    np.testing.assert_allclose(np.array(album.points(5)["sets"]["predicted"]), made.points[5] + 3)
 
 
 def test_a_run_is_shown_on_its_validation_faces(train, opened):
@@ -56,7 +56,19 @@ def test_a_run_is_shown_on_its_validation_faces(train, opened):
     (album,) = opened
     with np.load("runs/a/split.npz") as split:
         assert len(album) == len(split["validation"])
-    assert "mse" in album.orders and set(album.points(0)) == {"truth", "predicted"}
+    assert "mse" in album.orders and set(album.points(0)["sets"]) == {"truth", "predicted"}
+    assert album.heat(0) is None  # it has none
+
+
+def test_a_model_of_heatmaps_shows_them(made, opened, run_of):
+    show(*made.data, f"checkpoint={run_of('unet_resnet18')}", "device=cpu", "workers=0")
+    (album,) = opened
+    found = album.heatmap(3)
+    assert found.size == 32 and found.values.shape == (8, 8)
+    width = 141  # see SIZES
+    corners = found.to_image @ np.array([[-0.5, 31.5], [-0.5, 31.5], [1, 1]])
+    assert np.ptp(corners, axis=1) == pytest.approx([width, width], abs=1)  # letterboxed
+    assert len(album.heat(3)["png"]) > 100
 
 
 def test_contact_sheets_hold_the_faces(made):

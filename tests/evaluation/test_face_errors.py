@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from landmarks.evaluation.bootstrap import subset_errors
+from landmarks.evaluation.calibration import judge_confidence
 from landmarks.evaluation.face_errors import (
     in_blocks,
     measure,
@@ -12,7 +13,7 @@ from landmarks.evaluation.face_errors import (
     sorted_quantiles,
 )
 from landmarks.evaluation.figures import area_under_curve, failure_rate, summarise
-from landmarks.evaluation.tables import face_rows, point_table, region_table
+from landmarks.evaluation.tables import face_rows, point_table, region_table, save_errors
 from landmarks.layout import Layout
 from landmarks.metrics import normalized_error, squared_error
 
@@ -31,11 +32,32 @@ def some():
     return predicted, truth
 
 
-def measured(predicted, truth, eyes=(0, 3)):
+def measured(predicted, truth, eyes=(0, 3), sure=None, folder=None):
     names = np.array([f"{i}.jpg".encode() for i in range(len(truth))])
     at = np.arange(len(truth))
-    blocks = in_blocks(predicted, truth, at, at)
-    return measure(blocks, names, at, truth.shape[1], list(eyes) if eyes else None)
+    blocks = ((*block[:2], sure) for block in in_blocks(predicted, truth, at, at))
+    eyes = list(eyes) if eyes else None
+    return measure(blocks, names, at, truth.shape[1], eyes, folder=folder)
+
+
+def test_errors_of_many_points_wait_on_the_disk_and_come_to_the_same(some, tmp_path, monkeypatch):
+    sure = np.random.default_rng(1).random((40, 6)).astype(np.float32)
+    monkeypatch.setattr("landmarks.evaluation.face_errors.IN_MEMORY", 0)
+    found = [measured(*some, sure=sure, folder=folder) for folder in (None, tmp_path)]
+    assert [isinstance(errors.distance, np.memmap) for errors in found] == [False, True]
+    assert isinstance(found[1].confidence, np.memmap) and list(tmp_path.iterdir()) == []
+    groups, told, kept = np.arange(40) // 2, [], []
+    for i, errors in enumerate(found):
+        save_errors(tmp_path / f"{i}.npz", errors, groups, "digest")
+        with np.load(tmp_path / f"{i}.npz") as stored:
+            kept.append({name: stored[name] for name in stored.files})
+        tables = point_table(errors, LAYOUT), region_table(errors, LAYOUT), [*face_rows(errors)]
+        sureness = judge_confidence(errors.distance, errors.confidence)
+        told.append(repr((summarise(errors, groups, LAYOUT, [0.1]), tables, sureness)))
+    assert told[0] == told[1] and str(kept[0]["fingerprint"]) == "digest"
+    for name in ("names", "rows", "groups", "squared", "nme", "distance"):
+        np.testing.assert_array_equal(kept[0][name], kept[1][name])
+    np.testing.assert_array_equal(kept[1]["distance"], found[0].distance)
 
 
 def test_errors_are_those_of_plain_arithmetic(some):

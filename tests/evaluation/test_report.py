@@ -17,6 +17,7 @@ from landmarks.evaluation.report_faces import choose_faces
 from landmarks.evaluation.weaknesses import name_weaknesses
 
 HISTORY = [{"epoch": i, "val_mse": 30 / i, "train_loss": 3 / i} for i in range(1, 9)]
+HISTORY[-1]["epoch_share"] = 0.25
 SETTINGS = [("model", "resnet18", "resnet34"), ("name", "<b>bold</b>", "null")]
 
 
@@ -91,6 +92,13 @@ def test_page_stands_alone_and_shows_names_as_they_are(report):
     assert "<b>bold</b>" not in text and "&lt;b&gt;bold" in text
     assert "face &lt;" in text and "face <" not in text
     assert len(text) < 2_000_000
+
+
+def test_it_says_what_is_divided_by_what_and_which_epoch_was_cut(report):
+    text, metrics = report[0].read_text(encoding="utf-8"), report[1]
+    assert f"mean point error over the {metrics['normaliser']}" in text
+    assert "failure rate, NME above 0.08" in text and "NME: point error over the" in text
+    assert "ended epoch 8 after 25%" in text and text.count("of its batches") == 1
 
 
 def test_report_without_run_confidence_or_images(judged, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 import landmarks
 from landmarks.cli import main as cli
+from landmarks.data.cropped import CroppedFaces
 from landmarks.inference.ensemble import combine_points, spread_of
 from landmarks.inference.opening import open_finder
 
@@ -39,6 +40,20 @@ def test_points_are_combined_in_original_pixels(runs, photos, how, one_at_a_time
     distance = np.linalg.norm(points - expected, axis=-1)
     np.testing.assert_allclose(found.spread, np.sqrt((distance**2).mean(0)), atol=1e-3)
     assert np.isnan(found.confidence).all()
+
+
+def test_models_that_see_alike_read_the_photos_once(run_of, runs, photos, monkeypatch):
+    like_the_first = run_of(seed=3, settings={"crop": "letterbox"})
+    reads = []
+    original = CroppedFaces.__getitems__
+    monkeypatch.setattr(
+        CroppedFaces, "__getitems__", lambda s, rows: reads.append(rows) or original(s, rows)
+    )
+    model = landmarks.load([*runs, like_the_first], **PLAIN)
+    found = model.predict(photos, channels="bgr", batch_size=2)
+    assert len(reads) == 3 * 3  # batches by ways to see
+    expected = np.mean([one.points for one in each([*runs, like_the_first], photos)], 0)
+    np.testing.assert_allclose(found.points, expected, atol=1e-3)
 
 
 def test_models_that_know_their_confidence_give_it(run_of, photos):

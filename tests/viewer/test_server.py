@@ -1,5 +1,7 @@
 """The viewer: what it serves, to whom, and what a browser shows of it."""
 
+import base64
+import re
 import threading
 
 import cv2
@@ -9,7 +11,7 @@ import pytest
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
-from landmarks.viewer.album import Album, read_marked
+from landmarks.viewer.album import Album, Heatmap, read_marked
 from landmarks.viewer.server import make_app
 
 COUNT = 300
@@ -55,15 +57,37 @@ def test_faces_are_told_in_every_order(album, client):
 
 
 def test_points_and_pictures_are_those_of_the_face(album, client):
-    sets = client.get("/points/7").json
+    told = client.get("/points/7").json
+    assert (told["width"], told["height"], told["readable"]) == (80, 900, True)
+    sets = told["sets"]
     np.testing.assert_allclose(sets["truth"], album.faces.points[7], atol=0.006)
     np.testing.assert_allclose(sets["predicted"], album.faces.points[7] + 1, atol=0.006)
-    assert client.get("/points/0").json["truth"][2] is None
+    assert client.get("/points/0").json["sets"]["truth"][2] is None
+    lost = client.get("/points/20").json  # its size is that of the points
+    reach = np.max(lost["sets"]["predicted"], axis=0)
+    assert not lost["readable"] and (reach < [lost["width"], lost["height"]]).all()
     answer = client.get("/face/7.jpg")
     image = cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape[0] == 640 and float(answer.headers["X-Scale"]) == pytest.approx(640 / 900)
+    assert image.shape[0] == 640
     assert client.get("/face/20.jpg").status_code == 404  # its image is not there
     assert client.get("/face/300.jpg").status_code == client.get("/points/300").status_code == 404
+
+
+def test_a_heatmap_lies_where_the_model_looked(album, client):
+    assert client.get("/album").json["heatmaps"] is False
+    assert client.get("/heatmap/3").status_code == 404
+    values = np.zeros((8, 8), np.float32)
+    values[2, 5] = 1
+    to_image = np.array([[2.0, 0.5, 10], [0, 3, 20]])
+    album.heatmap = {3: Heatmap(values, 32, to_image)}.get
+    assert client.get("/album").json["heatmaps"] is True
+    assert client.get("/heatmap/4").status_code == client.get("/heatmap/300").status_code == 404
+    told = client.get("/heatmap/3").json
+    assert told["size"] == 32 and told["matrix"] == [2, 0, 0.5, 3, 10, 20]
+    coded = np.frombuffer(base64.b64decode(told["png"]), np.uint8)
+    alpha = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)[:, :, 3]
+    y, x = np.argwhere(alpha > 128).mean(0) / len(alpha) * 8 - 0.5 + 0.125
+    assert (x, y) == pytest.approx((5, 2), abs=0.1)
 
 
 def test_a_bad_face_is_appended_once_where_data_exclude_reads_it(album, client):
@@ -91,7 +115,7 @@ def served(album):
 
     server = make_server("127.0.0.1", 0, make_app(album), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
+    yield server
     server.shutdown()
 
 
@@ -104,24 +128,38 @@ def wait(browser, script):
 @pytest.mark.parametrize("width", [500, 1400])
 def test_a_browser_scrolls_sorts_and_marks(served, browser, album, width):
     browser.set_window_size(width, 900)
-    browser.get(served)
-    first = "document.querySelector('.tile figcaption span')?.textContent"
+    values = np.eye(8, dtype=np.float32)
+    album.heatmap = lambda row: Heatmap(values, 32, np.eye(2, 3))
+    browser.get(f"http://127.0.0.1:{served.server_port}/")
+    first = "document.querySelector('.tile figcaption')?.textContent"
     assert "mse 299" in wait(browser, first)
     wait(browser, "document.querySelectorAll('.tile path.truth[d]').length > 3")
     assert browser.execute_script("return document.querySelectorAll('.tile').length") < 80
     browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")
     wait(
         browser,
-        "[...document.querySelectorAll('.tile span')].some(s => /mse 1$/.test(s.textContent))",
+        "[...document.querySelectorAll('figcaption div')].some(s => /mse 1$/.test(s.textContent))",
     )
     browser.execute_script("window.scrollTo(0, 0)")
     top = "[...document.querySelectorAll('.tile')].find(t => t.innerText.includes('mse 299'))"
     wait(browser, top).find_element("css selector", ".view").click()
     wait(browser, "document.querySelector('#stage svg')?.getAttribute('viewBox')")
+    for count in (1, 0):
+        browser.find_element("id", "heatmaps").click()
+        wait(browser, f"document.querySelectorAll('#stage .heatmap').length === {count}")
     browser.find_element("id", "mark").click()
     wait(browser, "document.getElementById('mark').disabled")
     assert len(read_marked(album.exclude)) == 1
     wide = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0
+    served.shutdown()
+    served.server_close()
+    browser.find_element("id", "close").click()
+    browser.execute_script("window.scrollTo(0, document.body.scrollHeight / 2)")
+    said = wait(
+        browser, "[...document.querySelectorAll('.trouble:not([hidden])')].map(p => p.innerText)"
+    )
+    assert any("start landmarks show again" in text for text in said)
     severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-    assert [message for message in severe if "404" not in message] == []
+    ours = [message for message in severe if not re.search("404|ERR_CONNECTION_REFUSED", message)]
+    assert ours == []
