@@ -28,6 +28,7 @@ BENCHMARKS = {
     "step": "a training step and a prediction, against the write-up's own",
     "growth": "how the heatmap loss grows with points and cells",
     "check": "faults that `landmarks check` finds among those planted",
+    "disbelief": "wrong labels that a model finds among those planted",
     "decode": "heatmap decoders, against one another and DARK as published",
     "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
     "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",

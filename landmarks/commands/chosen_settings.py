@@ -9,7 +9,15 @@ from omegaconf import OmegaConf
 from landmarks.commands.choices import list_choices, read_choice
 from landmarks.runs.renames import rename_targets
 
-PLACES = ("run_dir", "resume", "name", "hydra", "experiment", "report")  # say nothing of the model
+PLACES = (
+    "run_dir",
+    "resume",
+    "name",
+    "hydra",
+    "experiment",
+    "report",
+    "threads",
+)  # say nothing of the model
 
 
 def list_chosen(config: dict) -> list[tuple[str, str, str]]:

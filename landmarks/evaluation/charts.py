@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 12, 44
 MOST = 300  # places of a line
 FACE = 420  # width of the mean face
 # From small to large: dark blue, green, yellow, red; seen on white and on black.

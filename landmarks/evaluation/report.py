@@ -146,7 +146,7 @@ def _mean_face(judgement: Judgement, outcome: Outcome) -> str:
 
 def _learning(history: Sequence[Mapping[str, float]]) -> dict:
     """Return charts by name, and in sentences which epochs were cut short."""
-    if not history:
+    if len(history) < 2:  # one point is no curve
         return {"charts": {}, "cut": []}
     cut = [
         f"max_time ended epoch {row['epoch']:.0f} after {row['epoch_share']:.0%} of its batches."

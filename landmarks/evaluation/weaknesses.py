@@ -21,7 +21,7 @@ def name_weaknesses(metrics: dict, squared: np.ndarray, count: int = 3) -> list[
     if len(regions) > 1:
         worst = max(regions, key=lambda row: row["share"])
         said.append(
-            f"{worst['share']:.0%} of the squared error lies in {worst['region']}, "
+            f"{worst['share']:.0%} of the squared error lies in {worst['region']}, which has "
             f"{worst['points'] / metrics['points']:.0%} of the points."
         )
     for ratio, name, part in _slices(metrics)[:count]:

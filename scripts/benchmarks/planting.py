@@ -67,7 +67,7 @@ def plant(
                 shutil.copy(images / names[twin], image)
                 points[row] = points[twin]
             else:
-                points[row] = _spoil(kind, points[row], sizes[row], flip, noise, rng)
+                points[row] = spoil(kind, points[row], sizes[row], flip, noise, rng)
     header = ["file_name", *(f"Point_{k}_{axis}" for k in range(points.shape[1]) for axis in "XY")]
     lines = [header] + [
         [name, *face]
@@ -80,7 +80,7 @@ def plant(
     return planted
 
 
-def _spoil(
+def spoil(
     kind: str,
     face: np.ndarray,
     size: float,
