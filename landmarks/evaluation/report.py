@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from landmarks.evaluation.bootstrap import Interval
 from landmarks.evaluation.charts import Line, line_chart, mean_face
 from landmarks.evaluation.comparison import Stored, compare_errors, say_difference
+from landmarks.evaluation.face_errors import forget_pages
 from landmarks.evaluation.outcome import Judgement, Outcome
 from landmarks.evaluation.report_faces import choose_faces, show_face
 from landmarks.evaluation.weaknesses import name_weaknesses
@@ -19,6 +20,7 @@ from landmarks.files import replacing
 
 FACES = {"worst": 8, "median": 4, "best": 4}
 SHAPED = 2000  # faces that the mean face is made of
+FORGOTTEN = 10  # of so many faces, one drops the pages that the labels were read from
 CURVE_END = 0.15  # of the cumulative curve, if no face's error asks for more
 MAGNIFIED = 4.0  # times their length, arrows of bias
 
@@ -134,6 +136,8 @@ def _mean_face(judgement: Judgement, outcome: Outcome) -> str:
         shape = (points - np.nanmean(points, axis=0)) / size[i]
         total += np.nan_to_num(shape)
         count += np.isfinite(shape)
+        if i % FORGOTTEN == 0:
+            forget_pages(judgement.faces.points)
     places = total / np.where(count > 0, count, np.nan)
     errors = np.array([row["mean"] for row in outcome.by_point], float)
     bias = np.nan_to_num(judgement.errors.bias / np.median(size[usable]))
