@@ -11,11 +11,13 @@ from landmarks.cli.setting_pages import read_comments, read_page, settings_of_ch
 from landmarks.settings import settings_of
 
 COMMON = {
-    "train": ["epochs", "max_time", "batch_size", "input_size"],
+    "train": ["epochs", "max_time", "patience", "batch_size", "input_size"],
     "predict": ["checkpoint", "input"],
     "evaluate": ["checkpoint", "predictions", "split"],
     "show": ["checkpoint", "predictions", "split"],
     "compare": ["runs"],
+    "average": ["runs"],
+    "ensemble": ["predictions"],
     "runs": ["folder", "sort"],
     "export": ["checkpoint"],
     "check": ["input_size", "crop"],
