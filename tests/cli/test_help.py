@@ -20,6 +20,8 @@ COMMON = {
     "ensemble": ["predictions"],
     "runs": ["folder", "sort"],
     "export": ["checkpoint"],
+    "ensemble": ["predictions", "ensemble", "errors"],
+    "average": ["runs", "ingredients"],
     "check": ["input_size", "crop"],
     "cache": ["only", "unused_for", "clear"],
 }
