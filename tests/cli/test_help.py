@@ -13,7 +13,7 @@ from landmarks.settings import settings_of
 COMMON = {
     "train": ["epochs", "max_time", "patience", "batch_size", "input_size"],
     "predict": ["checkpoint", "input"],
-    "evaluate": ["checkpoint", "predictions", "split"],
+    "evaluate": ["checkpoint"],
     "show": ["checkpoint", "predictions", "split"],
     "compare": ["runs"],
     "average": ["runs"],
