@@ -13,15 +13,13 @@ from landmarks.settings import settings_of
 COMMON = {
     "train": ["epochs", "max_time", "patience", "batch_size", "input_size"],
     "predict": ["checkpoint", "input"],
-    "evaluate": ["checkpoint"],
+    "evaluate": ["checkpoint", "predictions", "split"],
     "show": ["checkpoint", "predictions", "split"],
     "compare": ["runs"],
     "average": ["runs"],
     "ensemble": ["predictions"],
     "runs": ["folder", "sort"],
     "export": ["checkpoint"],
-    "ensemble": ["predictions", "ensemble", "errors"],
-    "average": ["runs", "ingredients"],
     "check": ["input_size", "crop"],
     "cache": ["only", "unused_for", "clear"],
 }
