@@ -33,6 +33,7 @@ BENCHMARKS = {
     "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
     "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",
     "clip": "a drawn face followed through a clip, its jitter and its lag",
+    "ranks": "a training by several processes, against the same by one",
     "startup": "how long `landmarks --help` takes",
 }
 

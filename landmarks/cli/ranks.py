@@ -64,8 +64,9 @@ def start_ranks(count: int, arguments: list[str], fail: Callable[..., int]) -> i
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # What torch's launcher says of an end, our processes have said in a sentence.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    logging.getLogger("torch.distributed.elastic").propagate = False
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     words = [word for word in arguments if not word.startswith(GPUS)]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(END_SECONDS))
