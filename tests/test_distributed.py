@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,26 @@ def test_a_batch_that_does_not_part_is_refused(size, faces, ranks, near, monkeyp
 def test_more_gpus_than_there_are_is_refused(capsys):
     assert cli.main(["train", "gpus=99"]) == 1
     assert "gpus=99" in capsys.readouterr().err
+
+
+def test_gpus_starts_processes_and_says_how_one_has_ended(tmp_path, monkeypatch, capfd):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$RANK of $WORLD_SIZE: $*" >> said; exec "./rank$RANK"\n')
+    (tmp_path / "rank0").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "rank1").write_text("#!/bin/sh\nsleep 0.5; kill -9 $$\n")
+    for script in tmp_path.iterdir():
+        script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "5")
+    started = time.monotonic()
+    assert cli.main(["train", "gpus=2", "device=cpu", "epochs=1"]) == 1
+    assert time.monotonic() - started < 30
+    assert capfd.readouterr().err == "landmarks: Process 1 of the training was ended by SIGKILL.\n"
+    words = "-m landmarks train device=cpu epochs=1 gpus=2"
+    said = sorted((tmp_path / "said").read_text().splitlines())
+    assert said == [f"{rank} of 2: {words}" for rank in range(2)]
 
 
 def test_a_port_in_use_is_refused(monkeypatch, capsys):

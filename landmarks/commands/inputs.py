@@ -1,5 +1,6 @@
 """What training reads: faces, their split, batches and augmentation, built from the settings."""
 
+import hashlib
 import logging
 import time
 from pathlib import Path
@@ -145,6 +146,25 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         named.pick_ranges(settings.pictured_region),
         say_count(workers, "reading process") if canvas is None else "images from the cache",
     )
+
+
+def refuse_other_faces(inputs: Inputs) -> None:
+    """Refuse to train with processes that read other faces, of another machine's disk for example.
+
+    Raises:
+        UserError: in a process that reads others than the first one does.
+    """
+    if distributed.world() == 1:
+        return
+    content = hashlib.sha256()
+    for batches in (inputs.training, inputs.validation):
+        content.update(np.ascontiguousarray(inputs.faces.names[batches.rows]).tobytes())
+    own = content.hexdigest()
+    if distributed.agree(own) != own:
+        raise UserError(
+            f"This process reads other faces in {inputs.faces.source} than rank 0, or parts them "
+            f"otherwise: give all machines the same data."
+        )
 
 
 def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:

@@ -20,7 +20,7 @@ from landmarks.commands.device_cache import (
     refuse_device_cache,
 )
 from landmarks.commands.initial_weights import restore, settle_initial_weights
-from landmarks.commands.inputs import Inputs, open_inputs
+from landmarks.commands.inputs import Inputs, open_inputs, refuse_other_faces
 from landmarks.commands.kfold import train_folds
 from landmarks.commands.length import open_budget, settle_length
 from landmarks.commands.report_run import report_run
@@ -75,6 +75,7 @@ def train_one(settings: TrainSettings) -> int:
         model = build_model(settings, initial, inputs)
 
     with joined(precision.device):
+        refuse_other_faces(inputs)
         training = build_training(settings, initial, inputs, precision, model)
         if batch_size == "auto":
             settings, inputs = settle_batch_size(settings, training, inputs)

@@ -81,7 +81,8 @@ def _run(words: tuple, processes: int) -> float:
         )
         for n in range(processes)
     ]
-    if any([process.wait() for process in begun]):
+    codes = [process.wait() for process in begun]
+    if any(codes):
         raise RuntimeError(f"{words}: a process failed")
     return round(time.monotonic() - started, 1)
 
