@@ -114,12 +114,15 @@ def gather_folds(run: Path, folders: list[Path], settings: TrainSettings) -> Non
         points.append(found.points)
         confidence.append(found.confidence)
     order = np.argsort(np.concatenate(rows), kind="stable")
+    known = {}
+    if all(values is not None for values in confidence):  # a regression knows none
+        known["confidence"] = np.concatenate(confidence)[order]
     with replacing(run / "predictions.npz") as part:
         np.savez(
             part,
             names=np.char.decode(np.concatenate(names)[order], "utf-8"),
             points=np.concatenate(points)[order],
-            confidence=np.concatenate(confidence)[order],
+            **known,
         )
     scores = [json.loads((folder / FINISHED).read_text())["val_mse"] for folder in folders]
     with replacing(run / KFOLD) as part:
