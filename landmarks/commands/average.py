@@ -157,7 +157,7 @@ class _Kitchen:
         use_threads(settings.threads, self.predictor.device)
         run = paths[0].parent
         training, validation = (
-            choose_judged(first, run, settings.data, part) for part in ("train", "val")
+            choose_judged(first.config, [run], settings.data, part) for part in ("train", "val")
         )
         _refuse_other_splits(paths, training)
         require_truth(validation.faces, validation.rows, first.num_points)
