@@ -1,6 +1,7 @@
 """The words of a command line: which of them set something, to what, and what is meant by them."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -76,7 +77,7 @@ def read_value(words: list[str], key: str) -> object:
 def searched(arguments: list[str]) -> tuple[str, ...]:
     """Return the folders that --config-dir names: of a user's own choices."""
     folders = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in pairwise([*arguments, ""]):
         flag, equals, folder = word.partition("=")
         if flag in ("--config-dir", "-cd"):
             folders.append(folder if equals else following)

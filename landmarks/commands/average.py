@@ -1,5 +1,6 @@
 """`landmarks average`: weights of several checkpoints -> one model, validated before it is kept."""
 
+import json
 import logging
 import shutil
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ from landmarks.commands.predict import OtherData
 from landmarks.data.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
+from landmarks.files import replacing
 from landmarks.inference.opening import PATHS
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from landmarks.runs.find import find_checkpoint
+from landmarks.runs.find import FINISHED, find_checkpoint, is_kfold
+from landmarks.runs.quoting import say_setting
 from landmarks.settings import (
     AmpName,
     DeviceName,
@@ -111,6 +114,11 @@ def find_members_of(runs: list[str] | None) -> list[Path]:
         UserError: if there are not several different ones.
     """
     named = [Path(run).expanduser() for run in runs or []]
+    for folder in filter(is_kfold, named):
+        raise UserError(
+            f"{folder} is a k-fold, whose models were validated on different faces: combine their "
+            f"points with landmarks predict {say_setting('checkpoint', folder)}."
+        )
     paths = [find_checkpoint(place) for place in named]
     if len(named) == 1 and named[0].is_dir():
         paths.append(find_checkpoint(named[0], "last.pt"))
@@ -227,4 +235,6 @@ def _keep(out: Path, best: Member, tested: Tested) -> None:
     kept = replace(best.checkpoint, weights=tested.weights, metrics=metrics, training=None)
     shutil.copyfile(best.path.parent / "split.npz", out / "split.npz")
     save_checkpoint(out / "best.pt", kept)
+    with replacing(out / FINISHED) as part:
+        part.write_text(json.dumps(metrics), encoding="utf-8")
     log.info(f"A model like any other: {out / 'best.pt'}")

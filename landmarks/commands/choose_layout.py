@@ -69,7 +69,7 @@ def _of_data(faces: Faces) -> Layout:
     right in the names."""
     names = list(faces.point_names)
     flip = [] if faces.flip is None else faces.flip.tolist()
-    if flip == [*range(len(flip))] and pair_names(names) is not None:
+    if flip and flip == [*range(len(flip))] and pair_names(names) is not None:
         log.warning(
             f"flip_idx of {faces.source} exchanges no points, and their names hold left and right: "
             f"these make the pairs."

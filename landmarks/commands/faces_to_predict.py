@@ -109,6 +109,13 @@ def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Face
         return build(data, part=part)
     node = trained["data"]
     reader = trusted(node, "data")
+    expected = inspect.signature(reader).parameters.values()
+    required = {it.name for it in expected if it.default is it.empty} - {"part", "reading"}
+    if not required <= {*node, *given}:
+        raise UserError(
+            "An exported model knows no data of its own: name photos with input=FOLDER, or a data "
+            "set with data=FORMAT and data.root=FOLDER."
+        )
     kind = reader.__module__.rpartition(".")[2]
     if kind == "synthetic" and "root" in given:  # it has the contest's layout
         reader, node, kind = thousand.read_faces, {}, "thousand"

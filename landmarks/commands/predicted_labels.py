@@ -40,7 +40,11 @@ def open_labels(
             "format=pts has one face an image, and some images show several: use format=coco, cvat "
             "or labelme."
         )
-    with label_files(kind, out, finder.layout.point_names(), Path(faces.folder)) as labels:
+    # Names of our own making, such as brow_3, would come back in the order of letters.
+    layout = finder.layout
+    numbers = [str(point) for point in range(layout.num_points)]
+    names = layout.names or (layout.point_names() if kind == "coco" else numbers)
+    with label_files(kind, out, names, Path(faces.folder)) as labels:
 
         def take(rows: np.ndarray, points: np.ndarray) -> None:
             for row, found in zip(rows.tolist(), points, strict=True):

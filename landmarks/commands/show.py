@@ -18,6 +18,7 @@ from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.labelled import find_labelled
+from landmarks.errors import say_count
 from landmarks.evaluation.outcome import Judgement
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import Sources
@@ -175,5 +176,5 @@ def write_sheets(
             path = out / f"sheet-{sheet + 1}.jpg"
             save_picture(path, arrange(tiles, COLUMNS))
             written.append(path)
-    log.info(f"{len(written)} contact sheets: {out}")
+    log.info(f"{say_count(len(written), 'contact sheet')}: {out}")
     return written

@@ -210,3 +210,10 @@ def test_a_reader_that_has_gone_ends_it_quietly():
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["compare", "average", "ensemble"])
+def test_a_command_without_what_it_needs_is_one_sentence(command, here, capsys):
+    assert cli.main([command]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not any(path.is_file() for path in here.rglob("*"))

@@ -4,12 +4,14 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
+from landmarks.runs.find import KFOLD
 
 TINY = (
     "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
@@ -89,3 +91,11 @@ def test_what_cannot_be_averaged_is_one_sentence(runs, run_of, tmp_path, capsys)
         average(tmp_path, *words, code=code)
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "out/best.pt").exists()
+
+
+def test_a_k_fold_is_not_averaged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("k").mkdir()
+    Path("k", KFOLD).write_text('{"folds": 2}')
+    assert cli.main(["average", "k"]) == 1
+    assert "predict checkpoint=k" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -259,3 +260,34 @@ def test_corrupt_test_image_stops_or_is_guessed(made, capsys):
     out = predict("data.on_error=skip")
     assert made.test_names[2] in capsys.readouterr().out
     assert len(rows_of(out / "submission.csv")) == 6
+
+
+@pytest.mark.parametrize("kind", ["cvat", "labelme"])
+def test_predictions_for_a_tool_come_back_point_by_point(made, kind):
+    """Names made of regions would come back in the order of letters: the brow before the mouth."""
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    regions = {"mouth": [0, 1], "brow": [2, 4]}
+    layout = {"name": "own", "num_points": 5, "regions": regions}
+    save_checkpoint(Path("own.pt"), replace(content, layout=layout))
+    out = predict(
+        "checkpoint=own.pt", f"input={made.root}/test/images", f"format={kind}", "round=false"
+    )
+    at = [f"data.train={out}/cvat.xml"] if kind == "cvat" else [f"data.root={out}/labelme"]
+    words = ["checkpoint=own.pt", f"data={kind}", *at, f"data.images={made.root}/test/images"]
+    assert cli.main(["evaluate", *words, "run_dir=e", "report=false", "device=cpu", "amp=off"]) == 0
+    assert json.loads(Path("e/metrics.json").read_text())["mse"] < 1e-4
+
+
+def test_names_in_another_order_than_the_model_s_are_refused(made, capsys):
+    content = load_checkpoint(Path("runs/a/best.pt"))
+    layout = {"name": "named", "num_points": 5, "names": ["nose", "chin", "brow", "eye", "ear"]}
+    save_checkpoint(Path("named.pt"), replace(content, layout=layout))
+    columns = ",".join(
+        f"{name}_{axis}" for name in ("chin", "nose", "brow", "eye", "ear") for axis in "xy"
+    )
+    rows = [f"{name},{','.join(['9'] * 10)}" for name in made.test_names]
+    Path("t.csv").write_text("\n".join([f"file_name,{columns}", *rows]))
+    words = ["checkpoint=named.pt", "data=table", "data.train=t.csv"]
+    words += [f"data.images={made.root}/test/images", "run_dir=e"]
+    assert cli.main(["evaluate", *words]) == 1
+    assert "its point 0 is chin, the model's nose" in capsys.readouterr().err

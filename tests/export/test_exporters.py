@@ -129,6 +129,7 @@ def test_what_is_no_file_of_ours_is_one_sentence(exported, tmp_path):
     with pytest.raises(landmarks.UserError, match="flip_test"):
         landmarks.load(exported[0], flip_test=True)
     assert cli.main(["export", f"checkpoint={exported[0]}", f"output={tmp_path}/c.onnx"]) == 1
+    assert cli.main(["predict", f"checkpoint={exported[0]}", f"run_dir={tmp_path}/d"]) == 1
     assert cli.main(["export", f"checkpoint={exported[1]}", f"output={tmp_path}/c.pt"]) == 1
 
 

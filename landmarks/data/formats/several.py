@@ -147,6 +147,7 @@ def _agree(parts: list[_Set], key: str) -> object:
     """Return what the sets have in common; of names, those of the sets that have some."""
     values = [(part.where, getattr(part.faces, key)) for part in parts]
     if key == "point_names":
+        _refuse_nameless(parts)
         values = [(where, list(value)) for where, value in values if len(value)]
     first = values[0] if values else ("", ())
     other = next((one for one in values if one[1] != first[1]), None)
@@ -159,6 +160,19 @@ def _agree(parts: list[_Set], key: str) -> object:
         "point_names": ("say which are the same with map: FILE", *_differing(first[1], other[1])),
     }[key]
     raise UserError(f"{first[0]} and {other[0]} differ ({a} and {b}): {said}.")
+
+
+def _refuse_nameless(parts: list[_Set]) -> None:
+    """Refuse sets of which some name their points and others do not: their orders may differ."""
+    labelled = [part for part in parts if part.chosen is None and part.faces.num_points]
+    named = next((part for part in labelled if len(part.faces.point_names)), None)
+    nameless = next((part for part in labelled if not len(part.faces.point_names)), None)
+    if named is not None and nameless is not None:
+        raise UserError(
+            f"{named.where} names its points ({', '.join(named.faces.point_names[:3])}, ...) and "
+            f"{nameless.where} does not, so that their orders may differ: say which are the same "
+            f"with map: FILE."
+        )
 
 
 def _differing(first: list[str], other: list[str]) -> tuple[str, str]:

@@ -91,6 +91,16 @@ def test_what_does_not_fit_is_told_in_one_sentence(sets, change, said):
     assert "\n" not in str(refused.value)
 
 
+def test_named_points_are_not_joined_with_nameless_ones(sets, tmp_path):
+    (first, _), (second, _), _ = sets
+    table = tmp_path / "set1/t.csv"
+    _, rows = table.read_text().split("\n", 1)
+    names = [f"{name}_{axis}" for name in ("chin", "nose", "eye", "ear") for axis in "xy"]
+    table.write_text(f"file_name,{','.join(names)}\n{rows}")
+    with pytest.raises(UserError, match=r"sets\[1\] names its points .*sets\[0\] does not.*map"):
+        read_faces([first, second])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
