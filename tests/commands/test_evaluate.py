@@ -156,6 +156,29 @@ def test_slices_and_groups_come_from_a_table(run):
     assert {"face size", "brightness", "sharpness", "points outside the image"} <= names
 
 
+def test_wflw_s_attributes_are_slices(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    names, rng = [f"{i}.png" for i in range(4)], np.random.default_rng(0)
+    Path("WFLW_images").mkdir()
+    truth = rng.uniform(4, 36, (4, 98, 2)).round(2)
+    lines = []
+    for i, name in enumerate(names):
+        cv2.imwrite(f"WFLW_images/{name}", np.full((40, 40, 3), 90, np.uint8))
+        attributes = [int(i == 3), 0, 0, int(i < 2), 0, 0]  # pose, ..., make-up
+        lines.append(" ".join(map(str, [*truth[i].ravel(), 2, 2, 38, 38, *attributes, name])))
+    for part in ("train", "test"):
+        Path(f"list_98pt_rect_attr_{part}.txt").write_text("\n".join(lines) + "\n")
+    far = np.array([1, 1, 1, 3])[:, None, None]  # pixels in x and in y
+    np.savez("p.npz", names=np.array(names), points=(truth + far).astype(np.float32))
+    words = ["predictions=p.npz", "data=wflw", "data.root=.", "split=test", "report=false"]
+    found = figures(evaluate(*words))
+    parts = {each["name"]: each["parts"] for each in found["slices"]}
+    pose = {part["label"]: (part["faces"], round(part["mse"], 3)) for part in parts["pose"]}
+    assert pose == {"no": (3, 1), "yes": (1, 9)}
+    assert {part["label"]: part["faces"] for part in parts["make-up"]} == {"no": 2, "yes": 2}
+
+
 def test_a_condition_sets_the_exit_code(run):
     assert figures(evaluate("fail_if=mse<0", code=0))
     assert figures(evaluate("fail_if=mse>0", code=4))  # everything is written all the same
