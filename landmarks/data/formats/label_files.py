@@ -6,10 +6,11 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from landmarks.data.decoding import stamp
 from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
+from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,45 @@ def list_label_files(
         few = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         log.warning(f"Skipped {say_count(len(others), 'file')} without labels in {root}: {few}.")
     return sorted(listed)
+
+
+def open_part(
+    root: str,
+    suffix: str,
+    part: Literal["train", "test"],
+    test_folders: list[str] | None,
+    images: str | None,
+    kind: str,
+    is_label: Callable[[Path], bool] = lambda path: True,
+) -> tuple[list[LabelFile], dict]:
+    """Return the label files of a part of a data set, and what a cache of them depends on.
+
+    Args:
+        suffix, images, is_label: see `list_label_files`.
+        test_folders: below them, and only there, lies the test part; None: the usual ones.
+        kind: the last word of data=....
+
+    Raises:
+        UserError: if there are none, or a folder cannot be read.
+    """
+    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
+    is_test = in_folders(folders)
+    listed = list_label_files(
+        root, suffix, lambda below: is_test(below) == (part == "test"), images, is_label
+    )
+    if not listed:
+        refuse_other(Path(root), kind)
+        raise UserError(
+            f"No {part} faces in '{root}': {suffix} files beside their images are looked for in "
+            f"all folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
+            f"data.root=FOLDER or data.test_folders=[NAME,...]."
+        )
+    base = Path(root)
+    return listed, {
+        "path": f"{base.resolve()}, {part} faces",  # both parts of one root have their own caches
+        "files": describe_files(base, (file.path for file in listed)),
+        "images": describe_images(listed),
+    }
 
 
 def in_folders(names: Iterable[str]) -> Callable[[str], bool]:

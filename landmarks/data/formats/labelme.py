@@ -8,14 +8,7 @@ from typing import Any
 from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.formats.json_items import read_json
-from landmarks.data.formats.label_files import (
-    TEST_FOLDERS,
-    LabelFile,
-    describe_files,
-    describe_images,
-    in_folders,
-    list_label_files,
-)
+from landmarks.data.formats.label_files import LabelFile, open_part
 from landmarks.data.formats.label_source import FirstPixel
 from landmarks.data.formats.named_points import (
     Box,
@@ -62,25 +55,9 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
-    base, part, is_test = Path(root), reading.part, in_folders(folders)
-    listed = list_label_files(
-        root, ".json", lambda below: is_test(below) == (part == "test"), images, _is_labelme
-    )
-    if not listed:
-        refuse_other(base, "labelme")
-        raise UserError(
-            f"No {part} faces in '{root}': JSON files beside their images are looked for in all "
-            f"folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
-            f"data.root=FOLDER or data.test_folders=[NAME,...]."
-        )
-    source = {
-        "path": f"{base.resolve()}, {part} faces",
-        "files": describe_files(base, (file.path for file in listed)),
-        "images": describe_images(listed),
-        "first_pixel": first_pixel,
-        "version": VERSION,
-    }
+    base, part = Path(root), reading.part
+    listed, source = open_part(root, ".json", part, test_folders, images, "labelme", _is_labelme)
+    source |= {"first_pixel": first_pixel, "version": VERSION}
     folder = base if images is None else Path(images)
     arrays = map_faces(
         "labelme",

@@ -7,14 +7,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from landmarks.data.faces import Faces
-from landmarks.data.formats.label_files import (
-    TEST_FOLDERS,
-    LabelFile,
-    describe_files,
-    describe_images,
-    in_folders,
-    list_label_files,
-)
+from landmarks.data.formats.label_files import LabelFile, open_part
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.photos import encode_names
@@ -53,22 +46,9 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
-    base, part, is_test = Path(root), reading.part, in_folders(folders)
-    listed = list_label_files(root, ".mat", lambda it: is_test(it) == (part == "test"), images)
-    if not listed:
-        raise UserError(
-            f"No {part} faces in '{root}': .mat files beside their images are looked for in all "
-            f"folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
-            f"data.root=FOLDER or data.test_folders=[NAME,...]."
-        )
-    source = {
-        "path": f"{base.resolve()}, {part} faces",
-        "files": describe_files(base, (file.path for file in listed)),
-        "images": describe_images(listed),
-        "points": [variable, one_based],
-        "version": VERSION,
-    }
+    base = Path(root)
+    listed, source = open_part(root, ".mat", reading.part, test_folders, images, "mat_files")
+    source |= {"points": [variable, one_based], "version": VERSION}
     folder, first = base if images is None else Path(images), float(one_based)
     arrays = map_faces(
         "mat_files", source, lambda: _read(base, listed, variable), reading, first_pixel=first
@@ -109,7 +89,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         content = loadmat(path)
     except (ValueError, TypeError, NotImplementedError, OSError) as error:
         raise UserError(
-            f"{path}: not a MATLAB file that can be read ({str(error).splitlines()[0]})."
+            f"{path}: not a MATLAB file that can be read ({' '.join(str(error).split())[:150]})."
         ) from error
     return {key: it for key, it in content.items() if not key.startswith("__")}
 

@@ -7,13 +7,7 @@ from pathlib import Path
 
 from landmarks.data.faces import Faces
 from landmarks.data.folder_walk import IMAGE_ENDINGS, ending, walk_files
-from landmarks.data.formats.label_files import (
-    TEST_FOLDERS,
-    describe_files,
-    describe_images,
-    in_folders,
-    list_label_files,
-)
+from landmarks.data.formats.label_files import open_part
 from landmarks.data.formats.point_text import holds_points, read_files
 from landmarks.data.mapped import map_faces, to_faces
 from landmarks.data.reading import FileReading
@@ -53,9 +47,8 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
     suffix = _find_suffix(root, images) if suffix is None else suffix.lower()
-    return read_point_files("points", root, suffix, images, folders, one_based, reading)
+    return read_point_files("points", root, suffix, images, test_folders, one_based, reading)
 
 
 def read_point_files(
@@ -63,31 +56,14 @@ def read_point_files(
     root: str,
     suffix: str,
     images: str | None,
-    test_folders: list[str],
+    test_folders: list[str] | None,
     one_based: bool,
     reading: FileReading,
 ) -> Faces:
     """Return the faces of text files, see `read_faces`; `kind` is the last word of data=...."""
-    base, part, is_test = Path(root), reading.part, in_folders(test_folders)
-    listed = list_label_files(
-        root, suffix, lambda below: is_test(below) == (part == "test"), images, holds_points
-    )
-    if not listed:
-        refuse_other(base, kind)
-        raise UserError(
-            f"No {part} faces in '{root}': {suffix} files beside their images are "
-            f"looked for in all folders {'named' if part == 'test' else 'but'} "
-            f"{', '.join(test_folders) or 'none'}; set data.root=FOLDER or "
-            f"data.test_folders=[NAME,...]."
-        )
-    source = {
-        # Both parts of one root have caches of their own.
-        "path": f"{base.resolve()}, {part} faces",
-        "files": describe_files(base, (file.path for file in listed)),
-        "images": describe_images(listed),
-        "one_based": one_based,
-        "version": VERSION,
-    }
+    base = Path(root)
+    listed, source = open_part(root, suffix, reading.part, test_folders, images, kind, holds_points)
+    source |= {"one_based": one_based, "version": VERSION}
     folder = base if images is None else Path(images)
     first = float(one_based)
     arrays = map_faces(
