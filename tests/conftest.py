@@ -268,7 +268,19 @@ def browser(chromium):
     """Return the open browser, on an empty page and without what an earlier page logged."""
     chromium.get("about:blank")
     chromium.get_log("browser")
-    return chromium
+    yield chromium
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.fixture(scope="session")
+def resize():
+    """Give a browser's page a width; a window of Chromium's is 500 pixels wide at least."""
+
+    def set_width(browser, width):
+        screen = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+    return set_width
 
 
 @pytest.fixture(scope="session")

@@ -113,17 +113,18 @@ def test_report_without_run_confidence_or_images(judged, tmp_path):
     assert "Learning curves" not in text and "data:image/jpeg" not in text
 
 
-def open_page(browser, path, width):
-    browser.set_window_size(width, 1000)
+def open_page(browser, path):
     browser.get(Path(path).resolve().as_uri())
     return browser
 
 
-@pytest.mark.parametrize("width", [500, 1400])
-def test_a_browser_shows_every_figure(report, browser, width):
-    page = open_page(browser, report[0], width)
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_browser_shows_every_figure(report, browser, resize, width):
+    resize(browser, width)
+    page = open_page(browser, report[0])
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
     wide = page.execute_script("return document.documentElement.clientWidth")
+    assert wide <= width
     assert page.execute_script("return document.documentElement.scrollWidth") <= wide
     boxes = page.execute_script(
         "return [...document.querySelectorAll('main svg')].map(s => {const b = "
@@ -136,7 +137,7 @@ def test_a_browser_shows_every_figure(report, browser, width):
 
 def test_sorting_sorts_and_the_keyboard_reaches_it(report, browser):
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-    page = open_page(browser, report[0], 1400)
+    page = open_page(browser, report[0])
     column = (
         "return [...document.querySelectorAll('#regions tbody tr')].map(r => r.cells[{}].innerText)"
     )
@@ -153,7 +154,7 @@ def test_sorting_sorts_and_the_keyboard_reaches_it(report, browser):
 
 def test_a_face_is_enlarged_and_points_are_hidden(report, browser):
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-    page = open_page(browser, report[0], 1400)
+    page = open_page(browser, report[0])
     page.find_element("css selector", ".zoom").click()
     view = (
         "return document.querySelector('.stage svg').getAttribute('viewBox').split(' ').map(Number)"
@@ -176,7 +177,7 @@ def test_dark_follows_the_system(report, browser):
     def ground(scheme):
         feature = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
-        page = open_page(browser, report[0], 1400)
+        page = open_page(browser, report[0])
         return page.execute_script("return getComputedStyle(document.body).backgroundColor")
 
     assert ground("light") == "rgb(255, 255, 255)" and ground("dark") == "rgb(20, 23, 29)"

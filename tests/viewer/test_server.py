@@ -125,9 +125,9 @@ def wait(browser, script):
     return WebDriverWait(browser, 20).until(lambda page: page.execute_script(f"return {script}"))
 
 
-@pytest.mark.parametrize("width", [500, 1400])
-def test_a_browser_scrolls_sorts_and_marks(served, browser, album, width):
-    browser.set_window_size(width, 900)
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_browser_scrolls_sorts_and_marks(served, browser, album, resize, width):
+    resize(browser, width)
     values = np.eye(8, dtype=np.float32)
     album.heatmap = lambda row: Heatmap(values, 32, np.eye(2, 3))
     browser.get(f"http://127.0.0.1:{served.server_port}/")

@@ -105,8 +105,8 @@ def open_part(
         refuse_other(Path(root), kind)
         raise UserError(
             f"No {part} faces in '{root}': {suffix} files beside their images are looked for in "
-            f"all folders {'named' if part == 'test' else 'but'} {', '.join(folders) or 'none'}; set "
-            f"data.root=FOLDER or data.test_folders=[NAME,...]."
+            f"all folders {'named' if part == 'test' else 'but'} "
+            f"{', '.join(folders) or 'none'}; set data.root=FOLDER or data.test_folders=[NAME,...]."
         )
     base = Path(root)
     return listed, {
