@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landmarks import distributed
+from landmarks.distributed import collectives
 from landmarks.errors import UserError
 from landmarks.settings import Positive
 
@@ -124,11 +124,11 @@ def masked_mean(elementwise, prediction: Tensor, target: Tensor) -> Tensor:
 
     The mean makes the loss independent of the number of points. An element without label has
     neither loss nor gradient; if nothing is labelled the loss is zero. Of several processes each
-    gets its share, see `landmarks.distributed.divisor`.
+    gets its share, see `landmarks.distributed.collectives.divisor`.
     """
     prediction = prediction.float()
     labelled = ~target.isnan()
     # Replaced before the loss is taken: 0 * NaN would put NaN into the gradient.
     target = torch.where(labelled, target, prediction.detach())
     losses = elementwise(prediction, target) * labelled
-    return losses.sum() / distributed.divisor(labelled.sum())
+    return losses.sum() / collectives.divisor(labelled.sum())

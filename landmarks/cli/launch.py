@@ -31,7 +31,7 @@ from landmarks.cli.words import (
     refuse_deleted,
     refuse_place,
 )
-from landmarks.distributed import world
+from landmarks.distributed.processes import world
 from landmarks.errors import UserError
 from landmarks.files import explain_refusal
 from landmarks.runs.find import Leftovers, refuse_taken

@@ -12,7 +12,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from landmarks import __version__, distributed
+from landmarks import __version__
+from landmarks.distributed import processes
 from landmarks.errors import did_you_mean
 from landmarks.interrupt import tidy_end
 
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             code = _answer(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", 130)
-        if distributed.is_main():
+        if processes.is_main():
             _fail("Stopped.", code)
     except BrokenPipeError:
         code = 141
@@ -139,7 +140,7 @@ def _run(command: str, arguments: list[str]) -> int:
         from landmarks.cli.ranks import lead
 
         return lead(load, arguments, _fail)
-    if distributed.world() > 1 and not distributed.is_main():
+    if processes.world() > 1 and not processes.is_main():
         return 0
     from landmarks.cli.launch import launch
 

@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from signal import Signals
 
-from landmarks import __version__, distributed
+from landmarks import __version__
+from landmarks.distributed import processes, store
 from landmarks.errors import UserError
 from landmarks.interrupt import Interrupted
 from landmarks.machine import count_cores
@@ -102,11 +103,11 @@ def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[...,
         arguments: behind `landmarks train`.
         fail: prints a sentence and returns the exit code that it is given, or 2.
     """
-    if not distributed.is_main():
+    if not processes.is_main():
         return follow(load, arguments, fail)
     from landmarks.cli.launch import launch
 
-    if distributed.world() == 1:
+    if processes.world() == 1:
         try:
             count = wanted_ranks(arguments)
         except UserError as error:
@@ -116,12 +117,12 @@ def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[...,
         return start_ranks(count, arguments, fail)
 
     count = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)][-1:]
-    if count not in ([], ["auto"], [str(distributed.world())]):
-        started = distributed.world()
+    if count not in ([], ["auto"], [str(processes.world())]):
+        started = processes.world()
         return fail(f"gpus={count[0]}: {started} processes were started; leave gpus= out.", 1)
 
     def tell(sentence: str, code: int = 2) -> int:
-        distributed.fail(sentence)
+        store.fail(sentence)
         return fail(sentence, code)
 
     try:
@@ -139,17 +140,17 @@ class Leader:
 
     def __init__(self, arguments: list[str]):
         self.jobs = 0
-        distributed.meet()
-        distributed.tell("start", describe_start(arguments))
+        store.meet()
+        store.tell("start", describe_start(arguments))
 
     def tell_job(self, settings: dict) -> None:
         """Let the others do a job of these settings, plain JSON data."""
         self.jobs += 1
-        distributed.tell(f"job/{self.jobs}", settings)
+        store.tell(f"job/{self.jobs}", settings)
 
     def end(self) -> None:
         """Let the others end."""
-        distributed.tell(f"job/{self.jobs + 1}", None)
+        store.tell(f"job/{self.jobs + 1}", None)
 
 
 def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]) -> int:
@@ -160,27 +161,27 @@ def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..
         arguments: that this process was started with, which must be rank 0's.
         fail: prints a sentence and returns the exit code that it is given.
     """
-    prefix = f"rank {distributed.rank()}: "
+    prefix = f"rank {processes.rank()}: "
     logging.basicConfig(level=logging.ERROR, format=f"{prefix}%(message)s")
     logging.getLogger("landmarks.data.loader").setLevel(logging.WARNING)  # images of its own part
     try:
-        distributed.meet()
+        store.meet()
         _refuse_others(describe_start(arguments))
         function = load()
         kind = settings_of(function)
         for job in range(1, sys.maxsize):
-            settings = distributed.hear(f"job/{job}", "rank 0", distributed.BUILD_SECONDS)
+            settings = store.hear(f"job/{job}", "rank 0", store.BUILD_SECONDS)
             if settings is None:
                 return 0
             code = function(kind(**settings))
             if code:
                 return code
-    except distributed.Lost:
+    except store.Lost:
         return 1  # rank 0 says so
     except UserError as error:
-        return 1 if distributed.fail(str(error)) else fail(f"{prefix}{error}", error.code)
+        return 1 if store.fail(str(error)) else fail(f"{prefix}{error}", error.code)
     except Exception as error:
-        distributed.fail(f"{type(error).__name__}: {error}")
+        store.fail(f"{type(error).__name__}: {error}")
         print(f"landmarks: {prefix}this is an error of the program:", file=sys.stderr)
         raise
     return 0
@@ -188,7 +189,7 @@ def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..
 
 def _refuse_others(own: dict) -> None:
     """Refuse to train with a process that was started otherwise."""
-    leading = distributed.hear("start", "rank 0")
+    leading = store.hear("start", "rank 0")
     for what in ("version", "words"):
         if leading[what] != own[what]:
             raise UserError(

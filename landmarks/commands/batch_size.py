@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from landmarks import distributed
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
 from landmarks.machine import free_memory
 from landmarks.training.memory_advice import MAX_SHARE
@@ -54,8 +54,8 @@ def settle_batch_size(
     device, faces = training.precision.device, len(inputs.training.rows)
     size = REFERENCE
     if device.type != "cpu":  # where a larger batch is no faster
-        free, ranks = free_memory(device), distributed.world()
-        size = distributed.agree(largest_batch(_count(training, inputs), free, faces, ranks))
+        free, ranks = free_memory(device), processes.world()
+        size = collectives.agree(largest_batch(_count(training, inputs), free, faces, ranks))
     factor = rate_factor(size, isinstance(training.optimizer, torch.optim.SGD))
     for group in training.optimizer.param_groups:
         group["initial_lr"] *= factor

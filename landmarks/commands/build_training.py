@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from landmarks import distributed
 from landmarks.commands.build import build
 from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.distributed import processes
 from landmarks.errors import say_count
 from landmarks.inference.rebuild import describe_model
 from landmarks.models.landmarker import Landmarker
@@ -78,7 +78,7 @@ def build_training(
 
 def _choose_forward(model: Landmarker, settings: TrainSettings) -> Callable | None:
     """Return what is called to train: the compiled model, or that of several processes."""
-    if distributed.world() > 1:
+    if processes.world() > 1:
         return Replicas(model)
     return torch.compile(model) if settings.compile else None
 
@@ -99,8 +99,8 @@ def say_training(settings: TrainSettings, training: Training, inputs: Inputs) ->
         f"{describe_model(settings.model)} from {weights} weights on {training.precision.device}, "
         f"amp {training.precision.name}, {inputs.reading}. Run: {Path(settings.run_dir)}"
     )
-    if distributed.world() > 1:
-        ranks, size = distributed.world(), inputs.training.batch_size
+    if processes.world() > 1:
+        ranks, size = processes.world(), inputs.training.batch_size
         log.info(
             f"{ranks} processes train together, each on {size // ranks} of the {size} faces of a "
             "batch."

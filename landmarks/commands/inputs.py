@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
@@ -28,6 +27,7 @@ from landmarks.data.far_labels import refuse_impossible, warn_of_outside
 from landmarks.data.labelled import require_labels, warn_of_unlabelled
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.split import load_split, save_split
+from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout
 from landmarks.machine import say_bytes
@@ -65,7 +65,7 @@ class Inputs(NamedTuple):
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of what a step of this process is given: images (B, 3, S, S) and points."""
-        count, size = self.training.batch_size // distributed.world(), self.training.source.size
+        count, size = self.training.batch_size // processes.world(), self.training.source.size
         return (count, 3, size, size), (count, self.faces.num_points, 2)
 
 
@@ -78,7 +78,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         device: where the model runs.
     """
     data, seed, input_size = settings.data, settings.seed, settings.input_size
-    if data.get("cache") == "ram" and distributed.world() > 1:
+    if data.get("cache") == "ram" and processes.world() > 1:
         raise UserError(
             "data.cache=ram would keep the faces once for each process: use data.cache=disk."
         )
@@ -96,7 +96,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         _refuse_excluded(faces.names[np.r_[training_rows, validation_rows]], data, split_file)
     else:
         training_rows, validation_rows = build(settings.split, faces, seed=seed)
-        if distributed.is_main():
+        if processes.is_main():
             save_split(split_file, faces, training_rows, validation_rows)
     used = np.sort(np.r_[training_rows, validation_rows])
     refuse_impossible(faces, used)
@@ -154,13 +154,13 @@ def refuse_other_faces(inputs: Inputs) -> None:
     Raises:
         UserError: in a process that reads others than the first one does.
     """
-    if distributed.world() == 1:
+    if processes.world() == 1:
         return
     content = hashlib.sha256()
     for batches in (inputs.training, inputs.validation):
         content.update(np.ascontiguousarray(inputs.faces.names[batches.rows]).tobytes())
     own = content.hexdigest()
-    if distributed.agree(own) != own:
+    if collectives.agree(own) != own:
         raise UserError(
             f"This process reads other faces in {inputs.faces.source} than rank 0, or parts them "
             f"otherwise: give all machines the same data."

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks import distributed
 from landmarks.commands.batch_size import keep_chosen
 from landmarks.commands.report_run import judge_run
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.split import load_validation_rows
+from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.evaluation.read_predictions import read_predictions
 from landmarks.files import replacing
@@ -65,7 +65,7 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
     if left:
         log.info(f"Not finished yet: {', '.join(left)}.")
         return 0
-    if distributed.is_main():
+    if processes.is_main():
         gather_folds(run, folders, settings)
     return 0
 
@@ -73,7 +73,7 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Make a fold's folder and hold its lock, in the process that writes there."""
-    if not distributed.is_main():
+    if not processes.is_main():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from landmarks.commands.inputs import Inputs, draw_augmented
 from landmarks.commands.model_pictures import has_heatmaps, picture_validation
 from landmarks.commands.train_settings import TrainSettings
-from landmarks.distributed import is_main
+from landmarks.distributed.processes import is_main
 from landmarks.files import replacing
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.empty_maps import EmptyMapsWarning

@@ -27,15 +27,9 @@ from landmarks.commands.report_run import report_run
 from landmarks.commands.run_folder import RunFolder
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.cache_folder import cache_root
-from landmarks.distributed import (
-    Lost,
-    draw_apart,
-    exchanging,
-    first_of_node,
-    is_main,
-    joined,
-    world,
-)
+from landmarks.distributed.collectives import exchanging, joined
+from landmarks.distributed.processes import draw_apart, is_main, world
+from landmarks.distributed.store import Lost, first_of_node
 from landmarks.interrupt import Stop, graceful_stop
 from landmarks.runs.find import mark_failure
 from landmarks.runs.quoting import say_setting

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from landmarks import distributed
 from landmarks.data.cropped import Batch
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
 from landmarks.devices import move, send
+from landmarks.distributed import processes
 from landmarks.machine import count_cores
 
 BLOCK_BYTES = 1 << 24  # of pixels, read by one thread at a time
@@ -140,7 +140,7 @@ class DeviceBatches:
         each = max(1, BLOCK_BYTES // max(1, self.pixels[0].numel()))
         blocks = [self.kept[i : i + each] for i in range(0, len(self.kept), each)]
         end = 0
-        hidden = None if distributed.is_main() else True
+        hidden = None if processes.is_main() else True
         with tqdm(total=len(self.kept), desc="to the GPU", unit="face", disable=hidden) as bar:
             for batch in self._read(blocks):
                 if not batch.readable.all():
@@ -164,7 +164,7 @@ class DeviceBatches:
                 to_image=_pinned(batch.to_image, self.device),
             )
 
-        threads = max(1, count_cores() // distributed.local_world())
+        threads = max(1, count_cores() // processes.local_world())
         pool = ThreadPoolExecutor(threads)
         waiting: deque = deque()
         try:

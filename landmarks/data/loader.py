@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from landmarks import distributed
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
 from landmarks.data.worker_processes import (
@@ -24,6 +23,7 @@ from landmarks.data.worker_processes import (
     explain_readers,
     let_kill,
 )
+from landmarks.distributed import processes
 from landmarks.errors import UnreadableImages, UserError, say_count
 from landmarks.interrupt import unheard
 from landmarks.machine import count_cores
@@ -74,7 +74,7 @@ class BatchOrder:
         batches = self.batch_rows(self.epoch)[self.first_batch :]
         if not self.shared:
             return batches
-        return [rows for rows in map(distributed.part_of, batches) if len(rows)]
+        return [rows for rows in map(processes.part_of, batches) if len(rows)]
 
     def batch_rows(self, epoch: int) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch."""
@@ -224,7 +224,7 @@ def refuse_uneven(batch_size: int, faces: int) -> None:
     Raises:
         UserError: naming the nearest size that does.
     """
-    ranks = distributed.world()
+    ranks = processes.world()
     if batch_size % ranks == 0:
         return
     below = batch_size - batch_size % ranks
@@ -261,7 +261,7 @@ def choose_workers(workers: Workers, device: str) -> int:
     """
     if workers != "auto":
         return workers
-    return 0 if device == "cpu" else max(1, min(8, count_cores() // distributed.local_world() - 1))
+    return 0 if device == "cpu" else max(1, min(8, count_cores() // processes.local_world() - 1))
 
 
 def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:

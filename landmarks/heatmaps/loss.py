@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landmarks import distributed
+from landmarks.distributed import collectives
 from landmarks.heatmaps.autograd import with_gradient
 from landmarks.losses import Elementwise
 
@@ -150,7 +150,7 @@ def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, fun
                 accumulate(to_features[part].flatten(0, 1), gradient, rows[some])
                 accumulate(to_rows[some], gradient.T, values)
                 to_offsets[some] += gradient.sum(0, dtype=torch.float32)
-    mean = 1 / (shrink * cells * distributed.divisor(counts.sum()))
+    mean = 1 / (shrink * cells * collectives.divisor(counts.sum()))
     if not wanted:
         return loss, mean, None
     to_features = to_features.unflatten(1, (height, width)).permute(0, 3, 1, 2)

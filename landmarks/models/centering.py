@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from landmarks import distributed
+from landmarks.distributed import collectives
 
 MOMENTUM = 0.1  # of the mean, as batch norms have
 
@@ -36,6 +36,6 @@ class Center(nn.Module):
             others = [axis for axis in range(features.ndim) if axis != 1]
             found = features.detach().mean(others, dtype=torch.float32)
             # Ranks have equal parts of the batch, so the mean of their means is the batch's.
-            self.mean.lerp_(distributed.mean(found), MOMENTUM)
+            self.mean.lerp_(collectives.mean(found), MOMENTUM)
         shape = (-1, *(1,) * (features.ndim - 2))
         return features - self.mean.nan_to_num().to(features.dtype).view(shape)

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks import distributed
+from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.models.contracts import Backbone
 from landmarks.models.sync_norm import SyncNorm
@@ -54,7 +54,7 @@ def settle_norms(backbone: Backbone, norm: Norm, synced: bool) -> None:
         synced: those that are left look at the batches of all ranks, where there are several.
     """
     change_norms(backbone, norm)
-    if synced and distributed.world() > 1:
+    if synced and processes.world() > 1:
         _replace(backbone, sync_norm)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks import distributed
+from landmarks.distributed import collectives, processes
 
 
 class SyncNorm(nn.BatchNorm2d):
@@ -18,7 +18,7 @@ class SyncNorm(nn.BatchNorm2d):
     def forward(self, features: Tensor) -> Tensor:
         """Return the features (B, C, H, W), normalised channel by channel."""
         is_counted = type(features) is not Tensor  # a fake tensor: memory is being counted
-        if distributed.world() == 1 or not self.training or is_counted:
+        if processes.world() == 1 or not self.training or is_counted:
             return super().forward(features)
         normed, mean, variance, count = _Normalise.apply(features, self.weight, self.bias, self.eps)
         if self.track_running_stats:
@@ -38,7 +38,7 @@ class _Normalise(torch.autograd.Function):
         values = features.float()
         variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
         count = mean.new_full((1,), values.numel() / len(mean))
-        parts = distributed.stack(torch.cat([mean, variance, count]))
+        parts = collectives.stack(torch.cat([mean, variance, count]))
         means, variances, counts = parts.split([len(mean), len(mean), 1], 1)
         count = counts.sum()
         # From each rank's own mean: a difference of sums of squares would lose digits.
@@ -60,7 +60,7 @@ class _Normalise(torch.autograd.Function):
         to_bias = wide.sum((0, 2, 3))
         to_weight = (wide * centred).sum((0, 2, 3)) * scale
         # The statistics are functions of the features of all ranks.
-        all_bias, all_weight = distributed.reduce(torch.stack([to_bias, to_weight])) / count
+        all_bias, all_weight = collectives.reduce(torch.stack([to_bias, to_weight])) / count
         slope = (scale * all_weight)[:, None, None]
         moved = torch.addcmul(wide - all_bias[:, None, None], centred, slope, value=-1.0)
         to_features = moved * (weight * scale)[:, None, None]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from landmarks.distributed import Lost, is_main
+from landmarks.distributed.processes import is_main
+from landmarks.distributed.store import Lost
 from landmarks.errors import UserError
 from landmarks.files import remove_folder, replacing
 from landmarks.runs.lock import LOCK, is_held

@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from landmarks import distributed
 from landmarks.devices import synchronize
+from landmarks.distributed import collectives
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 
@@ -80,7 +80,7 @@ class Budget:
             steps = int(step * planned / max(self.spent, 1e-9))
         else:
             steps = 1000 * self.steps_per_epoch
-        return distributed.agree(max(step, steps if self.most is None else min(steps, self.most)))
+        return collectives.agree(max(step, steps if self.most is None else min(steps, self.most)))
 
     def knows(self, step: int) -> bool:
         """Say whether steps like `step`, frozen or not, have been measured in this session."""
@@ -109,19 +109,19 @@ class Budget:
             if whole < most:
                 break
         end += int(max(0.0, left - self.per_validation) / self._per_step(end))
-        return distributed.agree(max(step, end if self.most is None else min(end, self.most)))
+        return collectives.agree(max(step, end if self.most is None else min(end, self.most)))
 
     def has_time(self) -> bool:
         """Say whether any of the planned share of `max_time` is left."""
         if self.max_time is None:
             return True
-        return distributed.agree(self.spent < PLANNED_SHARE * (self.max_time - self.ending))
+        return collectives.agree(self.spent < PLANNED_SHARE * (self.max_time - self.ending))
 
     def is_over(self) -> bool:
         """Say whether training must end now for the validation to fit in `max_time`."""
         if self.max_time is None:
             return False
-        return distributed.agree(
+        return collectives.agree(
             self.spent > self.max_time - 1.1 * self.per_validation - self.ending
         )
 
@@ -167,7 +167,7 @@ class StepClock:
             synchronize(self.device)
             self.started = time.perf_counter()
         spent = time.perf_counter() - self.started
-        if self.steps < self.warm_up + 2 or not distributed.agree(spent >= MEASURED_SECONDS):
+        if self.steps < self.warm_up + 2 or not collectives.agree(spent >= MEASURED_SECONDS):
             return None
         synchronize(self.device)
         self.needed = False

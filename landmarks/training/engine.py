@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from landmarks import distributed
 from landmarks.devices import ahead_on_device
+from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError, say_count
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
@@ -129,8 +129,8 @@ def _train_epoch(
 
 def is_stopped(stop: Stop) -> bool:
     """Say whether a stop was asked for, of any process; all come here at the same step."""
-    if distributed.world() > 1:
-        stop.signal = distributed.largest(stop.signal or 0) or None
+    if processes.world() > 1:
+        stop.signal = collectives.largest(stop.signal or 0) or None
     return stop.signal is not None
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import torch
 
-from landmarks import distributed
+from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.settings import Graph
 
@@ -28,7 +28,7 @@ def choose_graph(graph: Graph, recordable: bool, device: torch.device) -> Graph:
     why_not = ""
     if device.type != "cuda":
         why_not = f"work is recorded on CUDA alone, and this is device={device.type}"
-    elif distributed.world() > 1:
+    elif processes.world() > 1:
         why_not = "steps of several processes, which wait for one another, are not recorded"
     elif not recordable:
         why_not = "this model's work differs from batch to batch, so it cannot be recorded"

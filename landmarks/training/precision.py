@@ -5,7 +5,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from landmarks import distributed
+from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.settings import AmpName, DeviceName
 
@@ -23,7 +23,7 @@ def choose_device(name: DeviceName) -> torch.device:
         name = next((device for device, found in there.items() if found), "cpu")
     elif not there.get(name, True):
         raise UserError(f"device={name}: this machine or this torch has none; use device=auto.")
-    if distributed.world() > 1:
+    if processes.world() > 1:
         return _own_device(name)
     return torch.device(name)
 
@@ -34,13 +34,13 @@ def _own_device(name: str) -> torch.device:
         raise UserError("device=mps trains in one process: use one, or device=cpu.")
     if name == "cpu":
         return torch.device("cpu")
-    found, wanted = torch.cuda.device_count(), distributed.local_world()
+    found, wanted = torch.cuda.device_count(), processes.local_world()
     if wanted > found:
         raise UserError(
             f"{wanted} processes were started on this machine, which has {found} GPUs: start as "
             f"many, or use device=cpu."
         )
-    device = torch.device("cuda", distributed.local_rank())
+    device = torch.device("cuda", processes.local_rank())
     torch.cuda.set_device(device)
     return device
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from landmarks import distributed
+from landmarks.distributed import processes
 
 log = logging.getLogger(__name__)
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
@@ -37,7 +37,7 @@ class Display:
         """Begin an epoch of `batches` batches of which `done` are done already."""
         self.epoch, self.first, self.waited = epoch, done, 0.0
         self.started = self.shown = self.printed = time.perf_counter()
-        if sys.stderr.isatty() and distributed.is_main():
+        if sys.stderr.isatty() and processes.is_main():
             self.bar = tqdm(
                 total=batches, initial=done, desc=f"epoch {epoch}", unit="batch", leave=False
             )

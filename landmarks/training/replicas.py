@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from landmarks import distributed
+from landmarks.distributed import collectives
 
 
 class Replicas:
     """Images and points -> this rank's loss; its backward pass leaves mean gradients on all ranks.
 
-    Losses are scaled by `landmarks.distributed.divisor`, so that the mean over ranks is the mean
+    Losses are scaled by `collectives.divisor`, so that the mean over ranks is the mean
     over the labels of the whole batch.
 
     Args:
@@ -37,7 +37,7 @@ class Replicas:
 
     def average(self) -> None:
         """Average the gradients that were left on their own, where no later ones have come."""
-        distributed.average([p.grad for p in self.model.parameters() if p.grad is not None])
+        collectives.average([p.grad for p in self.model.parameters() if p.grad is not None])
 
     def _follow(self) -> None:
         """Send the gradients of what is trained now: backbones are frozen and thawed."""
@@ -61,4 +61,4 @@ def same_buffers(*models: nn.Module) -> None:
     """Let the batch statistics of all ranks be those of rank 0, where norms look at parts."""
     with torch.no_grad():
         for model in models:
-            distributed.copy_from_main(list(model.buffers()))
+            collectives.copy_from_main(list(model.buffers()))

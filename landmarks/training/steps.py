@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.devices import move, refill, send
+from landmarks.distributed import collectives, processes
 from landmarks.training.graphs import has_room, new_pool, record
 from landmarks.training.precision import Precision
 from landmarks.training.replicas import Replicas
@@ -66,13 +66,13 @@ class Steps:
         device = self.precision.device
         images, points = move(images, device), move(points, device)
         if self.augment is not None:
-            part = distributed.rank(), distributed.world()
+            part = processes.rank(), processes.world()
             images, points = self.augment(images, points, step, part)
         if not isinstance(self.forward, Replicas):
             return self._differentiate(images, points)
         self.is_averaged = is_last
         with self.forward.alone(not is_last):
-            return distributed.mean(self._differentiate(images, points))
+            return collectives.mean(self._differentiate(images, points))
 
     def update(self, waiting: int) -> None:
         """Update the weights by the mean gradient of the `waiting` batches since the last time."""

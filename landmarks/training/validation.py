@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landmarks import distributed
 from landmarks.devices import copy_ahead, fetch
+from landmarks.distributed import collectives, processes
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.runs.not_finite import find_faults, say_faults
@@ -124,11 +124,11 @@ def validate(
 
 def _mean(values: list[Tensor], device: torch.device) -> float:
     """Return the mean of what is known of all ranks' values."""
-    if distributed.world() == 1:
+    if processes.world() == 1:
         return float(torch.cat(values).nanmean())
     found = torch.cat([torch.empty(0, device=device), *values]).double()
     known = ~found.isnan()
-    total, count = distributed.reduce(torch.stack([found[known].sum(), known.sum()])).tolist()
+    total, count = collectives.reduce(torch.stack([found[known].sum(), known.sum()])).tolist()
     return total / count if count else math.nan
 
 
@@ -137,8 +137,8 @@ def _name_faults(batches, faults: list[Tensor]) -> str:
     found = torch.cat(faults).cpu() if faults else torch.empty(0)
     own = []
     if (found >= 0).any():
-        parts = (distributed.part_of(batches.names_of(0, i)) for i in range(len(faults)))
+        parts = (processes.part_of(batches.names_of(0, i)) for i in range(len(faults)))
         names = [name for part in parts for name in part]
         own = [pair for pair in zip(names, found.tolist(), strict=True) if pair[1] >= 0]
-    pairs = [pair for part in distributed.gather(own) for pair in part]
+    pairs = [pair for part in collectives.gather(own) for pair in part]
     return say_faults([name for name, _ in pairs], np.array([fault for _, fault in pairs], int))

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks import distributed
 from landmarks.data.cropped import Batch
+from landmarks.distributed import collectives, processes, store
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.keypoint_rcnn import face_boxes
@@ -97,7 +97,7 @@ def train(name: str, steps: int, size: int, rate: float) -> dict:
         Constant(),
         Precision("off", CPU),
         ema=Ema(model, 0.9),
-        forward=Replicas(model) if distributed.world() > 1 else None,
+        forward=Replicas(model) if processes.world() > 1 else None,
         clip=1.0,
     )
     training.plan(steps)
@@ -132,19 +132,19 @@ def _draw(step: int, size: int) -> Batch:
     missing = np.where(np.arange(BATCH) < BATCH // 2, 0.6, 0.2)
     points[random.random((BATCH, POINTS)) < missing[:, None]] = np.nan
     images = images.contiguous(memory_format=torch.channels_last)
-    parts = map(distributed.part_of, (images, torch.from_numpy(points)))
+    parts = map(processes.part_of, (images, torch.from_numpy(points)))
     return Batch(*parts, None, None, None)
 
 
 def main(name: str, steps: str, size: str, rate: str, folder: str) -> None:
     """Be one of the processes."""
     torch.set_num_threads(1)
-    if distributed.world() > 1:
-        distributed.meet()
-    with distributed.joined(CPU):
+    if processes.world() > 1:
+        store.meet()
+    with collectives.joined(CPU):
         found = train(name, int(steps), int(size), float(rate))
-    if distributed.is_main():
-        torch.save(found, Path(folder) / f"{distributed.world()}.pt")
+    if processes.is_main():
+        torch.save(found, Path(folder) / f"{processes.world()}.pt")
 
 
 if __name__ == "__main__":

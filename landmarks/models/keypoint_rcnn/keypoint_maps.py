@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landmarks import distributed
+from landmarks.distributed import collectives
 from landmarks.heatmaps.autograd import with_gradient
 from landmarks.heatmaps.loss import profile, to_cells, to_pixels
 
@@ -126,7 +126,7 @@ def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, expected,
                 to_features += found[0]
                 to_weight[:, some], to_bias[some] = found[1], found[2]
             loss += part.detach()
-    mean = 1 / (GRADIENT_SCALE * distributed.divisor(counts.sum()))
+    mean = 1 / (GRADIENT_SCALE * collectives.divisor(counts.sum()))
     return loss, mean, (to_features, to_weight, to_bias) if wanted else None
 
 

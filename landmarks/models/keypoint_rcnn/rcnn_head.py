@@ -9,7 +9,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
-from landmarks import distributed
+from landmarks.distributed import collectives, processes
 from landmarks.errors import say_count
 from landmarks.heatmaps.decoders import DECODERS
 from landmarks.models.contracts import Head
@@ -113,9 +113,9 @@ class RcnnHead(Head):
         Other ranks may have some: they exchange counts and gradients, and wait for this one's.
         """
         nothing = self.predictor.bias
-        if distributed.world() > 1:
+        if processes.world() > 1:
             _weigh([], (0, 0), nothing)
-            distributed.divisor(nothing.new_zeros(()))
+            collectives.divisor(nothing.new_zeros(()))
             return sum(0.0 * part.float().sum() for part in [nothing, *features])
         return 0.0 * nothing.sum()
 
@@ -233,7 +233,7 @@ class Counted:
 
     def __call__(self, labels: list[Tensor]):
         chosen = self.sampler(labels)
-        if distributed.world() > 1:  # else nobody asks, and the host would wait
+        if processes.world() > 1:  # else nobody asks, and the host would wait
             self.count = sum(int(part.sum()) for parts in chosen for part in parts)
         return chosen
 
@@ -246,9 +246,9 @@ def _weigh(losses: list[list[Tensor]], counts: tuple[int, ...], like: Tensor) ->
         counts: boxes that each is the mean of.
         like: on the device.
     """
-    if distributed.world() == 1:
+    if processes.world() == 1:
         return [loss for part in losses for loss in part]
-    shares = [n / distributed.divisor(torch.tensor(n, device=like.device)) for n in counts]
+    shares = [n / collectives.divisor(torch.tensor(n, device=like.device)) for n in counts]
     return [share * loss for share, part in zip(shares, losses, strict=False) for loss in part]
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.data.loader import refuse_uneven
+from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_checkpoint
 
@@ -134,7 +134,7 @@ def test_augmentation_of_a_part_is_that_of_the_whole():
     ],
 )
 def test_a_batch_that_does_not_part_is_refused(size, faces, ranks, near, monkeypatch):
-    monkeypatch.setattr(distributed, "world", lambda: ranks)
+    monkeypatch.setattr(processes, "world", lambda: ranks)
     with pytest.raises(UserError) as refused:
         refuse_uneven(size, faces)
     assert str(refused.value).endswith(f"use {near}.")
@@ -178,7 +178,7 @@ def test_a_port_in_use_is_refused(monkeypatch, capsys):
 
 
 def test_one_process_needs_nothing_of_several():
-    assert (distributed.world(), distributed.rank(), distributed.is_main()) == (1, 0, True)
+    assert (processes.world(), processes.rank(), processes.is_main()) == (1, 0, True)
     tensor = torch.ones(2)
-    assert distributed.reduce(tensor) is tensor
-    assert distributed.agree(tensor) is tensor
+    assert collectives.reduce(tensor) is tensor
+    assert collectives.agree(tensor) is tensor

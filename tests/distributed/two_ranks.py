@@ -1,6 +1,6 @@
-"""What one of two processes does in tests/test_distributed.py; it is started with RANK set.
+"""What one of two processes does in test_two_ranks.py; it is started with RANK set.
 
-    python tests/two_ranks.py FOLDER CONTEST
+    python tests/distributed/two_ranks.py FOLDER CONTEST
 
 It trains two models on its part of drawn faces, validates on a set that does not part evenly, and
 leaves what it found in FOLDER. Then it trains from the command line in the folder where it is.
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks import distributed
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.data.cropped import Batch
 from landmarks.data.loader import BatchOrder
+from landmarks.distributed import collectives, processes, store
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.freezing import settle_norms
@@ -63,7 +63,7 @@ def train(make):
     """Return a model's weights, their average, the losses and the errors after some steps."""
     torch.manual_seed(0)
     model = make()
-    several = distributed.world() > 1
+    several = processes.world() > 1
     damage = {"degrade": 0.5, "blur": 1.0, "noise": 8.0, "blocks": 1.0}
     training = Training(
         model,
@@ -114,14 +114,14 @@ class Blind(torch.nn.Module):
 
 def agree():
     """Return what ranks agree on, whose own values differ."""
-    number = distributed.rank()
+    number = processes.rank()
     norm = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
     settle_norms(norm, "batch", synced=True)
     return {
-        "agree": distributed.agree({"steps": 7 + number}),
-        "largest": distributed.largest(15 * number),
-        "gather": distributed.gather(f"rank {number}"),
-        "sum": distributed.reduce(torch.tensor([1.0 + number])),
+        "agree": collectives.agree({"steps": 7 + number}),
+        "largest": collectives.largest(15 * number),
+        "gather": collectives.gather(f"rank {number}"),
+        "sum": collectives.reduce(torch.tensor([1.0 + number])),
         "norm": type(norm[0]).__name__,
         "blind": validate(Blind(), Drawn(shuffled=False), Precision("off", CPU), None)["faults"],
     }
@@ -129,13 +129,13 @@ def agree():
 
 def find():
     """Return all that is compared, of this rank, which has met the others, or of one process."""
-    with distributed.joined(CPU):
+    with collectives.joined(CPU):
         return {name: train(make) for name, make in MODELS.items()} | {"agreed": agree()}
 
 
 def main(folder, contest):
     torch.set_num_threads(1)
-    distributed.meet()
+    store.meet()
     found = find()
     tiny = (
         "model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none input_size=32 amp=off "
@@ -144,10 +144,10 @@ def main(folder, contest):
     words = [*tiny, "batch_size=4", "epochs=1", "name=of_two", "accumulate=2"]
     found["code"] = cli.main(["train", *words])
     found["rows"] = sorted(path.name for path in Path().glob("runs/*/*"))
-    if distributed.rank() == 1:
+    if processes.rank() == 1:
         words.append("clip=1")  # another word than rank 0 has
     found["refused"] = cli.main(["train", *words])
-    torch.save(found, Path(folder) / f"{distributed.rank()}.pt")
+    torch.save(found, Path(folder) / f"{processes.rank()}.pt")
 
 
 if __name__ == "__main__":
