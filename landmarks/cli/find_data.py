@@ -1,7 +1,10 @@
 """Words that name data by their folder alone become words that name their reader, too."""
 
 from landmarks.cli.words import is_sweep, overrides_in, read_value, searched
+from landmarks.runs.find import all_checkpoints
 from landmarks.runs.quoting import write_word
+
+DEFAULTS = {"train": "thousand", "check": "thousand"}  # formats; other commands have a model's
 
 
 def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:
@@ -24,8 +27,9 @@ def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:
 
     data, root, experiment = (read_value(words, key) for key in ("data", "data.root", "experiment"))
     chosen = choose_format(
-        command,
         *(None if value is None else str(value) for value in (data, root, experiment)),
+        _has_own_data(command, words),
+        DEFAULTS.get(command),
         searched(arguments),
     )
     if chosen is None:
@@ -37,3 +41,11 @@ def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:
     named = [write_word(key, value) for key, value in settings.items() if key not in own]
     said = f"data={chosen.name}, as {chosen.why}; data=NAME names another format."
     return [*rest, f"data={chosen.name}", *named], said
+
+
+def _has_own_data(command: str, words: list[str]) -> bool:
+    """Say whether a command reads the data that are named, whatever a model was trained on."""
+    if command in DEFAULTS or read_value(words, "predictions") is not None:
+        return True
+    is_alone = command == "show" and read_value(words, "checkpoint") is None
+    return is_alone and not all_checkpoints("best.pt")

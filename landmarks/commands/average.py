@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from landmarks.commands.judged_faces import Judged, choose_judged, require_truth, take
+from landmarks.commands.other_data import in_order
 from landmarks.commands.predict import OtherData
 from landmarks.data.loader import Batches
 from landmarks.data.split import load_split
@@ -166,6 +167,10 @@ class _Kitchen:
         run = paths[0].parent
         training, validation = (
             choose_judged(first.config, [run], settings.data, part) for part in ("train", "val")
+        )
+        names = self.predictor.layout.names
+        training, validation = (
+            part._replace(faces=in_order(part.faces, names)) for part in (training, validation)
         )
         _refuse_other_splits(paths, training)
         require_truth(validation.faces, validation.rows, first.num_points)

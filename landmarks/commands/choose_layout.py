@@ -40,6 +40,7 @@ def settle_layout(
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
     if not doubt:
+        named = replace(named, names=named.names or list(faces.point_names))
         return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
         return _of_data(faces) if has_own else _unname(named, doubt)

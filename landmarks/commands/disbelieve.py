@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.commands.judged_faces import require_truth, take
+from landmarks.commands.other_data import in_order
 from landmarks.data.faces import Faces
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
 from landmarks.evaluation.tables import write_table
@@ -59,6 +60,7 @@ def find_disbelieved(
             predictor = Predictor(find_checkpoint(named), device=device)
             log.info(f"Model: {named} ({predictor.description})")
             require_truth(faces, rows, predictor.num_points)
+            faces = in_order(faces, predictor.layout.names)
             predicted = _predict(predictor, take(faces, rows), scratch, workers)
         chosen = take(faces, rows)
         found = measure_disbelief(predicted, chosen.points, flip)

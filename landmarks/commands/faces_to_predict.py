@@ -1,20 +1,15 @@
 """Which faces `landmarks predict` finds the points of, and whether the model is one for them."""
 
-import inspect
 import logging
-from typing import Literal
 
 import numpy as np
 
-from landmarks.commands.build import build
+from landmarks.commands.other_data import read_data
 from landmarks.data.faces import Faces
-from landmarks.data.formats import thousand
 from landmarks.data.labelled import say_points
 from landmarks.data.photos import find_images
 from landmarks.errors import UserError, say_count
 from landmarks.inference.model import Finder
-from landmarks.runs.trusted import trusted
-from landmarks.settings import check_arguments
 
 log = logging.getLogger(__name__)
 
@@ -92,41 +87,3 @@ def _say_unlabelled(unlabelled: list[int], faces: Faces) -> None:
         log.warning(
             f"{faces.source} asks for such points: {say_count(asked, 'number')} there are guesses."
         )
-
-
-def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Faces:
-    """Return the faces of a part of the named data, or else of the data the model was trained on.
-
-    Args:
-        data: of configs/data; what is None there is as in training.
-        trained: the settings of the training.
-
-    Raises:
-        UserError: if data.root names other data and the training data have no root.
-    """
-    given = {key: value for key, value in data.items() if value is not None}
-    if "_target_" in data:
-        return build(data, part=part)
-    node = trained["data"]
-    reader = trusted(node, "data")
-    expected = inspect.signature(reader).parameters.values()
-    required = {it.name for it in expected if it.default is it.empty} - {"part", "reading"}
-    if not required <= {*node, *given}:
-        raise UserError(
-            "An exported model knows no data of its own: name photos with input=FOLDER, or a data "
-            "set with data=FORMAT and data.root=FOLDER."
-        )
-    kind = reader.__module__.rpartition(".")[2]
-    if kind == "synthetic" and "root" in given:  # it has the contest's layout
-        reader, node, kind = thousand.read_faces, {}, "thousand"
-    if "root" in given:
-        if "root" not in inspect.signature(reader).parameters:
-            raise UserError(
-                f"data.root={given['root']}: the model was trained with data={kind}, which has no "
-                f"root: name the files with data={kind}, or a folder's format with data=FORMAT."
-            )
-        log.info(f"data.root is read as data={kind}, as in training; data=FORMAT names another.")
-    # A limit on the training faces is none on the test faces: a submission needs them all.
-    limit = {"limit": None} if part == "test" else {}
-    node = {**node, **limit, **given}
-    return reader(**check_arguments(reader, node, "data"), part=part)

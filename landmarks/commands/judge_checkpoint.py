@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from landmarks.commands.faces_to_predict import read_data
 from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model, say_files
 from landmarks.commands.judged_faces import (
     SplitName,
@@ -12,6 +11,7 @@ from landmarks.commands.judged_faces import (
     is_named,
     with_occluded,
 )
+from landmarks.commands.other_data import in_order, read_data
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split
 from landmarks.errors import UserError
@@ -62,7 +62,7 @@ def judge_checkpoint(
         )
     finder = open_finder(source, **options)
     judged = choose_judged(finder.config, [path.parent for path in paths], data, split)
-    _refuse_other_order(judged.faces, finder.layout.names)
+    judged = judged._replace(faces=in_order(judged.faces, finder.layout.names))
     if judged.trained:
         who = "The model was" if len(paths) == 1 else "Some of the models were"
         log.warning(
@@ -72,17 +72,6 @@ def judge_checkpoint(
     if judged.split in ("val", "train"):
         sharing = share_as_split(sharing, finder.config.get("split", {}))
     return judge_model(finder, paths, judged, out, framing, sharing), finder
-
-
-def _refuse_other_order(faces: Faces, names: list[str]) -> None:
-    """Refuse faces whose points have the names that the model's have, in another order."""
-    own = list(faces.point_names)
-    if own != list(names) and sorted(own) == sorted(names):
-        at = next(i for i, (a, b) in enumerate(zip(own, names, strict=True)) if a != b)
-        raise UserError(
-            f"{faces.source} has its points in another order than the model: its point {at} is "
-            f"{own[at]}, the model's {names[at]}. Write them in the model's order."
-        )
 
 
 def share_as_split(sharing: Sharing, split: dict) -> Sharing:

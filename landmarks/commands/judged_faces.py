@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from landmarks.commands.build import build
-from landmarks.commands.faces_to_predict import read_data
+from landmarks.commands.other_data import read_data
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split
 from landmarks.errors import UserError

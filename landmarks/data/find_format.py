@@ -70,6 +70,21 @@ def find_format(root: Path) -> Format | None:
     return _of_found(found, root)
 
 
+def require_format(root: Path) -> Format:
+    """Return what `find_format` finds.
+
+    Raises:
+        UserError: if it finds none; see also there.
+    """
+    found = find_format(root)
+    if found is None:
+        raise UserError(
+            f"No labels of a known kind in '{root}': set data.root=FOLDER, or name the format with "
+            f"data=NAME (docs/data.md lists them)."
+        )
+    return found
+
+
 def _find_whole(root: Path) -> Format | None:
     """Return the reader of a data set whose folder cannot be mistaken."""
     for base in (root, root / "contest01_data"):
@@ -124,12 +139,15 @@ def _of_files(name: str, paths: list[Path], root: Path) -> Format:
     """Return the reader of the file that holds the training faces."""
     train = _choose(paths, name, "train", "train")
     tests = [path for path in paths if _is_of(path, "test") and path != train]
-    settings = {"train": str(train)}
-    if len(tests) == 1:
-        settings["test"] = str(tests[0])
+    settings = {"train": str(train), "test": ""}
     images = _find_images(train, root)
     if images != train.parent:
         settings["images"] = str(images)
+    if len(tests) == 1:
+        settings["test"] = str(tests[0])
+        of_test = _find_images(tests[0], root)
+        if of_test != (images if "images" in settings else tests[0].parent):
+            settings["test_images"] = str(of_test)
     return Format(name, settings, f"{train} looks like {kind_of(train).what}")
 
 
@@ -157,14 +175,20 @@ def _is_of(path: Path, part: str) -> bool:
 def _find_images(file: Path, root: Path) -> Path:
     """Return the folder that the images' names in a file of labels start from."""
     folders = [file.parent, root, *(root / name for name in IMAGE_FOLDERS)]
-    folders += sorted(it for it in islice(root.iterdir(), MAX_FILES) if it.is_dir())[:MAX_FOLDERS]
+    folders += (inner := _folders_in(root))
+    deeper = [it for one in inner for it in _folders_in(one)][:MAX_FOLDERS]  # as zips unpack
     named = _image_names(file)
     # As they are written, or the last name alone, without what Label Studio puts before it.
-    for names in (named, [UPLOADED.sub("", name.rpartition("/")[2]) for name in named]):
-        for folder in folders:
+    last = [UPLOADED.sub("", name.rpartition("/")[2]) for name in named]
+    for names, tried in ((named, [*folders, *deeper]), (last, folders)):
+        for folder in tried:
             if any((folder / name).is_file() for name in names):
                 return folder
     return file.parent
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(it for it in islice(folder.iterdir(), MAX_FILES) if it.is_dir())[:MAX_FOLDERS]
 
 
 def _image_names(file: Path) -> list[str]:
@@ -208,6 +232,9 @@ def _kind(path: Path) -> str:
         if name != "table":
             return name
         header = read_header(path)
-        return name if find_columns(path, header, None, None, read_first(path)).points else ""
+        points = find_columns(path, header, None, None, read_first(path)).points
+        # CelebA's list_bbox_celeba.csv: x_1, y_1 is a corner, and a list of boxes is no labels.
+        is_corner = len(points) == 2 and {"width", "height"} <= {it.casefold() for it in header}
+        return name if points and not is_corner else ""
     except (UserError, OSError):
         return ""

@@ -17,13 +17,14 @@ from landmarks.errors import UserError, say_count
 log = logging.getLogger(__name__)
 
 
-def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
+def check_images(faces: Faces, reading: Reading, linked: bool = False, named_by: str = "") -> Faces:
     """Return the faces with `rows` set to those that are not excluded and whose images can be read.
 
     Args:
         reading: training faces may be excluded, and their images are decoded, once; of test faces
             it is only checked that the files exist.
         linked: links may lead out of the images folder, as its files were found, not named.
+        named_by: the setting that names this folder; "": there is none.
 
     Raises:
         UserError: with the list, for unreadable images; for a link that leaves the images folder.
@@ -43,6 +44,12 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False) -> Faces:
     what += f"{len(bad) - missing} unreadable)"
     lost = [faces.name(row) for row in np.flatnonzero(~present & kept)]
     near = say_near_files(lost, faces.folder) if lost else ""
+    if not present.any():
+        remedy = f"name the images' folder with {named_by}=FOLDER" if named_by else "restore them"
+        raise UserError(
+            f"None of {say_count(len(faces), 'image')} of {faces.source} lies in {faces.folder} "
+            f"('{faces.name(0)}' first).{near} If they lie elsewhere, {remedy}."
+        )
     remedy = "Correct the names or restore the images" if near else "Restore them"
     if reading.on_error == "stop":
         raise UserError(

@@ -76,9 +76,17 @@ def map_faces(
 
 
 def to_faces(
-    arrays: Arrays, folder: Path, source: str, reading: FileReading, linked: bool = False
+    arrays: Arrays,
+    folder: Path,
+    source: str,
+    reading: FileReading,
+    linked: bool = False,
+    named_by: str = "",
 ) -> Faces:
     """Return the first `limit` of the faces, their images in `folder` checked by `check_images`.
+
+    Args:
+        linked, named_by: see there.
 
     Raises:
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.
@@ -95,7 +103,7 @@ def to_faces(
     kept = {"cache": reading.cache, "cache_dir": reading.cache_dir, "exif": reading.exif}
     kept |= {"boxes": boxes, "point_names": arrays.point_names, "visible": visible}
     faces = Faces(folder, names, points, source=source, **kept)
-    return check_images(faces, reading, linked)
+    return check_images(faces, reading, linked, named_by)
 
 
 def _cleared(blocks: Iterable[Arrays], doubts: Doubts, first_pixel: float) -> Iterator[Arrays]:

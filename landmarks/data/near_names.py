@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from landmarks.data.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS
+
 # Differences between names: in words, and the function that removes them.
 CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("with / for \\", lambda name: name.replace("\\", "/").removeprefix("./")),
@@ -37,10 +39,19 @@ def say_near(names: list[str], there: Iterable[str]) -> str:
 
 
 def say_near_files(names: list[str], folder: Path) -> str:
-    """Return `say_near` of names that were looked for in a folder, and its files at any depth."""
+    """Return `say_near` of images that were looked for in a folder, and those there at any depth.
+
+    Labels beside them, whose names are often alike, are none of these.
+    """
     walked = ((Path(place) / file) for place, _, files in os.walk(folder) for file in files)
-    below = (os.fsencode(path.relative_to(folder).as_posix()) for path in walked)
-    return say_near(names, (name.decode(errors="replace") for name in below))
+    below = (os.fsencode(path.relative_to(folder).as_posix()) for path in walked if _may_be(path))
+    there = [name.decode(errors="replace") for name in below]
+    return say_near(names, there) if there else f" There is no image in '{folder}' at any depth."
+
+
+def _may_be(path: Path) -> bool:
+    """Say whether a file may be an image: one without an ending may be."""
+    return path.suffix.strip().lower() in ("", *IMAGE_ENDINGS, *UNREAD_ENDINGS)
 
 
 def _fold(name: str, changes: Iterable[tuple[str, Callable[[str], str]]]) -> str:

@@ -61,11 +61,18 @@ def test_files_of_several_kinds_are_asked_about(write, parts, tmp_path):
         ("train", ["data.root={}", "experiment=quickstart"], None),
         ("train", ["-m", "data.root={},{}"], None),
         ("predict", ["data.root={}"], None),
+        ("evaluate", ["data.root={}"], None),
+        ("evaluate", ["data.root={}", "predictions=p.csv"], ["data=cvat"]),
+        ("show", ["data.root={}"], ["data=cvat"]),  # there is no run to show
+        ("show", ["data.root={}", "checkpoint=a.pt"], None),
         ("train", ["data.limit=3"], None),
         ("train", ["data.root={}/nowhere"], None),
     ],
 )
-def test_words_name_the_reader_where_none_is_named(command, words, named, write, parts, tmp_path):
+def test_words_name_the_reader_where_none_is_named(
+    command, words, named, write, parts, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     write("cvat", tmp_path, parts)
     words = [word.replace("{}", str(tmp_path)) for word in words]
     found, said = name_reader(command, words)
@@ -78,5 +85,33 @@ def test_words_name_the_reader_where_none_is_named(command, words, named, write,
 
 
 def test_nothing_known_is_said_of_data_auto(tmp_path):
-    with pytest.raises(UserError, match=r"data=auto: no labels of a known kind"):
+    with pytest.raises(UserError, match=r"o labels of a known kind"):
         name_reader("train", ["data=auto", f"data.root={tmp_path}"])
+
+
+def test_celeba_s_folder_holds_one_table_of_points(tmp_path):
+    images = tmp_path / "img_align_celeba/img_align_celeba"
+    images.mkdir(parents=True)
+    (images / "000001.jpg").touch()
+    tables = {
+        "list_attr_celeba": "image_id,Smiling\n000001.jpg,1\n",
+        "list_bbox_celeba": "image_id,x_1,y_1,width,height\n000001.jpg,95,71,226,313\n",
+        "list_eval_partition": "image_id,partition\n000001.jpg,0\n",
+        "list_landmarks_align_celeba": "image_id,lefteye_x,lefteye_y\n000001.jpg,69,109\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    found = find_format(tmp_path)
+    assert found.name == "table" and "list_landmarks" in found.settings["train"]
+    assert found.settings["images"] == str(images)
+
+
+def test_tables_of_two_parts_have_images_of_their_own(tmp_path):
+    for part in ("training", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / f"{part}/{part}_1.jpg").touch()
+        text = f",0,1\n{part}_1.jpg,45.0,98.0\n"
+        (tmp_path / f"{part}_frames_keypoints.csv").write_text(text)
+    found = find_format(tmp_path).settings
+    assert found["images"] == str(tmp_path / "training")
+    assert found["test_images"] == str(tmp_path / "test")

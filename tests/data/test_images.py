@@ -100,12 +100,25 @@ def test_missing_and_unreadable_are_told_apart(faces):
 
 def test_a_long_list_is_cut(tmp_path):
     names = np.array([f"{i:02d}.jpg".encode() for i in range(25)])
+    (tmp_path / "24.jpg").touch()
     with pytest.raises(UserError) as refused:
         check_images(Faces(tmp_path, names, source="list.csv"), Reading())
     assert "25 of 25" in str(refused.value)
     assert "19.jpg, ..." in str(refused.value) and "20.jpg" not in str(refused.value)
     with pytest.raises(UserError, match=r"list\.csv"):
         check_images(Faces(tmp_path, names, source="list.csv"), Reading(on_error="skip"))
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_labels_alone_are_told_where_to_name_the_images(tmp_path, on_error):
+    names = np.array([b"a.jpg", b"b.jpg"])
+    faces = Faces(tmp_path / "labels", names, source="list.csv")
+    faces.folder.mkdir()
+    for name in ("a.json", "b.json"):
+        (faces.folder / name).touch()
+    with pytest.raises(UserError, match=r"None of 2 images .*data\.images=FOLDER") as refused:
+        check_images(faces, Reading(on_error=on_error), named_by="data.images")
+    assert "a.json" not in str(refused.value)  # labels are no images
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "sub/c.jpg"])

@@ -23,7 +23,7 @@ BLOCK = 1024  # annotations turned into arrays at once
 
 @flat
 def read_faces(
-    root: str,
+    root: str | None,
     *,
     train_annotations: TrainingPlace = None,
     train_images: TrainingPlace = None,
@@ -38,7 +38,8 @@ def read_faces(
     """Return the faces of a COCO keypoint file, those of one image beside each other.
 
     Args:
-        root: what the other paths start from.
+        root: what the other paths start from; None: the working folder, where the part's file is
+            named, else the folder data.
         train_annotations, test_annotations: the JSON files; None: annotations/train.json, or
             Roboflow's train/_annotations.coco.json, or the only one of annotations/ with the part
             in its name.
@@ -61,11 +62,12 @@ def read_faces(
     """
     part = reading.part
     named = {"train": (train_annotations, train_images), "test": (test_annotations, test_images)}
-    path, images = find_places(Path(root), part, *named[part])
+    base = Path(root if root is not None else "data" if named[part][0] is None else ".")
+    path, images = find_places(base, part, *named[part])
     keys = Keys(keypoints, box, valid, category)
     source = {**describe_source(path, VERSION), "part": part, "of": keys}
     arrays = map_faces("coco", source, lambda: _read(path, part, keys), reading)
-    return to_faces(arrays, images, str(path), reading)
+    return to_faces(arrays, images, str(path), reading, named_by=f"data.{part}_images")
 
 
 def _read(path: Path, part: str, keys: Keys) -> Iterator[Arrays]:

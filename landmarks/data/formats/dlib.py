@@ -6,7 +6,7 @@ from pathlib import Path
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
-from landmarks.data.formats.label_source import find_file
+from landmarks.data.formats.label_source import find_file, find_images
 from landmarks.data.formats.named_points import Face, parse_number, read_faces_named
 from landmarks.data.formats.xml_elements import read_elements
 from landmarks.data.mapped import map_faces, to_faces
@@ -19,13 +19,19 @@ VERSION = 2
 
 @flat
 def read_faces(
-    train: TrainingPath, test: str, *, images: str | None = None, reading: FileReading
+    train: TrainingPath,
+    test: str,
+    *,
+    images: str | None = None,
+    test_images: str | None = None,
+    reading: FileReading,
 ) -> Faces:
     """Return the faces of a file of dlib's imglab, one a box, in the file's order.
 
     Args:
         train, test: the XML files; that of `test` need hold no parts.
         images: the folder that file names start from; None: the file's own.
+        test_images: that of the test faces; None: as `images`.
 
     Points are the parts, in the order of their numbers, or of their names, and `point_names` are
     these. A part that a box lacks is missing. Boxes with ignore='1' and, in training, boxes without
@@ -42,7 +48,8 @@ def read_faces(
         lambda: read_faces_named(str(path), lambda: _faces(path), part, "box"),
         reading,
     )
-    return to_faces(arrays, path.parent if images is None else Path(images), str(path), reading)
+    folder = find_images(path, images, test_images, reading.part)
+    return to_faces(arrays, folder, str(path), reading, named_by="data.images")
 
 
 def _faces(path: Path) -> Iterator[Face]:

@@ -12,6 +12,7 @@ TEST_FOLDERS = ["testset", "ibug"]
 def read_faces(
     root: str,
     *,
+    images: str | None = None,
     test_folders: list[str] | None = None,
     one_based: bool = True,
     reading: FileReading,
@@ -21,6 +22,8 @@ def read_faces(
     Args:
         root: any tree of folders; that of 300-W holds afw, helen/trainset, helen/testset,
             lfpw/trainset, lfpw/testset and ibug.
+        images: a folder that holds the images in the same tree; None: they lie beside the .pts
+            files, or in a folder beside theirs.
         test_folders: names, or paths such as lfpw/testset, of folders anywhere below root: what
             lies in them is the test part, all else the training part; None: testset and ibug, as
             the 300-W protocol has it.
@@ -32,4 +35,4 @@ def read_faces(
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
     folders = TEST_FOLDERS if test_folders is None else test_folders
-    return read_point_files("ibug", root, ".pts", None, folders, one_based, reading)
+    return read_point_files("ibug", root, ".pts", images, folders, one_based, reading)

@@ -23,7 +23,14 @@ def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
     Raises:
         UserError: if there is no such file, or it looks like another reader's.
     """
-    path = Path(train if reading.part == "train" else test)
+    named = train if reading.part == "train" else test
+    if not named:
+        raise UserError(
+            f"No file of the {reading.part} faces is known: name it with data={reader} "
+            f"data.{reading.part}=FILE"
+            + (", or photos with input=FOLDER." if reading.part == "test" else ".")
+        )
+    path = Path(named)
     if not path.is_file():
         there = describe_other(path, "")
         what = "table" if reader == "table" else "file"
@@ -31,3 +38,9 @@ def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
     if not is_parquet(path):
         refuse_other(path, reader)
     return path
+
+
+def find_images(path: Path, images: str | None, test_images: str | None, part: str) -> Path:
+    """Return the folder that the names in a part's file start from: its own, if none is named."""
+    named = test_images if part == "test" and test_images is not None else images
+    return path.parent if named is None else Path(named)

@@ -66,7 +66,7 @@ def read_faces(
         reading,
         first_pixel=first_pixel,
     )
-    return to_faces(arrays, folder, root, reading, linked=True)
+    return to_faces(arrays, folder, root, reading, linked=True, named_by="data.images")
 
 
 def _is_labelme(path: Path) -> bool:

@@ -73,7 +73,7 @@ def read_point_files(
         reading,
         first_pixel=first,
     )
-    return to_faces(arrays, folder, root, reading, linked=True)
+    return to_faces(arrays, folder, root, reading, linked=True, named_by="data.images")
 
 
 def _find_suffix(root: str, images: str | None) -> str:
