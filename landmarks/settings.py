@@ -77,10 +77,24 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Marks a group whose choices stand side by side, each by its name: `logger.mlflow.uri`."""
+
+
+@dataclass(frozen=True)
 class GroupOf:
     """Marks a group of settings that names no `_target_`: a class or function that takes them."""
 
     taker: Callable
+
+
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return {"group.setting": value} of all settings that are not groups themselves."""
+    flat = {}
+    for name, value in settings.items():
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        flat |= inner or {f"{prefix}{name}": value}
+    return flat
 
 
 def parse_duration(text: str | float) -> float:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from landmarks.cli.main import COMMANDS
 from landmarks.cli.overrides import check_config
 from landmarks.commands.train import TrainSettings
+from landmarks.runs.trusted import nodes_in
 from landmarks.settings import settings_of
 
 GROUPS = {
@@ -51,9 +52,11 @@ def test_every_choice_binds(group, choice):
         return
     settings = check_config(TrainSettings, composed("train", f"{group}={choice}"))
     for name in GROUPS:
-        node = settings.get(name)
-        if not isinstance(node, dict) or "_target_" not in node:
-            continue
+        check_binding(settings.get(name))
+
+
+def check_binding(choice):
+    for node in nodes_in(choice):
         signature = inspect.signature(get_object(node["_target_"]))
         given = {key: value for key, value in node.items() if not key.startswith("_")}
         bound = signature.bind_partial(**given)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 from hydra.utils import get_object
 
-from landmarks.cli.words import flatten, parse
+from landmarks.cli.words import parse
 from landmarks.errors import UserError
-from landmarks.settings import GroupOf, Needs, marks_of
+from landmarks.settings import GroupOf, Needs, Several, flatten, marks_of
 
 
 def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
@@ -35,12 +35,20 @@ def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
 
 def conditions(kind: Callable, settings: dict, key: str) -> Iterator[tuple[str, Needs]]:
     """Yield what a setting needs to change anything, each with the group that it is told of."""
-    group, _, leaf = key.partition(".")
+    group = key.partition(".")[0]
     for needs in marks_of(kind, Needs).get(group, []):
         yield "", needs
-    taker = taker_of(kind, group, settings.get(group)) if leaf else None
-    for needs in marks_of(taker, Needs).get(leaf, []) if taker else []:
-        yield group, needs
+    for place, node in parts_of(kind, group, settings.get(group)).items():
+        taker = taker_of(kind, place, node) if key.startswith(f"{place}.") else None
+        for needs in marks_of(taker, Needs).get(key.removeprefix(f"{place}."), []) if taker else []:
+            yield place, needs
+
+
+def parts_of(kind: Callable, group: str, node: object) -> dict[str, object]:
+    """Return a group's node by its key; of several side by side each one, as logger.mlflow."""
+    if isinstance(node, dict) and marks_of(kind, Several).get(group):
+        return {f"{group}.{name}": part for name, part in node.items()}
+    return {group: node}
 
 
 def taker_of(kind: Callable, group: str, node: object) -> Callable | None:

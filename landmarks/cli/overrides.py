@@ -14,13 +14,13 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from landmarks.cli.idle import refuse_idle, taker_of
-from landmarks.cli.words import flatten, is_sweep, overrides_in, parse
+from landmarks.cli.idle import parts_of, refuse_idle, taker_of
+from landmarks.cli.words import is_sweep, overrides_in, parse
 from landmarks.commands.choices import list_choices, read_choice
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs.quoting import at_home, change_texts
 from landmarks.runs.renames import rename_targets
-from landmarks.settings import check_arguments
+from landmarks.settings import Several, check_arguments, flatten, marks_of
 
 OPTIONS = (  # of Hydra's parser
     "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion "
@@ -57,16 +57,18 @@ def check_config(kind: type, config: DictConfig) -> dict:
         ) from error
     if missing:
         raise UserError(f"{', '.join(sorted(missing))}: no value is set; add {min(missing)}=VALUE.")
-    checked = check_arguments(kind, settings)
-    for key, node in checked.items():
-        taker = taker_of(kind, key, node)
-        if taker is not None:
-            checked[key] = {**node, **check_arguments(taker, node, key)}
-        elif isinstance(node, dict):
-            raise UserError(
-                f"{key}=: this choice is not for this command, as its file names no _target_. Add "
-                f"--help {key} to see those that are."
-            )
+    none = {group: {} for group, marks in marks_of(kind, Several).items() if marks}
+    checked = check_arguments(kind, {**none, **settings})
+    for key, whole in checked.items():
+        for place, node in parts_of(kind, key, whole).items():
+            taker = taker_of(kind, place, node)
+            if taker is not None:
+                node.update(check_arguments(taker, node, place))
+            elif isinstance(node, dict):
+                raise UserError(
+                    f"{key}=: this choice is not for this command, as its file names no _target_. "
+                    f"Add --help {key} to see those that are."
+                )
     return checked
 
 
@@ -79,9 +81,10 @@ def explain(error: Exception, command: str, arguments: list[str]) -> str:
         )
     if isinstance(error, SearchPathException):
         return f"{error}: name a folder that holds experiment/NAME.yaml."
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        options, near = sorted(error.options), did_you_mean(choice, error.options)
+        options = sorted(error.options or list_choices(group))  # none are named of a list's choice
+        near = did_you_mean(choice, options)
         return f"There is no {group}={choice}.{near} The choices are {', '.join(options)}."
     overrides = parse(overrides_in(arguments))
     if not is_sweep(arguments):
@@ -161,9 +164,9 @@ def _nearest_key(key: str, known: set[str]) -> str | None:
 
 def _owners(key: str, groups: set[str]) -> str:
     """Say which choices have a setting that the chosen ones lack, such as model.sigma."""
-    group, _, leaf = key.rpartition(".")
+    group, _, leaf = key.partition(".") if "." in key else ("", "", key)
     for name in sorted({group} & groups if group else groups - {"experiment"}):
-        owners = [one for one in list_choices(name) if leaf in read_choice(f"{name}/{one}")]
+        owners = [o for o in list_choices(name) if leaf in flatten(read_choice(f"{name}/{o}"))]
         if owners:
             few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
             it = "It" if group else f"{name}.{leaf}"
@@ -179,7 +182,8 @@ def _known_keys(command: str, arguments: list[str]) -> tuple[set[str], set[str]]
         # The groups that the command's own defaults choose from; others belong to other commands.
         groups = {group for group in chosen if not group.startswith("hydra")}
         # What there is to set depends on what was chosen. A sweep's keys are those of its first.
-        choices = [word.split(",")[0] for word in arguments if word.split("=", 1)[0] in groups]
+        words = [word for word in arguments if word.split("=", 1)[0] in groups]
+        choices = [word if "=[" in word else word.split(",")[0] for word in words]
         try:
             config = compose(command, overrides=choices)
         except HydraException:  # a choice that is a file of the user's own, of --config-dir

@@ -17,13 +17,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from landmarks.cli.overrides import groups_of, say_unknown
-from landmarks.cli.words import flatten, parse, searchpath
+from landmarks.cli.words import parse, searchpath
 from landmarks.commands.build import nodes_of
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.quoting import change_texts, literal
 from landmarks.runs.renames import rename_targets
-from landmarks.runs.trusted import trusted
+from landmarks.runs.trusted import nodes_in, trusted
+from landmarks.settings import flatten
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
 KEPT = set(
@@ -134,10 +135,11 @@ def refuse_kept(own: Own, changed: dict[str, tuple[Any, Any]], words: list[str])
 
 def trust(key: str, node: Any, run: Path) -> None:
     """Refuse a saved setting that names code, unless it is a group of ours that names our own."""
-    if isinstance(node, dict) and "_target_" in node:
-        trusted(node, key)
-        node = {name: value for name, value in node.items() if name != "_target_"}
-    if any(name.endswith("_target_") for name in flatten({key: node})):
+    named = nodes_in(node)
+    for part in named:
+        trusted(part, key)
+    count = sum(name.endswith("_target_") for name in flatten({key: node}))
+    if count > len(named):
         raise UserError(f"The settings of {run} name code in {key}: it is not resumed.")
 
 
@@ -154,11 +156,15 @@ def _compose(words: list[str]):
 
 @lru_cache
 def _today_s_choice(group: str, words: tuple[str, ...], searched: tuple[str, ...]) -> dict:
-    return OmegaConf.to_container(_compose([*searchpath(searched), *words])[group], resolve=True)
+    composed = _compose([*searchpath(searched), *words])
+    return OmegaConf.to_container(composed, resolve=True).get(group, {})  # none: of logger=[]
 
 
 def _complete(group: str, node: Any) -> Any:
     """Give a saved group the settings that its choice has had since, as they do nothing."""
+    parts = nodes_in(node)
+    if parts and node not in parts:  # several stand side by side
+        return {name: _complete(group, part) for name, part in node.items()}
     known = [other for other in nodes_of(group) if other["_target_"] == _target(node)]
     if not known:
         return node

@@ -16,9 +16,9 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from landmarks.cli.idle import taker_of
-from landmarks.cli.words import flatten, searchpath
+from landmarks.cli.words import searchpath
 from landmarks.commands.choices import CONFIGS, bases_of, read_choice, read_text
-from landmarks.settings import Needs, describe_parameters, marks_of
+from landmarks.settings import Needs, Several, describe_parameters, flatten, marks_of
 
 LONG = 60  # signs: a default that is longer is not shown
 
@@ -84,6 +84,9 @@ def read_page(
             for name, choice in config.hydra.runtime.choices.items()
             if "hydra" not in name and "@" not in name
         }
+        # Hydra notes no choice of several; each of them has a name in the group.
+        several = [name for name, marks in marks_of(kind, Several).items() if marks]
+        chosen |= {name: ",".join(config.get(name) or ()) for name in several if name not in chosen}
         options = {
             name: loader.get_group_options(name, config_name=command, overrides=words)
             for name in chosen
@@ -98,10 +101,14 @@ def read_page(
         choices = {
             option: describe(read_text(f"{name}/{option}", folders))
             for option in options[name]
-            if name not in content or taker_of(kind, name, read_choice(f"{name}/{option}", folders))
+            if name not in content
+            or name in several
+            or taker_of(kind, name, read_choice(f"{name}/{option}", folders))
         }
         if isinstance(node, dict):
-            found = _meanings_of_choice(f"{name}/{choice}", folders)
+            found = {}
+            for one in choice.split(","):
+                found |= _meanings_of_choice(f"{name}/{one}", folders)
             inside = list(_settings(node, found, taker_of(kind, name, node), given, f"{name}."))
         else:  # a recipe; it comes last, when all that it can set is known
             inside = _set_by(read_text(f"{name}/{choice}", folders), known)

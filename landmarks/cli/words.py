@@ -54,15 +54,6 @@ def flags_first(arguments: list[str]) -> list[str]:
     return [word for word in arguments if word not in overrides] + overrides
 
 
-def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
-    """Return {"group.setting": value} of all settings that are not groups themselves."""
-    flat = {}
-    for name, value in settings.items():
-        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
-        flat |= inner or {f"{prefix}{name}": value}
-    return flat
-
-
 def parse(words: list[str]) -> list[Override]:
     """Return what each word of a command line sets, as Hydra reads it."""
     return OverridesParser.create().parse_overrides(words)

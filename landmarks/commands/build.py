@@ -8,6 +8,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from landmarks.commands.choices import list_choices, read_choice
+from landmarks.runs.trusted import nodes_in
 
 
 def build(node: dict, *positional, **known: Any) -> Any:
@@ -31,4 +32,4 @@ def nodes_of(group: str) -> list[dict]:
     if not nodes:  # a group of one choice stands in the command's own file
         whole = files("landmarks.configs").joinpath("train.yaml").read_text()
         nodes = [OmegaConf.to_container(OmegaConf.create(whole), resolve=False).get(group)]
-    return [node for node in nodes if isinstance(node, dict) and "_target_" in node]
+    return [node for choice in nodes for node in nodes_in(choice)]

@@ -15,6 +15,7 @@ PLACES = (
     "name",
     "hydra",
     "experiment",
+    "logger",
     "report",
     "threads",
 )  # say nothing of the model

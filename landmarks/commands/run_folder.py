@@ -14,8 +14,9 @@ from landmarks.files import replacing
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.empty_maps import EmptyMapsWarning
 from landmarks.runs.find import FAILED, FINISHED
-from landmarks.runs.log import Logger, RunFiles
+from landmarks.runs.log import EndName, Logger, RunFiles
 from landmarks.runs.pictures import drawing
+from landmarks.runs.trackers import Trackers
 from landmarks.training.state import Training
 
 
@@ -24,13 +25,15 @@ class RunFolder:
 
     Args:
         training: kept, as it is whenever `keep` is called.
-        logger: tells people of it, beside the files that every run leaves.
+        trackers: tell people of it, beside the files that every run leaves.
     """
 
-    def __init__(self, settings: TrainSettings, training: Training, inputs: Inputs, logger: Logger):
+    def __init__(
+        self, settings: TrainSettings, training: Training, inputs: Inputs, trackers: Trackers
+    ):
         self.path, self.settings = Path(settings.run_dir), settings
         self.training, self.inputs = training, inputs
-        self.loggers = [RunFiles(self.path), logger]
+        self.loggers: list[Logger] = [RunFiles(self.path), trackers]
         if has_heatmaps(training.model):
             self.loggers.append(EmptyMapsWarning(self.path))
 
@@ -39,6 +42,8 @@ class RunFolder:
         inputs, training = self.inputs, self.training
         if not is_main():
             return
+        for logger in self.loggers:
+            logger.begin(self.settings.to_config())
         if training.history:
             self._log_epoch()
         if inputs.augment is not None:
@@ -67,6 +72,15 @@ class RunFolder:
         (self.path / FAILED).unlink(missing_ok=True)
         with replacing(self.path / FINISHED) as part:
             part.write_text(json.dumps(self._metrics()))
+        self._end("finished")
+
+    def stop(self) -> None:
+        """Let people know that the run was stopped, and can go on."""
+        self._end("stopped")
+
+    def _end(self, how: EndName) -> None:
+        for logger in self.loggers:
+            logger.end(how)
 
     def _log_epoch(self) -> None:
         for logger in self.loggers:

@@ -32,7 +32,9 @@ from landmarks.distributed.processes import draw_apart, is_main, world
 from landmarks.distributed.store import Lost, first_of_node
 from landmarks.interrupt import Stop, graceful_stop
 from landmarks.runs.find import mark_failure
+from landmarks.runs.log import RunFiles
 from landmarks.runs.quoting import say_setting
+from landmarks.runs.trackers import Trackers
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
 from landmarks.training.forward import choose_forward
@@ -45,7 +47,6 @@ from landmarks.training.threads import use_threads
 from landmarks.training.validation import validate
 
 log = logging.getLogger(__name__)
-QUIET = {"_target_": "landmarks.runs.log.Logger"}  # of the processes that write no files
 
 
 def train(settings: TrainSettings) -> int:
@@ -59,8 +60,21 @@ def train_one(settings: TrainSettings) -> int:
     Where several processes train it, all come here. The first of each machine reads the data before
     the others do; the first of all writes the run's files.
     """
+    with closing(_open_trackers(settings)) as trackers:
+        return _train(settings, trackers)
+
+
+def _open_trackers(settings: TrainSettings) -> Trackers:
+    """Return who is told of the run beside its folder; none by processes that write no files."""
+    run, nodes = Path(settings.run_dir), settings.logger if is_main() else {}
+    loggers = {name: build(node, run) for name, node in nodes.items()}
+    beside = {name: one for name, one in loggers.items() if not isinstance(one, RunFiles)}
+    return Trackers(run, beside)
+
+
+def _train(settings: TrainSettings, trackers: Trackers) -> int:
+    """See `train_one`."""
     started = time.monotonic()
-    logger = build(settings.logger if is_main() else QUIET, Path(settings.run_dir))
     with first_of_node("what the first process of this machine reads"):
         initial = settle_initial_weights(settings)
         precision = _prepare(settings)
@@ -86,7 +100,7 @@ def train_one(settings: TrainSettings) -> int:
         budget = open_budget(settings, training, inputs, needed, started)
         if before is not None:
             settle_length(settings, training, budget, before)
-        folder = RunFolder(settings, training, inputs, logger)
+        folder = RunFolder(settings, training, inputs, trackers)
         folder.begin()
         say_training(settings, training, inputs)
 
@@ -98,6 +112,7 @@ def train_one(settings: TrainSettings) -> int:
         return stop.exit_code if not complete else 0
     if not complete:
         _say_stopped(training, folder.path)
+        folder.stop()
         return stop.exit_code
     if settings.report:  # before the mark, so that a run killed meanwhile is taken up again
         report_run(folder.path, settings, precision.device.type)

@@ -21,6 +21,7 @@ from landmarks.settings import (
     PositiveInt,
     Rule,
     RunName,
+    Several,
     Share,
     Threads,
     Workers,
@@ -47,7 +48,7 @@ class TrainSettings:
     loss: Annotated[dict, WITH_A_LOSS]
     optimizer: dict
     scheduler: dict
-    logger: dict
+    logger: Annotated[dict, Several()]
     split: dict
     augment: dict
     input_size: InputSize

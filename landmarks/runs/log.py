@@ -1,12 +1,15 @@
 """Loggers: they report on a run, epoch by epoch."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from landmarks.files import replacing
 from landmarks.runs.pictures import drawing, save_curves, save_picture
+
+EndName = Literal["finished", "stopped", "failed"]
 
 
 class Logger:
@@ -18,6 +21,13 @@ class Logger:
 
     def __init__(self, run_dir: Path):
         self.run_dir = run_dir
+
+    def begin(self, settings: dict) -> None:
+        """Report a run that begins, or goes on.
+
+        Args:
+            settings: as a checkpoint keeps them: plain JSON data.
+        """
 
     def log_epoch(self, history: list[dict], progress: float) -> None:
         """Report the last epoch, or those of an earlier session.
@@ -36,6 +46,9 @@ class Logger:
             picture: (H, W, 3) uint8 BGR.
             step: batches that have been trained on.
         """
+
+    def end(self, how: EndName) -> None:
+        """Report the end of a session: "stopped" can go on later."""
 
 
 class RunFiles(Logger):

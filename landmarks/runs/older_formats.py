@@ -17,7 +17,7 @@ LATER = {
     "box_margin": 0.0,
     "box_from": "data",
     "flip_test": False,
-    "logger": {"_target_": "landmarks.runs.log.Logger"},
+    "logger": {},
     "pictured_region": "auto",
     "report": False,
     "kfold": None,
@@ -42,8 +42,11 @@ def update_settings(settings: dict, path: Path) -> dict:
         UserError: naming the checkpoint, if a model of today cannot do what they say.
     """
     updated = {**LATER, **rename_targets(settings)}
-    if updated.pop("tensorboard", False):  # a choice of logger today
-        updated["logger"] = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
+    tensorboard = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
+    if updated.pop("tensorboard", False) or updated["logger"] == tensorboard:
+        updated["logger"] = {"tensorboard": tensorboard}
+    if updated["logger"] == {"_target_": "landmarks.runs.log.Logger"}:  # which there was one of
+        updated["logger"] = {}
     data, model = updated.get("data"), updated.get("model")
     if isinstance(data, dict) and data.get("_target_") not in UNTURNED:
         updated["data"] = {"exif": "rotate", **data}

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.errors import UserError
-from landmarks.runs.log import Logger
-from landmarks.runs.pictures import drawing
+from landmarks.runs.log import EndName, Logger
 
 
 class TensorBoard(Logger):
@@ -28,14 +27,17 @@ class TensorBoard(Logger):
 
     def log_epoch(self, history: list[dict], progress: float) -> None:
         """Write the last row."""
-        with drawing(self.run_dir):
-            row = history[-1]
-            for key in row:
-                if key not in ("epoch", "step"):
-                    self.writer.add_scalar(key, row[key], row["step"])
-            self.writer.flush()
+        row = history[-1]
+        for key in row:
+            if key not in ("epoch", "step"):
+                self.writer.add_scalar(key, row[key], row["step"])
+        self.writer.flush()
 
     def log_picture(self, name: str, picture: np.ndarray, step: int) -> None:
         """Write a picture; the step tells it from the others."""
         self.writer.add_image(name, picture[:, :, ::-1].copy(), step, dataformats="HWC")
         self.writer.flush()
+
+    def end(self, how: EndName) -> None:
+        """Close the file."""
+        self.writer.close()

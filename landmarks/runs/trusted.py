@@ -10,6 +10,14 @@ import yaml
 from landmarks.errors import UserError
 
 
+def nodes_in(choice: object) -> list[dict]:
+    """Return the nodes with a `_target_` of a group's choice: itself, or each of several in it."""
+    if not isinstance(choice, dict):
+        return []
+    nodes = [choice] if "_target_" in choice else choice.values()
+    return [node for node in nodes if isinstance(node, dict) and "_target_" in node]
+
+
 @cache
 def known_targets(group: str) -> frozenset[tuple[str, bool]]:
     """Return the (`_target_`, `_partial_`) that the program's own files have for a group."""
@@ -20,7 +28,7 @@ def known_targets(group: str) -> frozenset[tuple[str, bool]]:
         nodes = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in found]
     else:  # a group of one choice stands in the command's own file
         nodes = [yaml.safe_load(configs.joinpath("train.yaml").read_text(encoding="utf-8"))[group]]
-    named = [node for node in nodes if isinstance(node, dict) and "_target_" in node]
+    named = [node for choice in nodes for node in nodes_in(choice)]
     return frozenset((node["_target_"], node.get("_partial_", False)) for node in named)
 
 

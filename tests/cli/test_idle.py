@@ -9,10 +9,9 @@ from omegaconf import OmegaConf
 from landmarks.cli.idle import taker_of
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
-from landmarks.cli.words import flatten
 from landmarks.commands.choices import read_choice
 from landmarks.errors import UserError
-from landmarks.settings import Needs, marks_of, settings_of
+from landmarks.settings import Needs, flatten, marks_of, settings_of
 
 IDLE = [  # the last word changes nothing beside those before it
     "train box_margin=0.5",

@@ -10,10 +10,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.cli.words import flatten
 from landmarks.commands.choices import list_choices
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
+from landmarks.settings import flatten
 
 CHOICES = {  # together they have every setting there is
     "data": [name for name in list_choices("data") if name != "checkpoint"],
@@ -23,7 +23,7 @@ CHOICES = {  # together they have every setting there is
     "model": ["resnet18", "unet", "unet_resnet18", "keypoint_rcnn"],
     "optimizer": ["adam", "adamw", "sgd"],
     "scheduler": ["cosine", "one_cycle", "plateau"],
-    "logger": ["tensorboard"],
+    "logger": list_choices("logger"),
 }
 TAKEN = set(  # whatever is neither here nor in a group of these is kept, and refused
     "data layout augment loss optimizer scheduler logger epochs max_time patience batch_size gpus "

@@ -11,6 +11,8 @@ from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.runs.older_formats import update_settings
 from landmarks.runs.renames import MOVED, rename_targets
 
+TENSORBOARD = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
+
 
 @pytest.mark.parametrize("old", MOVED)
 def test_what_has_moved_is_there(old):
@@ -27,12 +29,17 @@ def test_targets_are_renamed_wherever_they_stand():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "target"),
-    [(True, "landmarks.runs.tensorboard.TensorBoard"), (False, "landmarks.runs.log.Logger")],
+    ("saved", "loggers"),
+    [
+        ({"tensorboard": True}, {"tensorboard": TENSORBOARD}),
+        ({"tensorboard": False}, {}),
+        ({"logger": TENSORBOARD}, {"tensorboard": TENSORBOARD}),
+        ({"logger": {"_target_": "landmarks.runs.log.Logger"}}, {}),
+    ],
 )
-def test_tensorboard_is_a_choice_of_logger(wanted, target):
-    updated = update_settings({"tensorboard": wanted}, Path("last.pt"))
-    assert updated["logger"] == {"_target_": target} and "tensorboard" not in updated
+def test_loggers_stand_side_by_side(saved, loggers):
+    updated = update_settings(saved, Path("last.pt"))
+    assert updated["logger"] == loggers and "tensorboard" not in updated
 
 
 @pytest.mark.parametrize("room", ["", "training."])
