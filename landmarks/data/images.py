@@ -42,7 +42,7 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False, named_by:
     listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
     what = f"{len(bad)} of {say_count(len(faces), 'image')} ({missing} missing, "
     what += f"{len(bad) - missing} unreadable)"
-    lost = [faces.name(row) for row in np.flatnonzero(~present & kept)]
+    lost = [name.decode() for name in faces.names[~present & kept].tolist()]
     near = say_near_files(lost, faces.folder) if lost else ""
     if not present.any():
         remedy = f"name the images' folder with {named_by}=FOLDER" if named_by else "restore them"

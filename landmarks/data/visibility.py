@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.doubts import MissingName
+from landmarks.data.doubts import MissingName, both
 from landmarks.errors import UserError
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2  # as COCO's v
@@ -23,13 +23,13 @@ def encode(
         seen: (n, K), see `landmarks.data.mapped.Arrays`; None: the file does not say.
         points: (n, K, 2), NaN where unlabelled.
     """
-    labelled = ~np.isnan(points).any(axis=2)
+    if seen is None and missing != "absolute":
+        return None
+    labelled = both(~np.isnan(points))
     if seen is not None:
         known = np.where(seen == 0, HIDDEN, np.where(seen >= VISIBLE, VISIBLE, OCCLUDED))
-    elif missing == "absolute":
-        known = np.where((written < 0).all(axis=2), OCCLUDED, VISIBLE)
     else:
-        return None
+        known = np.where(both(written < 0), OCCLUDED, VISIBLE)
     return np.where(labelled, known, UNLABELLED).astype(np.uint8)
 
 

@@ -5,6 +5,7 @@ import unicodedata
 
 import pytest
 
+from landmarks.data import near_names
 from landmarks.data.near_names import say_near, say_near_files
 
 NEAR = {
@@ -42,3 +43,13 @@ def test_all_matches_are_counted_and_none_is_invented(tmp_path):
     (tmp_path / os.fsdecode(b"0\xe9.png")).touch()  # Latin-1
     assert say_near_files(["q"], tmp_path).encode()
     assert "no image" in say_near_files(["q"], tmp_path / "nowhere")
+
+
+def test_of_many_missing_names_some_are_looked_for_and_all_counted(monkeypatch):
+    folds = []
+    monkeypatch.setattr(near_names, "_fold", lambda name, _: folds.append(name) or name.lower())
+    say_near([f"{i}.png" for i in range(20_000)], ["a.png"])
+    assert len(folds) < 10_000
+    assert "(20000 such)" in say_near(
+        [f"{i}.PNG" for i in range(20_000)], [f"{i}.png" for i in range(20_000)]
+    )

@@ -4,6 +4,7 @@ Beside plain headers: a first line that counts the rows and columns parted by bl
 lists), a first column without a name, and DeepLabCut's three header lines.
 """
 
+import csv
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -48,8 +49,8 @@ def find_plain(path: Path, header: list[str]) -> str | None:
     with path.open(encoding="utf-8-sig", errors="replace") as text:
         line = text.readline()
     delimiter = delimiter or textfile.find_delimiter(line)
-    names = [name.strip() for name in line.split(delimiter)]
-    is_plain = not is_counted and delimiter != " " and '"' not in line
+    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    is_plain = not is_counted and delimiter != " "
     return delimiter if is_plain and names in (header, header[1:]) else None
 
 
