@@ -1,17 +1,20 @@
 """`data=coco`: COCO keypoint files, one face an annotation, with its box."""
 
-from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
-from landmarks.data.cache_folder import describe_source
+from landmarks.data.cache_folder import cache_root, describe_source
 from landmarks.data.faces import Faces, TrainingPlace
-from landmarks.data.formats.coco_file import CocoFile, Keys, choose_faces, load
+from landmarks.data.formats.coco_annotations import Keys
+from landmarks.data.formats.coco_file import CocoFile, choose_faces, load, point_names
 from landmarks.data.formats.coco_places import find_places
-from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.data.formats.named_points import say_names
+from landmarks.data.formats.json_items import read_members
+from landmarks.data.formats.named_points import say_names, take_number
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
 from landmarks.errors import UserError, say_count
@@ -66,26 +69,35 @@ def read_faces(
     path, images = find_places(base, part, *named[part])
     keys = Keys(keypoints, box, valid, category)
     source = {**describe_source(path, VERSION), "part": part, "of": keys}
-    arrays = map_faces("coco", source, lambda: _read(path, part, keys), reading)
+    spool = partial(TemporaryFile, dir=cache_root("coco", reading.cache_dir))
+    arrays = map_faces("coco", source, lambda: _read(path, part, keys, spool), reading)
     return to_faces(arrays, images, str(path), reading, named_by=f"data.{part}_images")
 
 
-def _read(path: Path, part: str, keys: Keys) -> Iterator[Arrays]:
-    file = load(path, keys)
-    if file.annotations is None and part == "test":
-        yield Arrays(np.array([name for _, name in file.images.values()]), None)
-        return
-    kept = choose_faces(file, part, keys.category)
-    first = next((i for i in kept if file.points(i)), None)  # says what K is
-    has_boxes = any(file.box(i) is not None for i in kept)
+def _read(path: Path, part: str, keys: Keys, open_spool: Callable) -> Iterator[Arrays]:
+    with open_spool() as spool:
+        file = load(path, keys, spool)
+        if file.annotations is not None:
+            yield from _read_annotations(file, part)
+        elif part == "test":
+            yield Arrays(file.images.names, None)
+
+
+def _read_annotations(file: CocoFile, part: str) -> Iterator[Arrays]:
+    them = file.annotations
+    kept = choose_faces(file, part, them.keys.category)
+    pointed = kept[them.counts[kept] > 0]
+    first = int(pointed[0]) if len(pointed) else None  # says what K is
+    _refuse_faults(file, kept, first)
     names = [] if first is None else _point_names(file, first)
+    has_boxes = them.have_boxes[kept].any()
     for start in range(0, len(kept), BLOCK):
         rows = kept[start : start + BLOCK]
-        found = None if first is None else np.array([_points(file, i, first) for i in rows])
+        found = None if first is None else them.points(rows, int(them.counts[first]))
         yield Arrays(
-            np.array([file.image(i)[1] for i in rows]),
+            file.images.names[file.places[rows]],
             None if found is None else found[:, :, :2],
-            np.array([_box(file, i) for i in rows]) if has_boxes else None,
+            them.boxes[rows] if has_boxes else None,
             None if found is None else found[:, :, 2],
             point_names=names,
         )
@@ -93,25 +105,57 @@ def _read(path: Path, part: str, keys: Keys) -> Iterator[Arrays]:
 
 def _point_names(file: CocoFile, face: int) -> list[str]:
     """Return the names that a face's category gives its points, if it names these points."""
-    names = file.category(face).get("keypoints")
-    count = len(file.points(face)) // 3
-    is_of_them = file.field == "keypoints" and isinstance(names, list) and len(names) == count
+    them = file.annotations
+    names = point_names(file.categories[them.categories[face]])
+    is_of_them = them.keys.points == "keypoints" and 3 * len(names) == them.counts[face]
     return say_names([str(name) for name in names]) if is_of_them else []
 
 
-def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
-    """Return x, y, v (K, 3) of an annotation, K being that of the annotation `first`."""
-    where, count = f"{file.path}, annotations[{face}], {file.field}", len(file.points(first))
-    if not file.points(face):
-        return np.tile([np.nan, np.nan, 0], (count // 3, 1))
-    values = _numbers(file.points(face), where)
-    if len(values) == 2 * len(file.category(face).get("keypoints") or ()):
+def _refuse_faults(file: CocoFile, kept: np.ndarray, first: int | None) -> None:
+    """Raise UserError for the first of the faces that has a fault, which is read once more."""
+    them = file.annotations
+    counts, expected = them.counts[kept], 0 if first is None else them.counts[first]
+    named = np.array([len(point_names(it)) for it in file.categories])[them.categories[kept]]
+    are_odd = them.are_faulty[kept] | ((counts > 0) & (counts != expected))
+    are_odd |= (counts > 0) & (counts == 2 * named)
+    if not are_odd.any():
+        return
+    face = int(kept[np.argmax(are_odd)])
+    takers = {"annotations": lambda items: next(islice(items, face, None))}
+    found = read_members(file.path, takers)["annotations"]
+    where = f"{file.path}, annotations[{face}]"
+    if first is not None and them.counts[face]:
+        _check_points(
+            found[them.keys.points],
+            f"{where}, {them.keys.points}",
+            len(point_names(file.categories[them.categories[face]])),
+            first,
+            int(expected),
+        )
+    box = found.get(them.keys.edges)
+    values = [] if box is None else _numbers(box, f"{where}, {them.keys.edges}")
+    raise UserError(
+        f"{where}, {them.keys.edges}: {str(box)[:60]}; x, y, width and height belong here."
+        if len(values) != 4 or np.isnan(values).any()
+        else f"{where}: what stands there is no face."
+    )
+
+
+def _check_points(written: list, where: str, named: int, first: int, expected: int) -> None:
+    """Raise UserError for a face's x, y, v, ... that are not right.
+
+    Args:
+        named: how many points the face's category names.
+        first, expected: the annotation that says how many numbers a face has, and how many.
+    """
+    values = _numbers(written, where)
+    if len(values) == 2 * named:
         raise UserError(f"{where}: x, y pairs without v; write x, y, 2 for each point, or 0, 0, 0.")
-    if len(values) != count or count % 3:
+    if len(values) != expected or expected % 3:
         raise UserError(
             f"{where}: {say_count(len(values), 'number')}; x, y, v of each point belong here, of "
             f"the same points in every face (annotations[{first}] has "
-            f"{say_count(count, 'number')}); of pairs without v, write x, y, 2 for each point."
+            f"{say_count(expected, 'number')}); of pairs without v, write x, y, 2 for each point."
         )
     places, seen = np.split(values.reshape(-1, 3), [2], axis=1)
     odd = np.flatnonzero(~np.isin(seen, (0, 1, 2)))
@@ -123,28 +167,10 @@ def _points(file: CocoFile, face: int, first: int) -> np.ndarray:
     lost = np.flatnonzero((seen[:, 0] > 0) & np.isnan(places).any(axis=1))
     if len(lost):
         raise UserError(f"{where}: point {lost[0]} has no place; its v must be 0 then.")
-    return np.hstack([np.where(seen > 0, places, np.nan), seen])
-
-
-def _box(file: CocoFile, face: int) -> np.ndarray:
-    where = f"{file.path}, annotations[{face}], {file.box_field}"
-    if file.box(face) is None:
-        return np.full(4, np.nan)
-    values = _numbers(file.box(face), where)
-    if len(values) != 4 or np.isnan(values).any():
-        raise UserError(f"{where}: {str(file.box(face))[:60]}; x, y, width and height belong here.")
-    x, y, width, height = values
-    return np.array([x, y, x + width, y + height]) - 0.5
 
 
 def _numbers(values: object, where: str) -> np.ndarray:
     """Return a list of numbers as (n,) float64, NaN for null or NaN."""
-    if isinstance(values, array):
-        return np.array(values)
     if not isinstance(values, list):
         raise UserError(f"{where}: a list of numbers belongs here; found '{str(values)[:40]}'.")
-    for value in values:
-        is_number = type(value) in (int, float) and not abs(value) > FLOAT32_MAX
-        if value is not None and not is_number:
-            raise UserError(f"{where}: '{str(value)[:40]}' is not a number.")
-    return np.array(values, np.float64)
+    return np.array([take_number(value, where) for value in values], np.float64)

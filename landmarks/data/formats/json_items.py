@@ -3,16 +3,18 @@
 import codecs
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from landmarks.data.text_file import read_text, refuse_binary
 from landmarks.errors import UserError
 
 CHUNK = 1 << 20  # bytes read at once
 NEAR = 64  # characters of a buffer's end, in which an error may be the buffer's
-BLANKS = re.compile(r"[\s,]*")
+BLANKS = re.compile(r"[ \t\n\r]*")
 
 
 def read_json(path: Path, change: Callable[[dict], Any] | None = None) -> Any:
@@ -48,43 +50,69 @@ def read_items(path: Path) -> Iterator[Any]:
     Raises:
         UserError: with line and column, if it is not JSON, no list, or was cut off.
     """
-    refuse_binary(path)
-    decoder, buffer = json.JSONDecoder(), _Buffer(path)
-    with path.open("rb") as file:
-        buffer.file = file
-        buffer.fill()
-        if buffer.text.lstrip()[:1] != "[":
+    with _open(path) as scan:
+        if scan.peek() != "[":
             raise UserError(f"{path}: a list of pictures belongs at its top.")
-        buffer.drop(buffer.text.index("[") + 1)
-        while True:
-            buffer.drop(BLANKS.match(buffer.text).end())
-            if not buffer.text and buffer.fill():
-                continue
-            if buffer.text[:1] == "]":
-                return
-            try:
-                item, end = decoder.raw_decode(buffer.text)
-            except json.JSONDecodeError as error:
-                is_end = error.pos > len(buffer.text) - NEAR
-                if (is_end or error.msg.startswith("Unterminated")) and buffer.fill():
-                    continue
-                raise buffer.refuse(error) from error
-            except RecursionError as error:
-                raise UserError(f"{path}: its lists are nested too deeply for labels.") from error
-            yield item
-            buffer.drop(end)
+        yield from scan.items()
+        scan.end()
 
 
-class _Buffer:
-    """The text of a file from some place on, as far as it has been read."""
+def read_members(path: Path, takers: dict[str, Callable[[Iterator[Any]], Any]]) -> dict[str, Any]:
+    """Return members of the object that a JSON file holds; empty, if it holds none.
 
-    def __init__(self, path: Path):
-        self.path, self.file = path, None
-        self.text, self.line, self.column = "", 1, 1
+    Args:
+        takers: by the members' names, what makes something of the items of a list, one at a time;
+            what is no list is returned as it is, and other members are passed over.
+
+    Raises:
+        UserError: with line and column, if it is not JSON, or was cut off.
+    """
+    found = {}
+    with _open(path) as scan:
+        if scan.peek() != "{":
+            scan.value()
+            scan.end()
+            return {}
+        for key in scan.members():
+            take = takers.get(key, lambda items: None)
+            if key in takers and key in found:
+                raise UserError(f"{path}: '{key}' stands at its top twice; leave one of them.")
+            if scan.peek() == "[":
+                items = scan.items()
+                found[key] = take(items)
+                deque(items, maxlen=0)
+            else:
+                found[key] = scan.value()
+        scan.end()
+    return {key: value for key, value in found.items() if key in takers}
+
+
+@contextmanager
+def _open(path: Path) -> Iterator["_Scan"]:
+    refuse_binary(path)
+    try:
+        with path.open("rb") as file:
+            yield _Scan(path, file)
+    except RecursionError as error:
+        raise UserError(f"{path}: its lists are nested too deeply for labels.") from error
+
+
+class _Scan:
+    """The text of a file from some place on, as far as it is read, and where it is looked at."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self.path, self.file = path, file
+        self.text, self.at, self.line, self.column = "", 0, 1, 1
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.parse = json.JSONDecoder().raw_decode
 
     def fill(self) -> bool:
-        """Read as much again as there is, and at least a chunk; say whether there was more."""
+        """Read as much again as is left, and at least a chunk; say whether there was more."""
+        gone = self.text[: self.at]
+        lines = gone.count("\n")
+        self.line += lines
+        self.column = len(gone) - gone.rfind("\n") if lines else self.column + len(gone)
+        self.text, self.at = self.text[self.at :], 0
         data = self.file.read(max(CHUNK, len(self.text)))
         try:
             more = self.decoder.decode(data, final=not data)
@@ -96,21 +124,77 @@ class _Buffer:
         self.text += more
         return bool(data)
 
-    def drop(self, count: int) -> None:
-        gone = self.text[:count]
-        lines = gone.count("\n")
-        self.line += lines
-        self.column = len(gone) - gone.rfind("\n") if lines else self.column + len(gone)
-        self.text = self.text[count:]
+    def peek(self) -> str:
+        """Return the next character that is no blank; empty at the end."""
+        while True:
+            self.at = BLANKS.match(self.text, self.at).end()
+            if self.at < len(self.text) or not self.fill():
+                return self.text[self.at : self.at + 1]
 
-    def refuse(self, error: json.JSONDecodeError) -> UserError:
-        """Return what to say of an error that is the file's."""
-        if error.pos > len(self.text.rstrip()) - len("false") or "Unterminated" in error.msg:
+    def take(self, signs: str) -> str:
+        """Pass over the next character, one of some signs, and return it."""
+        sign = self.peek()
+        if not sign or sign not in signs:
+            raise self.refuse(f"Expecting {' or '.join(map(repr, signs))}", self.at)
+        self.at += 1
+        return sign
+
+    def value(self) -> Any:
+        """Return the next value."""
+        self.peek()
+        while True:
+            try:
+                value, end = self.parse(self.text, self.at)
+                # A number may go on behind what was read.
+                if end < len(self.text) or not self.fill():
+                    self.at = end
+                    return value
+            except json.JSONDecodeError as error:
+                behind = error.pos - self.at
+                is_end = error.pos > len(self.text) - NEAR or error.msg.startswith("Unterminated")
+                if not (is_end and self.fill()):
+                    raise self.refuse(error.msg, self.at + behind) from error
+
+    def items(self) -> Iterator[Any]:
+        """Yield the items of the list that is next."""
+        self.take("[")
+        if self.peek() == "]":
+            self.at += 1
+            return
+        while True:
+            yield self.value()
+            if self.take(",]") == "]":
+                return
+
+    def members(self) -> Iterator[str]:
+        """Yield the keys of the object that is next; the value is to be taken after each."""
+        self.take("{")
+        if self.peek() == "}":
+            self.at += 1
+            return
+        while True:
+            if self.peek() != '"':
+                raise self.refuse("Expecting property name enclosed in double quotes", self.at)
+            key = self.value()
+            self.take(":")
+            yield key
+            if self.take(",}") == "}":
+                return
+
+    def end(self) -> None:
+        if self.peek():
+            raise self.refuse("Extra data", self.at)
+
+    def refuse(self, reason: str, at: int) -> UserError:
+        """Return what to say of an error at a place of the text."""
+        if at > len(self.text.rstrip()) - len("false") or "Unterminated" in reason:
             return UserError(
                 f"{self.path} is JSON that ends in its middle, behind '{self.text.rstrip()[-30:]}':"
                 f" it was not written or copied whole; get it again."
             )
-        self.drop(error.pos)
+        gone = self.text[:at]
+        lines = gone.count("\n")
+        column = len(gone) - gone.rfind("\n") if lines else self.column + len(gone)
         return UserError(
-            f"{self.path}, line {self.line}, column {self.column}: not JSON ({error.msg})."
+            f"{self.path}, line {self.line + lines}, column {column}: not JSON ({reason})."
         )

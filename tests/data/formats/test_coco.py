@@ -1,13 +1,15 @@
 """COCO files as tools write them: categories, other lists of points, ids as text, nulls."""
 
 import json
+from io import BytesIO
 
 import cv2
 import numpy as np
 import pytest
 
 from landmarks.data.formats.coco import read_faces
-from landmarks.data.formats.coco_file import Keys, load
+from landmarks.data.formats.coco_annotations import Keys
+from landmarks.data.formats.coco_file import load
 from landmarks.errors import UserError
 
 PLACES = [[10.0, 20.0], [30.0, 40.0], [25.0, 45.0]]
@@ -24,9 +26,10 @@ def read(tmp_path):
     for i in range(2):
         cv2.imwrite(str(tmp_path / f"images/{i}.png"), np.zeros((64, 64, 3), np.uint8))
 
-    def read(*annotations, categories=(FACE, CAR), images=None, part="train", **settings):
+    def read(*annotations, categories=(FACE, CAR), images=None, part="train", order=(), **settings):
         images = images or [{"id": i, "file_name": f"{i}.png"} for i in range(2)]
         content = {"images": images, "annotations": annotations, "categories": categories}
+        content = {key: content[key] for key in [*order, *content]}
         (tmp_path / "a.json").write_text(json.dumps(content))
         files = {
             f"{p}_{w}": x
@@ -161,4 +164,70 @@ def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
     text = path.read_text()
     path.write_text(text[: int(share * len(text))])
     with pytest.raises(UserError, match="ends in its middle"):
-        load(path, Keys())
+        load(path, Keys(), BytesIO())
+
+
+def test_faces_are_read_block_by_block_as_the_images_lie(read, monkeypatch):
+    monkeypatch.setattr("landmarks.data.formats.json_items.CHUNK", 100)
+    for module in ("coco", "coco_annotations", "coco_file"):
+        monkeypatch.setattr(f"landmarks.data.formats.{module}.BLOCK", 3)
+    images = [{"id": f"é{i}" if i % 2 else i, "file_name": f"{i % 2}.png"} for i in range(9)]
+    rows = []
+    for i in (8, 2, 5, 1, 0, 7, 3, 4, 6):
+        points = [i, 20, 2, 0, 0, 0, 25.5, i, 1]
+        rows += [face(images[i]["id"], points), face(images[i]["id"], [1, 2, 2], category=3)]
+    for names in (("images", "annotations"), ("annotations", "images")):
+        faces = read(*rows, images=images, order=names)
+        assert faces.points[:, 0, 0].tolist() == [*range(9)]
+        assert np.isnan(faces.points[:, 1]).all() and faces.points[8, 2].tolist() == [25.5, 8]
+        assert faces.visible.tolist() == [[2, 0, 1]] * 9
+        assert [faces.name(row) for row in range(9)] == [f"{i % 2}.png" for i in range(9)]
+    with pytest.raises(UserError, match=r"annotations\[18\]: there is no image with the id é9"):
+        read(*rows, face("é9"), images=images)
+    with pytest.raises(UserError, match=r"images\[9\]: an 'id' of its own"):
+        read(*rows, images=[*images, {"id": "4", "file_name": "0.png"}])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (face(0, [1, 2, 2]), r"keypoints: 3 numbers; .*\(annotations\[0\] has 9 numbers\)"),
+        (face(0, KEYPOINTS[:-1]), r"keypoints: 8 numbers"),
+        (face(0, [*KEYPOINTS[:-1], 3]), "v of a point is 0, 1 or 2; found 3 behind point 2"),
+        (face(0, ["1", *KEYPOINTS[1:]]), "found '1'"),
+        (face(0, [True, *KEYPOINTS[1:]]), "found 'True'"),
+        (face(0, [10**400, *KEYPOINTS[1:]]), "found '1000"),
+        (face(0, [1e39, *KEYPOINTS[1:]]), "found '1e"),
+        (face(0, "text"), "a list belongs in 'keypoints'; found 'text'"),
+        (face(0, bbox=[1, 2, 3]), r"bbox: \[1, 2, 3\]; x, y, width and height"),
+        (face(0, bbox=[1, 2, 3, None]), r"bbox: \[1, 2, 3, None\]; x, y, width and height"),
+        (face(0, bbox="text"), "bbox: a list of numbers belongs here; found 'text'"),
+    ],
+)
+def test_a_faulty_face_is_named_but_for_another_category(read, wrong, said):
+    with pytest.raises(UserError, match=rf"annotations\[2\].*{said}"):
+        read(face(0), face(1), wrong)
+    if "list belongs in" not in said:
+        assert len(read(face(0), face(1), {**wrong, "category_id": 3})) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda text: text.replace('"bbox":', '"bbox"', 1),
+            r"a\.json, line 1, column \d+: not JSON",
+        ),
+        (lambda text: text + " [1, 2, 3]", "not JSON"),
+        (lambda text: "[" + text + "]", "COCO results"),
+        (lambda text: "7", "lists 'images' and 'annotations' belong"),
+        (lambda text: text.replace("{", '{"images": [],', 1), "'images' stands at its top twice"),
+        (lambda text: text.replace('"images": [', '"images": 5, "other": ['), "lists 'images'"),
+    ],
+)
+def test_what_is_no_json_or_no_such_file_is_said(read, tmp_path, change, said):
+    read(face(0), face(1))
+    path = tmp_path / "a.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=said):
+        load(path, Keys(), BytesIO())
