@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from landmarks.commands.predict import PredictSettings
 
 log = logging.getLogger(__name__)
+WHERE_SMALL = "; where the face is small in the frame, set faces=detect detector=FILE"
 
 
 def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
@@ -70,6 +71,8 @@ def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
             if not frames.is_camera:  # a camera has no other end
                 raise
     _say(settings, frames, states, out)
+    if follower.doubts and not states["followed"] + states["found"]:
+        log.warning(_say_why(follower))
     return 0
 
 
@@ -118,10 +121,23 @@ def _say(settings: "PredictSettings", frames: Frames, states: Counter, out: Path
             f"{frames.place} says that it has {frames.count} frames, and its last {missing} could "
             f"not be read: it may have been cut off."
         )
-    if not seen:
-        log.warning(
-            "No frame shows a face as the model was trained to see it: where the face is small in "
-            "the frame, set faces=detect detector=FILE."
-        )
-    elif settings.smooth == "one_euro":
+    if seen and settings.smooth == "one_euro":
         log.info("Smoothed points lag behind: docs/video.md says by how much.")
+
+
+def _say_why(follower: Follower) -> str:
+    """Say why no frame was given a face, and what to do."""
+    if follower.search is not None and set(follower.doubts) <= {"unseen"}:
+        return "The detector found no face in any frame: name another one, or use faces=whole."
+    where = "" if follower.search is not None else WHERE_SMALL
+    if follower.doubts.most_common(1)[0][0] == "carried":
+        return (
+            f"No frame was given a face: the shapes that {follower.finder.description} finds are "
+            f"implausible, as they go along with the square that is looked at instead of staying "
+            f"on a face. Train it further if photos of the clip are predicted badly too{where}."
+        )
+    return (
+        f"No frame was given a face: the points that {follower.finder.description} finds lie "
+        f"outside of the frame, or on one spot. Train it further if photos of the clip are "
+        f"predicted badly too{where}."
+    )

@@ -1,5 +1,6 @@
 """Follows one face through the frames of a clip by its own points, and looks for it when lost."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,6 +13,7 @@ from landmarks.errors import UserError
 from landmarks.inference.model import Finder
 
 State = Literal["found", "followed", "lost", "damaged"]  # of a frame
+Doubt = Literal["carried", "faint", "outside", "unseen"]  # why what was found is no face
 Search = Callable[[np.ndarray], np.ndarray]  # image (H, W, 3) BGR -> boxes (n, 4)
 
 SHIFT = 0.1  # sides of the square that the second look is moved by
@@ -51,6 +53,11 @@ class Follower:
     A face is lost where the points go along, the confidence falls to half of the usual, the middle
     leaps by half a side, the size changes by half, or the middle leaves the frame.
 
+    Attributes:
+        doubts: why places that were searched showed no face, and how often: "carried", the points
+            went along; "faint", their confidence is low; "outside", their middle is outside of the
+            frame; "unseen", their box has no size, or there was no place to search.
+
     Args:
         finder: of a model with `places`, see `landmarks.data.face_places`.
         search: finds boxes of faces in a frame, of which the largest is tried first; None: the
@@ -73,24 +80,28 @@ class Follower:
         self.last: np.ndarray | None = None  # where it was seen last
         self.usual: float | None = None  # confidence
         self.turn = self.waited = 0
+        self.doubts: Counter[Doubt] = Counter()
 
     def look(self, image: np.ndarray) -> tuple[State, Sight | None]:
         """Return what was seen of the face in the next frame (H, W, 3) BGR."""
         if self.box is not None:
             sight = self._see(image, self.box)
-            if self._is_face(sight, image, CARRIED) and not _has_leapt(self.box, sight.box):
+            is_face = self._doubt(sight, image, CARRIED) is None
+            if is_face and not _has_leapt(self.box, sight.box):
                 return "followed", self._keep(sight)
             self.box = None
-        found = []
+        found, doubts = [], []
         for box in self._places(image):
             for _ in range(ROUNDS):
                 sight = self._see(image, box)
                 box = sight.box if _has_size(sight.box) else box
-            if self._is_face(sight, image, SURELY):
+            doubts.append(self._doubt(sight, image, SURELY))
+            if doubts[-1] is None:
                 found.append(sight)
                 if self.search is not None:  # the largest
                     break
         if not found:
+            self.doubts.update(doubts or ["unseen"])
             return "lost", None
         self.waited = 0
         return "found", self._keep(min(found, key=lambda sight: sight.carried))
@@ -128,13 +139,18 @@ class Follower:
             self.usual = SLOWNESS * before + (1 - SLOWNESS) * sure
         return sight
 
-    def _is_face(self, sight: Sight, image: np.ndarray, most: float) -> bool:
-        if not _has_size(sight.box) or not sight.carried < most:
-            return False
+    def _doubt(self, sight: Sight, image: np.ndarray, most: float) -> Doubt | None:
+        """Return why what was seen is no face; None: it is one."""
+        if not _has_size(sight.box):
+            return "unseen"
+        if not sight.carried < most:
+            return "carried"
         middle, size = (sight.box[:2] + sight.box[2:]) / 2, image.shape[1::-1]
         if not ((middle > 0) & (middle < size)).all():
-            return False
-        return self.usual is None or sight.sure[self.known].mean() > FAINT * self.usual
+            return "outside"
+        if self.usual is None or sight.sure[self.known].mean() > FAINT * self.usual:
+            return None
+        return "faint"
 
     def _see(self, image: np.ndarray, box: np.ndarray) -> Sight:
         return self._see_all(image, box[None])[0]

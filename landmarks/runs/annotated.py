@@ -18,6 +18,8 @@ MANY = 200  # points from which a dot is drawn at half that radius
 class AnnotatedClip(AbstractContextManager):
     """Writes annotated.mp4, without sound; it appears when the context is left without an error.
 
+    Of an odd width or height the last column or row stands there twice.
+
     A clip that cannot be written is said once, and ends nothing.
 
     Args:
@@ -28,7 +30,7 @@ class AnnotatedClip(AbstractContextManager):
 
     def __init__(self, folder: Path, rate: float, size: tuple[int, int]):
         self.path, self.rate = folder / "annotated.mp4", rate
-        self.size = (size[0] - size[0] % 2, size[1] - size[1] % 2)  # what MPEG-4 takes
+        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # MPEG-4 has even sides
         self.last = np.zeros((*self.size[::-1], 3), np.uint8)
         self.writer: cv2.VideoWriter | None = None
 
@@ -56,7 +58,9 @@ class AnnotatedClip(AbstractContextManager):
         with drawing(self.path.parent):
             width, height = self.size
             if image is not None:
-                self.last = np.ascontiguousarray(image[:height, :width])
+                image = image[:height, :width]
+                more = (0, height - image.shape[0], 0, width - image.shape[1])
+                self.last = cv2.copyMakeBorder(image, *more, cv2.BORDER_REPLICATE)
             picture = self.last.copy()
             if points is not None:
                 draw_points(picture, points)

@@ -53,8 +53,37 @@ def test_a_clip_gives_a_row_a_frame_and_an_annotated_clip(run_of, clip, tmp_path
             found = [float(value) if value else np.nan for value in row[3:]]
             np.testing.assert_allclose(found, points.ravel(), atol=0.006)
     plain, drawn = frames_of(clip), frames_of(out / "annotated.mp4")
-    assert len(drawn) == 6 and drawn[0].shape == (74, 98, 3)  # MPEG-4 has even sides
-    assert np.abs(drawn[0].astype(int) - plain[0][:74, :98]).max() > 60  # something is drawn
+    assert len(drawn) == 6 and drawn[0].shape == plain[0].shape
+    assert np.abs(drawn[0].astype(int) - plain[0]).max() > 60  # something is drawn
+
+
+def test_an_odd_clip_is_drawn_whole(run_of, tmp_path):
+    # OpenCV writes odd sides with its own MJPEG alone.
+    odd, code = tmp_path / "odd.avi", cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(odd), cv2.CAP_OPENCV_MJPEG, code, 10, (99, 75))
+    picture = np.full((75, 99, 3), 60, np.uint8)
+    picture[-9:], picture[:, -9:] = 200, 200
+    for _ in range(3):
+        writer.write(picture)
+    writer.release()
+    assert frames_of(odd)[0].shape == (75, 99, 3)
+    predict(run_of(places=PLACES), f"input={odd}", f"run_dir={tmp_path / 'out'}")
+    drawn = frames_of(tmp_path / "out" / "annotated.mp4")[2]
+    assert drawn.shape == (76, 100, 3)  # MPEG-4 has even sides: the last ones stand there twice
+    assert drawn[40:, -9:].min() > 150 and drawn[-9:, :40].min() > 150
+
+
+def test_a_clip_without_a_face_is_told_why(run_of, clip, tmp_path, monkeypatch, capsys):
+    # Untrained, it draws its mean shape in the middle of whatever it looks at.
+    run = run_of(places=PLACES)
+    predict(run, f"input={clip}", f"run_dir={tmp_path / 'whole'}")
+    assert "the shapes that resnet" in (said := capsys.readouterr().out)
+    assert "implausible" in said and "faces=detect" in said
+    opened = "landmarks.commands.predict_clip.open_detector"
+    monkeypatch.setattr(opened, lambda *named: lambda image: np.empty((0, 4)))
+    detect = ["faces=detect", "detector=it.onnx"]
+    predict(run, f"input={clip}", f"run_dir={tmp_path / 'detect'}", *detect)
+    assert "The detector found no face in any frame" in capsys.readouterr().out
 
 
 def test_limit_rounding_and_no_drawing(run_of, clip, tmp_path):

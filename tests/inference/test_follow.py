@@ -91,6 +91,13 @@ def test_a_face_that_fades_is_lost_where_the_model_knows_its_confidence():
     assert follower.look(frame((60, 60)))[0] == "lost"
 
 
+def test_what_is_no_face_is_told_by_why():
+    """Without a square the points go along with the look; without a box there is no look."""
+    drawn, unseen = Follower(Squares()), Follower(Squares(), lambda image: np.empty((0, 4)))
+    assert drawn.look(frame()) == unseen.look(frame()) == ("lost", None)
+    assert set(drawn.doubts) == {"carried"} and set(unseen.doubts) == {"unseen"}
+
+
 def test_a_detector_s_largest_face_is_taken_first():
     image = frame((40, 40))
     image[90:111, 130:151] = 255
