@@ -90,7 +90,9 @@ def refuse_outside(faces: Faces) -> None:
     for row in range(len(faces)):
         path = faces.path(row)
         if path not in sizes:
-            sizes[path] = image_size(path, faces.exif)
+            image = None if faces.pixels is None else faces.pixels[row]
+            is_file = image is None
+            sizes[path] = image_size(path, faces.exif) if is_file else image.shape[1::-1]
         size, (x0, y0, x1, y1) = sizes[path], faces.boxes[row].tolist()
         if size and not (x1 > 0 and y1 > 0 and x0 < size[0] and y0 < size[1]):
             raise UserError(

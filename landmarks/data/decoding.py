@@ -1,6 +1,8 @@
 """One image file: its bytes, its pixels, and what its header says of them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -22,6 +24,17 @@ UNTURN = {
     7: lambda shown: cv2.rotate(cv2.transpose(shown), cv2.ROTATE_180),
     8: lambda shown: cv2.rotate(shown, cv2.ROTATE_90_CLOCKWISE),
 }
+
+
+@contextmanager
+def silent_opencv() -> Iterator[None]:
+    """Keep to itself what OpenCV prints of files that it cannot open; we say it in a sentence."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def read_image(

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from landmarks.data.decoding import silent_opencv
 from landmarks.errors import UserError
 
 LONGEST = 1280  # pixels of the side that photos are scaled to at most
@@ -31,8 +32,9 @@ class FaceDetector:
         if not path.is_file():
             raise UserError(f"detector={path}: there is no such file; {WHERE}.")
         try:
-            self.model = cv2.FaceDetectorYN.create(str(path), "", (64, 64), SURE)
-            self.find(np.zeros((64, 64, 3), np.uint8))
+            with silent_opencv():
+                self.model = cv2.FaceDetectorYN.create(str(path), "", (64, 64), SURE)
+                self.find(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             raise UserError(f"detector={path} detects no faces in OpenCV; {WHERE}.") from error
 

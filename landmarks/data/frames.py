@@ -4,13 +4,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from landmarks.data.decoding import silent_opencv
 from landmarks.data.folder_walk import ending
 from landmarks.errors import UserError
 
@@ -72,7 +72,7 @@ class Frames:
         if not self.is_camera and not Path(place).is_file():
             raise UserError(f"input={place}: there is no such clip; correct the path.")
         self.damaged = self.read = 0
-        with _silent():
+        with silent_opencv():
             self.capture = _open(place, camera)
             self.first = self._grab() if self.capture.isOpened() else (None, 0)
         self.began = time.monotonic()
@@ -92,7 +92,7 @@ class Frames:
 
     def __iter__(self) -> Iterator[Frame]:
         image, failed, before = *self.first, -1 / self.rate
-        with _silent():
+        with silent_opencv():
             while image is not None:
                 for _ in range(failed):
                     if self._is_enough():
@@ -140,14 +140,3 @@ def _open(place: str, camera: re.Match | None) -> cv2.VideoCapture:
     # Others than FFmpeg are asked only where it is not there: they print what they cannot read.
     has_ffmpeg = cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends()
     return cv2.VideoCapture(place, cv2.CAP_FFMPEG if has_ffmpeg else cv2.CAP_ANY)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep to itself what OpenCV prints of files that it cannot open; we say it in a sentence."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -59,21 +59,32 @@ def gather_faces(
             names.append(f"image {index}")
             pixels.append(_to_bgr(image, index, channels, exif))
     if boxes is not None:
-        boxes = np.atleast_2d(np.asarray(boxes, np.float32))
-        if boxes.shape != (len(listed), 4):
-            raise UserError(
-                f"boxes is {boxes.shape}, and {len(listed)} images need ({len(listed)}, 4): x0, "
-                f"y0, x1, y1 of each."
-            )
-        wrong = np.flatnonzero(~have_size(boxes))
-        if len(wrong):
-            raise UserError(
-                f"Box {wrong[0]}, {boxes[wrong[0]].tolist()}, has no size: give x0, y0, x1, y1, "
-                f"left before right and top before bottom."
-            )
+        boxes = _check_boxes(boxes, len(listed))
     kept = None if all(image is None for image in pixels) else pixels
     stored = {"source": "the images", "boxes": boxes, "exif": exif, "pixels": kept}
     return Faces(Path(), encode_names(names, "."), **stored)
+
+
+def _check_boxes(boxes: Any, count: int) -> np.ndarray:
+    """Return boxes (N, 4) float32 of so many images."""
+    try:
+        boxes = np.atleast_2d(np.asarray(boxes, np.float32))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"boxes is no table of numbers: give [[x0, y0, x1, y1], ...], one for each image, not "
+            f"{str(boxes)[:80]}."
+        ) from error
+    if boxes.shape != (count, 4):
+        raise UserError(
+            f"boxes is {boxes.shape}, and {count} images need ({count}, 4): x0, y0, x1, y1 of each."
+        )
+    wrong = np.flatnonzero(~have_size(boxes))
+    if len(wrong):
+        raise UserError(
+            f"Box {wrong[0]}, {boxes[wrong[0]].tolist()}, has no size: give x0, y0, x1, y1, left "
+            f"before right and top before bottom."
+        )
+    return boxes
 
 
 @contextmanager

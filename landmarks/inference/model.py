@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from landmarks.data.box_file import refuse_outside
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.given import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError
@@ -87,8 +88,8 @@ class Landmarks:
     def __repr__(self) -> str:
         """N, K, and how sure they are on average."""
         sure = {"confidence": self.confidence, "spread": self.spread}
-        means = {key: np.nanmean(v) for key, v in sure.items() if v is not None and len(v)}
-        known = "".join(f", mean {key} {v:.3g}" for key, v in means.items() if np.isfinite(v))
+        sure = {key: v for key, v in sure.items() if v is not None and np.isfinite(v).any()}
+        known = "".join(f", mean {key} {np.nanmean(v):.3g}" for key, v in sure.items())
         return f"<Landmarks: {len(self)} faces of {self.points.shape[1]} points{known}>"
 
 
@@ -142,12 +143,15 @@ class Model:
             N faces in the order of the images; N is 1 for one image.
 
         Raises:
-            landmarks.UserError: for what is no image, naming which, and where memory runs out.
+            landmarks.UserError: for what is no image, naming which; for boxes without a size or
+                outside of their image; and where memory runs out.
         """
-        if batch_size < 1:
-            raise UserError(f"batch_size={batch_size}: at least 1 is needed.")
+        if type(batch_size) is not int or batch_size < 1:
+            raise UserError(f"batch_size={batch_size!r}: a whole number from 1 is needed.")
         faces = gather_faces(images, channels=channels, boxes=boxes, exif=self.finder.exif)
         self._refuse_unframed(faces.boxes is not None)
+        if faces.boxes is not None:
+            refuse_outside(faces)
         try:
             with own_threads():
                 found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]

@@ -26,7 +26,7 @@ from landmarks.settings import (
 PATHS = Rule(lambda v: v and all(type(path) is str for path in v), "a list [PATH,PATH,...]")
 Sources = str | Annotated[list, PATHS] | None
 ARE_SEVERAL = Rule(
-    lambda v: len(v) > 1 if isinstance(v, list) else v is not None and is_kfold(Path(v)),
+    lambda v: len(v) > 1 if isinstance(v, list) else is_several(v),
     "several checkpoints, [PATH,PATH], or a k-fold",
 )
 SEVERAL = Needs("checkpoint", ARE_SEVERAL)
@@ -47,7 +47,19 @@ def open_model(source: Source | Sequence[Source], **options: Any) -> Model:
             f"landmarks.load({source!r}): give a run's folder, a .pt or .onnx file, or a list of "
             f"them."
         )
+    if len(listed) == 1 and not is_several(listed[0]):
+        for name, usual in (("ensemble", "mean"), ("one_at_a_time", False)):
+            if options.get(name, usual) != usual:
+                raise UserError(
+                    f"{name}={options[name]!r} changes nothing: it is of several models, "
+                    f"landmarks.load([PATH, PATH]); leave it out."
+                )
     return Model(open_finder(source if isinstance(source, str) else list(listed), **options))
+
+
+def is_several(source: Source) -> bool:
+    """Say whether one source means several models: a k-fold."""
+    return source is not None and is_kfold(Path(source).expanduser())
 
 
 def _offered(

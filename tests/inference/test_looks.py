@@ -159,6 +159,21 @@ def test_opencv_s_detector_s_boxes_are_looked_at(run_of, folder, monkeypatch):
     assert len(rows) == 4 and [float(v) for v in rows[1][2:6]] == [40, 30, 90, 150]
 
 
+def test_another_network_is_no_detector_and_opencv_prints_nothing(run_of, folder, capfd):
+    helper = pytest.importorskip("onnx").helper
+    value = helper.make_tensor_value_info("x", 1, [1, 3, 64, 64])
+    node = helper.make_node("Relu", ["x"], ["y"])
+    out = helper.make_tensor_value_info("y", 1, [1, 3, 64, 64])
+    graph = helper.make_graph([node], "graph", [value], [out])
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    (folder / "relu.onnx").write_bytes(model.SerializeToString())
+    words = ["faces=detect", f"detector={folder}/relu.onnx"]
+    predict(run_of(places=PLACES), folder, *words, code=1)
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and "relu.onnx detects no faces" in said
+
+
 def test_training_keeps_the_places(contest, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny = ["model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"]

@@ -117,6 +117,7 @@ def test_what_is_no_image_is_one_sentence(model, images, channels):
 
 def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
+    cv2.imwrite(str(tmp_path / "b.png"), photos[0])
     boxed = landmarks.load(run_of(settings={"crop": "box", "box_margin": 0.2}), **PLAIN)
     for call, named in (
         (lambda: model.predict(tmp_path / "a.jpg"), r"a\.jpg"),
@@ -125,6 +126,13 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
         (lambda: boxed.predict(photos[0], channels="bgr"), r"boxes=\[\["),
         (lambda: model.predict(photos[0], channels="bgr", boxes=[5, 5, 1, 9]), "no size"),
         (lambda: model.predict(photos[0], channels="bgr", boxes=[1, 1, 9, 9]), "leave boxes out"),
+        (lambda: boxed.predict(photos[0], channels="bgr", boxes=[999, 9, 1999, 99]), "outside"),
+        (lambda: boxed.predict(tmp_path / "b.png", boxes=[-9, -9, -2, -2]), "outside"),
+        (lambda: boxed.predict(photos[0], channels="bgr", boxes=[["a", 1, 9, 9]]), "no table"),
+        (lambda: boxed.predict(photos[0], channels="bgr", boxes=[[1, 1, 9, 9], [1]]), "no table"),
+        (lambda: model.predict(photos[0], channels="bgr", batch_size="many"), "batch_size='many'"),
+        (lambda: landmarks.load(run_of(), one_at_a_time=True), "one_at_a_time=True"),
+        (lambda: landmarks.load([run_of()], ensemble="median"), "of several models"),
         (lambda: landmarks.load(tmp_path, device="gpu"), "device=gpu"),
         (lambda: landmarks.load([tmp_path], ensemble="average"), "ensemble=average"),
         *((lambda given=given: landmarks.load(given), "folder") for given in (3, None, [])),
@@ -133,6 +141,14 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
             call()
         said = str(raised.value)
         assert not any(word in said for word in ("data.", "faces=", "box_from", "checkpoint="))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_was_found_is_printed_in_a_line(model, photos):
+    found = model.predict(photos, channels="bgr")  # a regression that looks once
+    assert repr(found) == f"<Landmarks: {len(photos)} faces of 5 points>"
+    found.confidence[:] = 0.5
+    assert repr(found).endswith("5 points, mean confidence 0.5>")
 
 
 def test_boxes_must_be_as_many_as_images(model, photos):
