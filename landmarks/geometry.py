@@ -22,9 +22,13 @@ MAX_SIDE = 32_000  # pixels of a side of what is warped: OpenCV 4 takes no more 
 
 
 class BoxCrop(NamedTuple):
-    """The crop that follows each face's box, see `box_matrix`; `margin` is its share."""
+    """The crop that follows each face's box, see `box_matrix`; `margin` is its share.
+
+    What lies outside of the middle of the square, `shown` shares of its width and height, is black.
+    """
 
     margin: float
+    shown: tuple[float, float] = (1.0, 1.0)
 
 
 def scale_matrix(sx: float, sy: float) -> np.ndarray:

@@ -32,6 +32,7 @@ BENCHMARKS = {
     "decode": "heatmap decoders, against one another and DARK as published",
     "gpu": "steps on a GPU, eager and recorded, against their floor; loop, data, prediction",
     "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",
+    "pasted": "faces in larger photos, against their own photos",
     "clip": "a drawn face followed through a clip, its jitter and its lag",
     "ranks": "a training by several processes, against the same by one",
     "startup": "how long `landmarks --help` takes",

@@ -155,6 +155,40 @@ def test_check_plants_faults_and_finds_them(run, tmp_path):
     assert draw["faces"] == 53 and len(draw["others"]) <= 1
 
 
+def test_pasted_faces_are_where_their_points_are(benchmark, tmp_path):
+    import cv2
+    import numpy as np
+    from benchmarks.pasted import AROUND, _paste
+
+    photo = np.full((80, 60, 3), 60, np.uint8)
+    photo[:, :7] = photo[:5] = 0  # black bars, which are left out
+    cv2.circle(photo, (30, 40), 6, (255, 255, 255), -1)
+    truth = np.array([[[30.0, 40.0], [20.0, 25.0], [45.0, 60.0]]])
+    for around in AROUND:
+        rng, place = np.random.default_rng(3), tmp_path / around
+        ((x, y), *_), *none = _paste([photo], truth, around, place, 0.0, rng)
+        picture = cv2.imread(str(place / "0000.jpg"), cv2.IMREAD_GRAYSCALE)
+        assert none == [] and min(picture.shape) >= 3 * 0.5 * 75 - 1
+        rows, columns = np.nonzero(picture > 220)
+        here = (abs(columns - x) < 12) & (abs(rows - y) < 12)
+        assert np.hypot(columns[here].mean() - x, rows[here].mean() - y) < 0.5
+        _, box = (tmp_path / f"{around}.csv").read_text().splitlines()
+        left, top, right, bottom = map(float, box.split(",")[1:])
+        assert left < x < right and top < y < bottom
+
+
+def test_pasted_compares_with_the_photos_themselves(run, contest, tmp_path, monkeypatch):
+    from landmarks.cli import main as cli
+
+    monkeypatch.chdir(tmp_path)
+    tiny = ["model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"]
+    tiny += ["split.share=0.25", "amp=off", "device=cpu", "workers=0", "report=false"]
+    root = contest(train=12).root
+    assert cli.main(["train", f"data.root={root}", *tiny, "run_dir=a"]) == 0
+    result = run("pasted", "--checkpoint", "a", "--faces", "2", "--around", "grey")
+    assert result["own_%"] > 0 and len(result["around"]["grey"]) == 2
+
+
 def test_predict_compares_text_with_the_model(run):
     words = ["--faces", "4", "--batch-size", "3", "--written", "7", "--rounds", "1"]
     result = run("predict", *words, "--threads", "1")

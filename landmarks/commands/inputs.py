@@ -139,7 +139,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         Batches(plain, validation_rows, batch_size=2 * settings.batch_size, **reading),
         Batches(plain, np.unique(pictured), batch_size=MAX_PICTURED, **alone),
         mean_points(plain, training_rows),
-        measure_places(plain, training_rows),
+        measure_places(plain, training_rows, settings.crop),
         labelled,
         flip,
         augment,

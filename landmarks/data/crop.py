@@ -131,6 +131,14 @@ def crop_face(
     return matrix
 
 
+def blacken(square: np.ndarray, shown: tuple[float, float]) -> None:
+    """Make a square (S, S, 3) black outside of its middle, `shown` shares of width and height."""
+    for axis, share in zip((1, 0), shown, strict=True):
+        edge = round(len(square) * (1 - share) / 2)
+        lines = np.moveaxis(square, axis, 0)
+        lines[:edge] = lines[len(square) - edge :] = 0
+
+
 def _warp(
     image: np.ndarray,
     matrix: np.ndarray,

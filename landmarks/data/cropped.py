@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from landmarks.data.boxes import have_size
-from landmarks.data.crop import crop_face, read_face
+from landmarks.data.crop import blacken, crop_face, read_face
 from landmarks.data.faces import Faces
 from landmarks.geometry import BoxCrop, Crop, box_matrix, invert, transform
 
@@ -65,16 +65,21 @@ class CroppedFaces(Dataset):
 
         None stands for an unreadable image or a box without size.
         """
-        crop = self.crop
+        crop, shown = self.crop, None
         if isinstance(crop, BoxCrop):
+            shown = crop.shown
             if not have_size(self.faces.boxes[row : row + 1]).all():
                 return None
             crop = box_matrix(self.faces.boxes[row], crop.margin, self.size)
             crop[:, 2] += self.margin
         image = None if self.faces.pixels is None else self.faces.pixels[row]
         if image is not None:
-            return crop_face(image, crop, out, margin=self.margin)
-        return read_face(self.faces.path(row), crop, out, self.margin, self.faces.exif)
+            matrix = crop_face(image, crop, out, margin=self.margin)
+        else:
+            matrix = read_face(self.faces.path(row), crop, out, self.margin, self.faces.exif)
+        if shown is not None:
+            blacken(out, shown)
+        return matrix
 
 
 def is_plausible(points: np.ndarray, size: int) -> np.ndarray:

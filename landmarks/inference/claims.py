@@ -136,8 +136,14 @@ def _are_places(places: object) -> bool:
     spread = places.get("center_spread")
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in (center, spread)):
         return False
-    numbers = [*sides, *center, *spread]
-    return all(isinstance(n, int | float) and abs(n) < 100 for n in numbers) and sides[0] > 0
+    shown = places.get("shown", [1, 1])
+    if not (isinstance(shown, list) and len(shown) == 2):
+        return False
+    numbers = [*sides, *center, *spread, *shown]
+    return (
+        all(isinstance(n, int | float) and abs(n) < 100 for n in numbers)
+        and min(sides[0], *shown) > 0
+    )
 
 
 def _are_points(listed: object, count: int) -> bool:

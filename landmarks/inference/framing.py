@@ -66,6 +66,9 @@ def frame_as_trained(
 def frame_detected(faces: Faces, places: dict | None, model: str) -> tuple[Faces, BoxCrop]:
     """Return faces whose boxes are squares that show them as a model expects, and their crop.
 
+    A square is black where a photo of the training's usual shape leaves the input black: the model
+    has learnt that these bars frame the face.
+
     Args:
         faces: with boxes about their points.
         places: of the model, see `landmarks.data.face_places.measure_places`.
@@ -79,7 +82,8 @@ def frame_detected(faces: Faces, places: dict | None, model: str) -> tuple[Faces
             f"'{model}' was trained before checkpoints kept where the face lies in the input: use "
             f"faces=whole, or train it on with this version (init=RUN epochs=1)."
         )
-    return replace(faces, boxes=square_about(faces.boxes, places)), BoxCrop(0.0)
+    shown = tuple(places.get("shown", (1.0, 1.0)))  # older checkpoints do not say
+    return replace(faces, boxes=square_about(faces.boxes, places)), BoxCrop(0.0, shown)
 
 
 def _explain_framing(faces: Faces, margin: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landmarks.data.boxes import BoxSource
-from landmarks.data.crop import read_reduced
+from landmarks.data.crop import blacken, read_reduced
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
@@ -178,6 +178,7 @@ class OnnxModel:
         part = image[y, x] if left < width and top < height else image[:0, :0]
         at_y, at_x = max(0, -top), max(0, -left)
         square[at_y : at_y + part.shape[0], at_x : at_x + part.shape[1]] = part
+        blacken(square, crop.shown)
         return square, (left, top)
 
     def _boxes(self, batches: PhotoBatches, rows: np.ndarray) -> np.ndarray | None:

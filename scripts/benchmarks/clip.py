@@ -99,7 +99,8 @@ def _predict(options: argparse.Namespace, clip: Path) -> tuple[np.ndarray, list[
         return stored["points"], states
 
 
-def _side(points: np.ndarray) -> np.ndarray:
+def side_of(points: np.ndarray) -> np.ndarray:
+    """Return the root of the area of the box of points (..., K, 2)."""
     return np.sqrt(np.ptp(points, axis=-2).prod(-1))
 
 
@@ -112,8 +113,8 @@ def _measure_moving(options: argparse.Namespace, folder: Path, seed: int) -> dic
     smooth = _smooth(found)
     seen = np.array([state in ("found", "followed") for state in states])
     both = seen & shown
-    errors = 100 * np.linalg.norm(found - truth, axis=2).mean(1) / _side(truth)
-    smoothed = 100 * np.linalg.norm(smooth - truth, axis=2).mean(1) / _side(truth)
+    errors = 100 * np.linalg.norm(found - truth, axis=2).mean(1) / side_of(truth)
+    smoothed = 100 * np.linalg.norm(smooth - truth, axis=2).mean(1) / side_of(truth)
     lag, speed = _lag(found, smooth, truth, both)
     return {
         "error_%": np.median(errors[both]),
@@ -132,7 +133,7 @@ def _lag(found: np.ndarray, smooth: np.ndarray, truth: np.ndarray, both: np.ndar
     """Return how many seconds smoothed points are behind, where the face moves, and its speed."""
     middles = truth.mean(1)
     velocity = np.gradient(middles, 1 / RATE, axis=0)
-    speed = np.linalg.norm(velocity, axis=1) / _side(truth)
+    speed = np.linalg.norm(velocity, axis=1) / side_of(truth)
     moving = both & (speed > SPEED)
     behind = (found - smooth).mean(1)
     lag = (behind * velocity).sum(1) / np.square(velocity).sum(1)
@@ -146,7 +147,7 @@ def _measure_resting(options: argparse.Namespace, folder: Path, seed: int) -> di
     ways = {"jitter_%": found, "smoothed_jitter_%": _smooth(found)}
     spread = {name: np.nanstd(points[RATE:], axis=0) for name, points in ways.items()}
     return {
-        name: 100 * np.linalg.norm(each, axis=-1).mean() / _side(truth[0])
+        name: 100 * np.linalg.norm(each, axis=-1).mean() / side_of(truth[0])
         for name, each in spread.items()
     }
 
@@ -164,5 +165,5 @@ def _smooth(found: np.ndarray) -> np.ndarray:
         if np.isnan(points).any():
             smoother.forget()
         else:
-            smooth[i] = smoother.smooth(points, i / RATE, float(_side(points)))
+            smooth[i] = smoother.smooth(points, i / RATE, float(side_of(points)))
     return smooth

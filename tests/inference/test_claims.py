@@ -42,8 +42,11 @@ def believe(checkpoint):
 def test_what_a_training_writes_is_believed(checkpoint):
     believe(checkpoint)
     believe(replace(checkpoint, flip=None, metrics={}))
+    believe(replace(checkpoint, places=PLACES))
+    believe(replace(checkpoint, places={**PLACES, "shown": [0.8, 1.0]}))
 
 
+PLACES = {"center": [0.5, 0.5], "center_spread": [0.0, 0.0], "side": 0.5, "side_spread": 0.0}
 WRONG = {
     "num_points": [0, -1, True, 2.0, "5", None, 6, 10**9, [5]],
     "flip": [[0], [0, 1, 2, 3, 5], [1, 2, 3, 4, 0], [0.0] * 5, "01234", 7, [[0]] * 5],
@@ -59,6 +62,7 @@ WRONG = {
         {"name": "x", "num_points": 5, "regions": {"a": [-1, 2]}},
     ],
     "unlabelled": [[5], [-1], ["1"], None, 3],
+    "places": [{**PLACES, "shown": shown} for shown in (1, [1], [0, 1], [1, "1"])],
     "metrics": [{"epoch": 1}, {"epoch": 1, "val_mse": "x"}, [1]],
     "weights": [{}, {"head.start": torch.zeros(5, 2)}],
 }

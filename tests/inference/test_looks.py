@@ -1,6 +1,7 @@
 """Faces anywhere in photos: boxes, the framing of training, and a second look."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 import landmarks
 from landmarks.cli import main as cli
 from landmarks.data.boxes import square_about
+from landmarks.data.cropped import CroppedFaces
 from landmarks.data.face_places import measure_places
+from landmarks.data.faces import Faces
+from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_checkpoint
 
 PLAIN = {"device": "cpu", "amp": "off"}
@@ -29,10 +33,35 @@ class Inputs:
 
 
 def test_places_are_those_of_the_labelled_points():
-    places = measure_places(Inputs(), np.arange(3))
+    places = measure_places(Inputs(), np.arange(3), "box")
     assert places["side"] == pytest.approx(0.5) and places["side_spread"] == pytest.approx(0)
     assert places["center"] == pytest.approx([0.525, 0.5])
     assert places["center_spread"] == pytest.approx([np.std([0, 1, 2]) / 40, 0], abs=1e-5)
+    assert places["shown"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("crop", "shown"), [("letterbox", [0.75, 1]), ("stretch", [1, 1]), ("center", [1, 1])]
+)
+def test_the_usual_shape_of_photos_is_kept(crop, shown):
+    sizes = [(60, 80), (30, 40), (99, 33)]  # width and height
+    pixels = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
+    names, points = np.array([b"a", b"b", b"c"]), np.float32([[[9, 9], [20, 20]]] * 3)
+    faces = Faces(Path(), names, points, source="here", pixels=pixels)
+    places = measure_places(CroppedFaces(faces, crop, 32), np.arange(3), crop)
+    assert places["shown"] == pytest.approx(shown, abs=1e-5)
+
+
+def test_a_found_face_has_the_bars_that_photos_had_in_training(run_of, photos):
+    places = {**PLACES, "shown": [0.75, 1]}
+    predictor = Predictor(run_of(places=places) / "best.pt", **PLAIN)
+    boxes = np.float32([[20, 20, 40, 40]])
+    lit = [np.full((90, 90, 3), 200, np.uint8)]
+    faces = Faces(Path(), np.array([b"a"]), source="here", boxes=boxes, pixels=lit)
+    batch = next(iter(predictor.batches(faces, batch_size=1, detected=True, workers=0)))
+    bar = round(predictor.input_size / 8)
+    columns = batch.images[0].numpy().max((0, 1))
+    assert not columns[:bar].any() and not columns[-bar:].any() and columns[bar:-bar].all()
 
 
 def test_squares_put_faces_where_a_model_expects_them():
