@@ -132,6 +132,8 @@ def _of_found(found: dict[str, list[Path]], root: Path) -> Format | None:
         )
     if name == "yolo":
         root = next((path.parent for path in paths if path.suffix in (".yaml", ".yml")), root)
+    if name == "cofw":
+        root = paths[0].parent
     return Format(name, {"root": str(root)}, f"{paths[0]} looks like {kind_of(paths[0]).what}")
 
 

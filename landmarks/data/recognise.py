@@ -61,6 +61,7 @@ MAT = Kind(
     "read a folder of one a face, as 300W-LP, with data=mat_files data.root=FOLDER; of others, "
     "write the points to a CSV (data=table)",
 )
+COFW = Kind("COFW's MATLAB file", "cofw", "read its folder with data=cofw data.root={path.parent}")
 POINTS = Kind(
     "a list of one face's points",
     "points",
@@ -177,7 +178,7 @@ def _of_file(path: Path) -> Kind | None:
     if path.suffix.lower() in (".parquet", ".pq"):
         return Kind("a table", "table", TABLE)
     if path.suffix.lower() == ".mat":
-        return MAT
+        return COFW if path.name.lower().startswith(("cofw_train", "cofw_test")) else MAT
     refuse_binary(path)
     with path.open("rb") as file:
         head = file.read(HEAD).decode("utf-8-sig", errors="replace")

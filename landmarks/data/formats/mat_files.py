@@ -83,7 +83,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if is_hdf5:
         raise UserError(
             f"{path} is a MATLAB file of version 7.3, which is HDF5: save it in MATLAB with "
-            f"-v7, or write its points to a CSV (data=table)."
+            f"-v7, or write its points to a CSV (data=table); COFW's own are read by data=cofw."
         )
     try:
         content = loadmat(path)

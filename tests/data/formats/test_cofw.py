@@ -1,0 +1,121 @@
+"""COFW's MATLAB files: images, points, occlusion and boxes, as MATLAB's HDF5 keeps them."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from landmarks.data.find_format import find_format
+from landmarks.data.formats.cofw import read_faces
+from landmarks.errors import UserError
+
+h5py = pytest.importorskip("h5py")
+NUM_POINTS = 29
+
+
+@pytest.fixture
+def known():
+    """Three faces: images, points from the first pixel, occlusion, boxes x, y, width, height."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (40, 50, 3), np.uint8) for _ in range(2)]
+    images.append(rng.integers(0, 255, (30, 60), np.uint8))
+    points = rng.integers(2, 30, (3, NUM_POINTS, 2)) + 0.25
+    occluded = rng.integers(0, 2, (3, NUM_POINTS))
+    return images, points, occluded, np.array([[3.0, 4, 20, 21], [1, 1, 9, 9], [5, 6, 7, 8]])
+
+
+@pytest.fixture
+def write(tmp_path, known):
+    """Write a file of the real one's form, with changes of its variables; return its folder."""
+
+    def write(folder="COFW_color", name="COFW_train_color.mat", end="Tr", **changes):
+        images, points, occluded, boxes = known
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with h5py.File(tmp_path / folder / name, "w", userblock_size=512) as file:
+            cells = np.empty((1, len(images)), h5py.ref_dtype)
+            for i, image in enumerate(images):
+                rgb = image if image.ndim == 2 else image[:, :, ::-1]
+                cells[0, i] = file.create_dataset(f"#refs#/{i}", data=rgb.T).ref
+            phis = np.hstack([points[:, :, 0] + 1, points[:, :, 1] + 1, occluded])
+            variables = {f"Is{end}": cells, f"phis{end}": phis.T, f"bboxes{end}": boxes.T}
+            for key, value in {**variables, **changes}.items():
+                if value is not None:
+                    dtype = h5py.ref_dtype if value is cells else None
+                    file.create_dataset(key, data=value, dtype=dtype)
+        with (tmp_path / folder / name).open("rb+") as file:
+            file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "end"),
+    [
+        ("train", "COFW_train_color.mat", "Tr"),
+        ("test", "COFW_test_color.mat", "T"),
+        ("test", "COFW_test.mat", "T"),
+    ],
+)
+def test_images_points_occlusion_and_boxes_are_read(write, known, part, name, end):
+    images, points, occluded, boxes = known
+    root = write("COFW_color", name, end)
+    faces = read_faces(str(root), part=part)
+    assert faces.points.tolist() == points.tolist()
+    assert faces.visible.tolist() == np.where(occluded, 1, 2).tolist()
+    assert faces.boxes[0].tolist() == [2, 3, 22, 24] and faces.boxes.shape == boxes.shape
+    assert faces.rows.tolist() == [0, 1, 2] and len(faces.point_names) == 0
+    for row, image in enumerate(images):
+        assert np.array_equal(cv2.imread(faces.path(row), cv2.IMREAD_UNCHANGED), image)
+
+
+def test_occluded_points_can_be_left_out_and_a_second_reading_asks_no_file(
+    write, known, monkeypatch
+):
+    root = str(write())
+    read_faces(root)
+    faces = read_faces(root, occluded="mask")
+    assert np.array_equal(np.isnan(faces.points[:, :, 0]), known[2] == 1)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert len(read_faces(root, limit=2)) == 2
+
+
+def test_data_auto_knows_it(write, tmp_path):
+    root = write()
+    for place in (root, root / "COFW_color", root / "COFW_color/COFW_train_color.mat"):
+        found = find_format(place)
+        assert found.name == "cofw" and read_faces(**found.settings).num_points == NUM_POINTS
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"phisTr": None}, r"there is no phisTr, but IsTr, bboxesTr"),
+        ({"phisTr": np.ones((87, 4))}, r"phisTr: numbers of 3 faces belong here; found 4 x 87"),
+        ({"phisTr": np.full((87, 3), np.nan)}, r"phisTr\(1, 1\): no coordinate"),
+        ({"phisTr": np.full((87, 3), 5.0)}, "occlusion is 0 or 1; found 5"),
+        ({"phisTr": np.ones((88, 3))}, "x, y and occlusion .* found 88 and 4"),
+        ({"bboxesTr": np.ones((3, 3))}, "found 87 and 3"),
+        ({"IsTr": np.ones((1, 3))}, r"IsTr\{1\}: an image of bytes belongs here"),
+    ],
+)
+def test_what_is_malformed_is_named(write, changes, said):
+    root = write(**changes)
+    with pytest.raises(UserError, match=rf"COFW_train_color\.mat.*{said}"):
+        read_faces(str(root))
+
+
+def test_other_places_files_and_a_missing_library_are_named(write, tmp_path, monkeypatch):
+    root = write()
+    with pytest.raises(UserError, match=r"There is no .*COFW_test_color"):
+        read_faces(str(root), part="test")
+    with pytest.raises(UserError, match=rf"did you mean data\.root={root / 'COFW_color'}"):
+        read_faces(str(root / "COFW_color" / "deeper"))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "h5py", None)
+        with pytest.raises(UserError, match=r"needs h5py: pip install 'landmarks\[cofw\]'"):
+            read_faces(str(root))
+    (root / "COFW_color/COFW_train_color.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(600))
+    with pytest.raises(UserError, match=r"no MATLAB file of version 7\.3"):
+        read_faces(str(root))
