@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from landmarks.cli.sweeps import JobNote
 from landmarks.errors import UserError
 from landmarks.files import sweep
 from landmarks.interrupt import SIGNALS, Interrupted
@@ -55,6 +56,15 @@ class Jobs:
             if failed is not None:
                 # A new error: the old one would keep the job's model alive to the sweep's end.
                 raise UserError(failed)
+
+    def hear(self, notes: list[JobNote]) -> None:
+        """Take the ends of a sweep's jobs from their notes: they may have run elsewhere."""
+        self.codes = [note.code for note in notes]
+        self.failures = [
+            f"job {note.number} ({' '.join(note.words)}): {note.failure}"
+            for note in notes
+            if note.failure
+        ]
 
     def _end_of_one(self) -> None:
         if self.codes[-1] - 128 in SIGNALS:

@@ -20,6 +20,7 @@ from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
+from landmarks.cli.sweeps import SweepPlace, note_job, read_notes, refuse_launcher, say_jobs
 from landmarks.cli.words import (
     flags_first,
     gather_words,
@@ -57,6 +58,7 @@ def launch(
             none.
     """
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
+    OmegaConf.register_new_resolver("gpus_of_job", _gpus_of_job, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     start = _Start(command, load, tell_job)
     arguments = mend_words(gather_words(command, arguments))
@@ -141,8 +143,31 @@ class _Start:
         name = self._find_run()
         sys.argv = [sys.argv[0], *flags_first(self.words)]
         settings = {"config_path": "pkg://landmarks.configs", "config_name": name}
+        refuse_launcher(self.words)
+        start = hydra.main(version_base="1.3", **settings)(self._task)
         with self._claim():
-            hydra.main(version_base="1.3", **settings)(self._task)()
+            if self.command == "train" and is_sweep(self.words):
+                self._sweep(start)
+            else:
+                start()
+
+    def _sweep(self, start: Callable[[], None]) -> None:
+        """Run a sweep's jobs; say how all of them ended, wherever they ran."""
+        SweepPlace.place = None
+        try:
+            start()
+        except (UserError, HydraException, OmegaConfBaseException, OSError):
+            raise
+        except Exception as error:  # of a launcher, whose jobs say what went wrong in them
+            why = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"The launcher ended the sweep: {type(error).__name__}: {why}"
+            ) from error
+        finally:
+            notes = read_notes(SweepPlace.place) if SweepPlace.place else []
+            if notes:
+                self.jobs.hear(notes)
+                say_jobs(SweepPlace.place, notes, print)
 
     @contextmanager
     def _claim(self) -> Iterator[None]:
@@ -185,7 +210,8 @@ class _Start:
             refuse_taken(place, self.command)
         return self.command
 
-    def _task(self, config: DictConfig) -> None:
+    def _task(self, config: DictConfig) -> float | None:
+        """Do a job; return a sweep's lowest validation error, which a search makes lower."""
         hydra_config = HydraConfig.get()
         run = Path(hydra_config.runtime.output_dir)
         words = OmegaConf.to_container(hydra_config.overrides.task)  # a list would fill in ${...}
@@ -196,7 +222,18 @@ class _Start:
         if self.resumed:
             given = [word for word in self.resumed.words if not word.startswith("name=")]
         title = f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None
-        self.jobs.run(lambda: self._job(config, run, given), title)
+        why, note = "", None
+        try:
+            self.jobs.run(lambda: self._job(config, run, given), title)
+        except UserError as error:
+            why = str(error)
+            raise
+        finally:
+            if is_one_of_many and self.command == "train" and self.jobs.codes:
+                number, code = hydra_config.job.num, self.jobs.codes[-1]
+                place = Path(hydra_config.sweep.dir)
+                note = note_job(place, run, number, words, code, why)
+        return note.score if note else None
 
     def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:
         is_kfold = config.get("kfold") is not None
@@ -233,3 +270,10 @@ def refuse_one_process(settings: dict) -> None:
 def _suffix(name: str | None) -> str:
     # A name ends a folder's name; it must not become a path.
     return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
+
+
+def _gpus_of_job() -> int:
+    """Return how many GPUs a launcher gives to each job."""
+    import torch  # it takes seconds, and few launchers ask
+
+    return int(torch.cuda.is_available())
