@@ -46,11 +46,17 @@ class Needs:
             "/model.weights" one of another; of several, one is enough. "/command" is the command.
         wanted: its value, several of which one is enough, or a rule that it keeps.
         says: all this in words, where "crop=box" or "crop" and the rule's words do not say it.
+        off: values of the marked setting that ask for nothing, and are taken in any case.
     """
 
     keys: str | tuple[str, ...]
     wanted: Any
     says: str = ""
+    off: tuple = (None, False, "none")
+
+    def is_off(self, value: Any) -> bool:
+        """Say whether a value of the marked setting asks for nothing. A number says how much."""
+        return any(type(value) is type(off) and value == off for off in self.off)
 
     def holds(self, settings: Mapping[str, Any], group: str = "") -> bool:
         """Say whether `settings`, by whole keys, fulfil this; a missing one counts as None."""

@@ -77,6 +77,7 @@ def test_groups_are_the_ones_documented():
         "optimizer",
         "scheduler",
         "experiment",
+        "hparams_search",
         "layout",
         "logger",
     }

@@ -23,10 +23,10 @@ def refuse_idle(kind: Callable, settings: dict, words: list[str]) -> None:
     flat = flatten(settings)
     for override in parse(words):
         key = override.key_or_group
-        if override.is_delete() or override.is_sweep_override() or _is_off(override.value()):
+        if override.is_delete() or override.is_sweep_override():
             continue
         for group, needs in conditions(kind, settings, key):
-            if not needs.holds(flat, group):
+            if not needs.is_off(override.value()) and not needs.holds(flat, group):
                 raise UserError(
                     f"{override.input_line} changes nothing: it needs {needs.say(group)}. "
                     f"Otherwise leave it out."
@@ -58,8 +58,3 @@ def taker_of(kind: Callable, group: str, node: object) -> Callable | None:
     if "_target_" in node:
         return get_object(node["_target_"])
     return next((mark.taker for mark in marks_of(kind, GroupOf).get(group, [])), None)
-
-
-def _is_off(value: object) -> bool:
-    """Say whether a value asks for nothing. A number does not: it says how much."""
-    return value is None or value is False or value == "none"

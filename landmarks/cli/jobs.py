@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from landmarks.cli.sweeps import JobNote
+from landmarks.cli.sweeps import JobNote, say_failures
 from landmarks.errors import UserError
 from landmarks.files import sweep
 from landmarks.interrupt import SIGNALS, Interrupted
@@ -60,11 +60,7 @@ class Jobs:
     def hear(self, notes: list[JobNote]) -> None:
         """Take the ends of a sweep's jobs from their notes: they may have run elsewhere."""
         self.codes = [note.code for note in notes]
-        self.failures = [
-            f"job {note.number} ({' '.join(note.words)}): {note.failure}"
-            for note in notes
-            if note.failure
-        ]
+        self.failures = say_failures(notes)
 
     def _end_of_one(self) -> None:
         if self.codes[-1] - 128 in SIGNALS:

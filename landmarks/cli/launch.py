@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -20,7 +21,15 @@ from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
-from landmarks.cli.sweeps import SweepPlace, note_job, read_notes, refuse_launcher, say_jobs
+from landmarks.cli.search import ask_trial, plan_trials, tell_trial
+from landmarks.cli.sweeps import (
+    SweepPlace,
+    keep_note,
+    note_job,
+    read_notes,
+    refuse_launcher,
+    say_jobs,
+)
 from landmarks.cli.words import (
     flags_first,
     gather_words,
@@ -138,6 +147,8 @@ class _Start:
                 "-m starts several runs, and several processes train one: start the runs one by "
                 "one, or each with one process."
             )
+        if self.command == "train":
+            arguments = plan_trials(arguments)
         self.words = place_sweep(arguments)
         self.code = 1
         name = self._find_run()
@@ -223,16 +234,27 @@ class _Start:
             given = [word for word in self.resumed.words if not word.startswith("name=")]
         title = f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None
         why, note = "", None
+        place = Path(hydra_config.sweep.dir)
+        is_noted = is_one_of_many and self.command == "train"
+        tried: list[str] = []
+
+        def job() -> int:
+            if is_noted:
+                tried.extend(ask_trial(config, place))
+            return self._job(config, run, given)
+
         try:
-            self.jobs.run(lambda: self._job(config, run, given), title)
+            self.jobs.run(job, title)
         except UserError as error:
             why = str(error)
             raise
         finally:
-            if is_one_of_many and self.command == "train" and self.jobs.codes:
+            if is_noted and self.jobs.codes:
                 number, code = hydra_config.job.num, self.jobs.codes[-1]
-                place = Path(hydra_config.sweep.dir)
+                words = [word for word in words if not word.startswith("+search.trial=")] + tried
                 note = note_job(place, run, number, words, code, why)
+                if tried and tell_trial(config, None if code else note.score):
+                    keep_note(place, replace(note, pruned=True))
         return note.score if note else None
 
     def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:

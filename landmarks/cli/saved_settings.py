@@ -28,7 +28,7 @@ from landmarks.settings import flatten
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.
 KEPT = set(
-    "split kfold fold input_size crop box_margin box_from seed init name model "
+    "split kfold fold search input_size crop box_margin box_from seed init name model "
     "data.limit data.exclude optimizer._target_ optimizer.amsgrad".split()
 )
 OPEN = set(  # of the model
@@ -37,6 +37,7 @@ OPEN = set(  # of the model
 )
 # What "auto" stands for is chosen when a run begins, and changes these settings.
 SETTLED = {"batch_size": ("batch_size", "optimizer.lr")}
+RECIPES = {"experiment", "hparams_search"}  # their files set what stands elsewhere
 NOT_KEPT = ("resume", "run_dir")
 
 
@@ -80,15 +81,15 @@ def put_on_top(own: Own, words: list[str], searched: tuple[str, ...] = ()) -> di
         UserError: for a word that sets nothing, or names other code in a group that it leaves.
     """
     given = parse(_without_settled(own, words))
-    groups = groups_of("train") | {"experiment"}
+    groups = groups_of("train") | RECIPES
     settings, replaced = OmegaConf.create(change_texts(own.settings, literal)), set()
     for override in given:
         key = override.key_or_group
         if key not in groups or _is_as_begun(own, key, words):
             continue
-        if key == "experiment":
+        if key in RECIPES:
             raise UserError(
-                f"{override.input_line}: an experiment's settings count when a run begins; give "
+                f"{override.input_line}: a recipe's settings count when a run begins; give "
                 f"those that are to change one by one."
             )
         about = tuple(word for word in words if _is_about(word, key))
@@ -185,7 +186,7 @@ def _target(node: Any) -> Any:
 def _is_as_begun(own: Own, group: str, words: list[str]) -> bool:
     before = [word for word in own.words if _is_about(word, group)]
     now = [word for word in words if _is_about(word, group)]
-    if group == "experiment":
+    if group in RECIPES:
         return before == now
     is_ours = _target(own.settings[group]) in {node["_target_"] for node in nodes_of(group)}
     same = {key: own.settings[group].get(key) for key in own.begun.get(group, {})}

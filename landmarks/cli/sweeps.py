@@ -19,9 +19,11 @@ from landmarks.errors import UserError
 from landmarks.files import replacing
 from landmarks.interrupt import SIGNALS
 
-EXTRAS = {  # what a plugin of Hydra's is called, and the extra that brings it
-    **{"joblib": ("hydra_joblib_launcher", "joblib"), "ray": ("hydra_ray_launcher", "ray")},
-    **{f"submitit_{x}": ("hydra_submitit_launcher", "submitit") for x in ("local", "slurm")},
+EXTRAS = {  # a choice of hydra/launcher, the plugin of Hydra's that it needs, and our extra of it
+    "on_joblib": ("hydra_joblib_launcher", "joblib"),
+    "on_ray": ("hydra_ray_launcher", "ray"),
+    "on_slurm": ("hydra_submitit_launcher", "submitit"),
+    "on_submitit_local": ("hydra_submitit_launcher", "submitit"),
 }
 CHOICE = re.compile(r"hydra/launcher=(\w+)")
 CELL = 60  # signs of a cell on the screen, at most
@@ -39,6 +41,7 @@ class JobNote:
         score: its lowest validation error, val_mse; None: there is none.
         epochs: that it trained.
         seconds: that they took.
+        pruned: whether a search ended it as a poor one.
     """
 
     number: int
@@ -48,12 +51,15 @@ class JobNote:
     score: float | None = None
     epochs: int = 0
     seconds: float = 0.0
+    pruned: bool = False
 
     @property
     def state(self) -> str:
         """How it ended, in a word."""
         if self.code - 128 in SIGNALS:
             return "stopped"
+        if self.pruned:
+            return "pruned"
         return "failed" if self.code or self.failure else "finished"
 
 
@@ -93,10 +99,15 @@ def note_job(sweep: Path, run: Path, number: int, words: list[str], code: int, w
     scores = [float(row["val_mse"]) for row in rows if row.get("val_mse")]
     seconds = sum(float(row.get("seconds") or 0) for row in rows)
     note = JobNote(number, words, code, why, min(scores, default=None), len(rows), seconds)
-    (sweep / "jobs").mkdir(exist_ok=True)
-    with replacing(sweep / "jobs" / f"{number}.json") as part:
-        part.write_text(json.dumps(asdict(note)))
+    keep_note(sweep, note)
     return note
+
+
+def keep_note(sweep: Path, note: JobNote) -> None:
+    """Write a note into the sweep's folder."""
+    (sweep / "jobs").mkdir(exist_ok=True)
+    with replacing(sweep / "jobs" / f"{note.number}.json") as part:
+        part.write_text(json.dumps(asdict(note)))
 
 
 def _read_history(path: Path) -> list[dict]:
@@ -133,6 +144,21 @@ def say_jobs(sweep: Path, notes: list[JobNote], say: Callable[[str], None]) -> N
     say(f"As a table: {sweep / 'sweep.csv'}")
 
 
+def say_failures(notes: list[JobNote]) -> list[str]:
+    """Return a sentence for each job that failed, with what it was given that others were not."""
+    keys = _differing(notes)
+    return [
+        f"job {note.number} ({' '.join(word for word in note.words if _key(word) in keys)}): "
+        f"{note.failure}"
+        for note in notes
+        if note.failure
+    ]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
 def _rank(note: JobNote) -> tuple:
     return note.score is None, note.score or 0.0, note.number
 
@@ -149,7 +175,7 @@ def _row(note: JobNote, keys: list[str]) -> dict[str, str]:
     return {
         "job": str(note.number),
         "state": note.state,
-        "val_mse": "" if note.score is None else f"{note.score:.4f}",
+        "val_mse": "" if note.score is None else f"{note.score:.7g}",
         "epochs": str(note.epochs),
         "seconds": f"{note.seconds:.1f}",
         **{key: given.get(key, "") for key in keys},

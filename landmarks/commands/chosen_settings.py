@@ -40,7 +40,7 @@ def list_chosen(config: dict) -> list[tuple[str, str, str]]:
                 found.append((key, choice, groups[key]))
             found += _differing(own, value, f"{key}.")
         elif isinstance(value, dict):
-            found += _differing(defaults.get(key, {}), value, f"{key}.")
+            found += _differing(defaults.get(key) or {}, value, f"{key}.")
         elif key in defaults and defaults[key] != value:
             found.append((key, _say(value), _say(defaults[key])))
     return found

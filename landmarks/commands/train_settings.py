@@ -7,6 +7,7 @@ from landmarks.data.boxes import BOXED, BoxSource
 from landmarks.data.split import Folds
 from landmarks.geometry import CropName
 from landmarks.layout import Layout
+from landmarks.runs.study import Search
 from landmarks.settings import (
     AmpName,
     Count,
@@ -73,6 +74,7 @@ class TrainSettings:
     threads: Threads
     report: bool
     pictured_region: Annotated[str, WITH_HEATMAPS]
+    search: Annotated[dict | None, GroupOf(Search)]
     kfold: Folds | None
     fold: Annotated[Count | None, Needs("kfold", Rule(lambda v: v is not None, ""), "kfold=NUMBER")]
     init: str | None

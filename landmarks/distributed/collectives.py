@@ -60,6 +60,11 @@ def joined(device: torch.device) -> Iterator[None]:
         _groups.control = _groups.statistics = None
 
 
+def are_joined() -> bool:
+    """Say whether this is in the context of `joined`, with several processes."""
+    return _groups.statistics is not None
+
+
 @contextmanager
 def exchanging() -> Iterator[None]:
     """Say of an exchange that fails in this context that another process has gone.

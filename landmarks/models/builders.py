@@ -7,7 +7,7 @@ from torch import nn
 
 from landmarks.losses import Elementwise
 from landmarks.models.backbones import BackboneName, build_backbone
-from landmarks.models.freezing import Freeze, Norm, settle_norms
+from landmarks.models.freezing import Freeze, Norm, SyncsNorms, settle_norms
 from landmarks.models.heads import Refinement, RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
@@ -32,7 +32,7 @@ class Network:
     partial: Partial = False
     freeze: Freeze = "none"
     norm: Norm = "batch"
-    sync_norm: bool = True
+    sync_norm: SyncsNorms = True
 
     def build(self) -> nn.Module:
         """Return the network as a backbone."""
@@ -119,7 +119,7 @@ def classic_unet(
     *,
     stride: Stride = 1,
     norm: Literal["batch", "group"] = "batch",
-    sync_norm: bool = True,
+    sync_norm: SyncsNorms = True,
     num_points: int,
     input_size: int,
     elementwise: Elementwise | None = None,

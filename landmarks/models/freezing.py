@@ -1,7 +1,7 @@
 """Freezing of pretrained backbones, and the norms of backbones."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,10 +10,19 @@ from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.models.contracts import Backbone
 from landmarks.models.sync_norm import SyncNorm
-from landmarks.settings import PositiveInt
+from landmarks.settings import Needs, PositiveInt, Rule
 
 Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs
 Norm = Literal["batch", "frozen", "group"]
+SyncsNorms = Annotated[  # whether batch norms look at the batches of all ranks
+    bool,
+    Needs(
+        "/gpus",
+        Rule(lambda gpus: gpus not in (None, 1) or processes.world() > 1, ""),
+        "several processes, such as gpus=2",
+        off=(True,),
+    ),
+]
 GROUPS = (32, 16, 8, 4, 2, 1)  # of a group norm
 
 

@@ -25,6 +25,7 @@ LATER = {
     "threads": "auto",
     "graph": "auto",
     "patience": None,
+    "search": None,
     "init": None,
     "gpus": 1,
 }

@@ -28,6 +28,7 @@ def fit(
     display: Display,
     stop: Stop,
     keep: Callable[[bool, bool], None],
+    is_poor: Callable[[dict], bool] | None = None,
 ) -> bool:
     """Train to the end of the budget, from wherever `training` stands.
 
@@ -38,6 +39,7 @@ def fit(
             `landmarks.training.validation.validate` does.
         stop: looked at after every step; a stop is saved and returns.
         keep: called as keep(is_best, is_epoch) when `training` should be saved.
+        is_poor: called with an epoch's row; says whether the training ends, as others are better.
 
     Returns:
         True if training is complete, False if it was stopped.
@@ -77,6 +79,9 @@ def fit(
         training.seconds = budget.spent
         keep(is_best, True)
         display.end_epoch(row, is_best)
+        if is_poor is not None and is_poor(row):
+            display.say("Other trials of the search were better by now: the end.")
+            break
         if counted > 0:
             after = time.perf_counter() - started - trained
             budget.measure(per_step or trained / counted, after, training.step - 1)

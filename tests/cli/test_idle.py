@@ -37,6 +37,8 @@ IDLE = [  # the last word changes nothing beside those before it
     "train model=keypoint_rcnn loss=l1",
     "train loss=wing model=keypoint_rcnn loss.w=5",
     "train model.partial=true",
+    "train model.sync_norm=false",
+    "train model=keypoint_rcnn gpus=1 model.sync_norm=false",
     "train model=resnet18 model.weights=none model.partial=true",
     "train model=keypoint_rcnn model.partial=true",
     "train init=runs/a model.weights=imagenet",
@@ -59,6 +61,9 @@ IDLE = [  # the last word changes nothing beside those before it
     "predict input=photos data.cache_dir=cache",
 ]
 USED = [  # all of these change something, or ask for nothing
+    "train model.sync_norm=true",
+    "train gpus=2 model.sync_norm=false",
+    "train gpus=auto model=unet model.sync_norm=false",
     "train crop=box box_margin=0.5 box_from=points",
     "train split.file=null",
     "train split.by=groups split.file=people.csv split.column=person",

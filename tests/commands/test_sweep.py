@@ -18,7 +18,9 @@ def test_every_failure_is_explained_and_the_others_run(train, tmp_path, capsys):
 def test_a_stop_ends_the_sweep(train, stop_at_step):
     with stop_at_step(1):
         train("-m", "run_dir=all", "seed=1,2", code=143)
-    assert [path.name for path in sorted(Path("all").iterdir())] == ["0", "multirun.yaml"]
+    left = [path.name for path in sorted(Path("all").iterdir())]
+    assert left == ["0", "jobs", "multirun.yaml", "sweep.csv"]
+    assert ",stopped," in Path("all/sweep.csv").read_text()
     assert Path("all/0/last.pt").is_file()
 
 

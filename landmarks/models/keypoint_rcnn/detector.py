@@ -11,7 +11,7 @@ from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
 
 from landmarks.losses import Elementwise
 from landmarks.models.contracts import Backbone
-from landmarks.models.freezing import settle_norms
+from landmarks.models.freezing import SyncsNorms, settle_norms
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.weights import Partial, WeightsName, load_weights
@@ -64,7 +64,7 @@ def keypoint_rcnn(
     partial: Partial = False,
     freeze: Literal["auto"] | bool = "auto",
     norm: Literal["batch", "group"] = "batch",
-    sync_norm: bool = True,
+    sync_norm: SyncsNorms = True,
     init_output: Literal["mean", "uniform"] = "mean",
     proposals: PositiveInt = 256,
     boxes: PositiveInt = 2,

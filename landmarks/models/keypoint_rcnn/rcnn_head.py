@@ -169,11 +169,14 @@ class RcnnHead(Head):
             yield slice(0, len(values)), some, shares * (2 * torch.pi * sigma**2)
 
     def report(self) -> None:
-        """Log in how many images since the last report no face was found."""
-        missed = int(self.missed)
+        """Log in how many images since the last report, of all ranks, no face was found."""
+        counts = torch.stack([self.missed, self.missed.new_tensor(self.seen)])
+        if collectives.are_joined():
+            counts = collectives.reduce(counts)
+        missed, seen = counts.tolist()
         if missed:
             log.warning(
-                f"No face was found in {missed} of {say_count(self.seen, 'image')}: there the "
+                f"No face was found in {missed} of {say_count(seen, 'image')}: there the "
                 f"points were looked for in the whole image."
             )
         self.seen = 0
