@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -21,15 +20,9 @@ from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
-from landmarks.cli.search import ask_trial, plan_trials, tell_trial
-from landmarks.cli.sweeps import (
-    SweepPlace,
-    keep_note,
-    note_job,
-    read_notes,
-    refuse_launcher,
-    say_jobs,
-)
+from landmarks.cli.search import plan_trials
+from landmarks.cli.sweep_jobs import run_noted, told_of
+from landmarks.cli.sweeps import refuse_launcher
 from landmarks.cli.words import (
     flags_first,
     gather_words,
@@ -156,29 +149,9 @@ class _Start:
         settings = {"config_path": "pkg://landmarks.configs", "config_name": name}
         refuse_launcher(self.words)
         start = hydra.main(version_base="1.3", **settings)(self._task)
-        with self._claim():
-            if self.command == "train" and is_sweep(self.words):
-                self._sweep(start)
-            else:
-                start()
-
-    def _sweep(self, start: Callable[[], None]) -> None:
-        """Run a sweep's jobs; say how all of them ended, wherever they ran."""
-        SweepPlace.place = None
-        try:
+        is_told = self.command == "train" and is_sweep(self.words)
+        with self._claim(), told_of(self.jobs) if is_told else nullcontext():
             start()
-        except (UserError, HydraException, OmegaConfBaseException, OSError):
-            raise
-        except Exception as error:  # of a launcher, whose jobs say what went wrong in them
-            why = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"The launcher ended the sweep: {type(error).__name__}: {why}"
-            ) from error
-        finally:
-            notes = read_notes(SweepPlace.place) if SweepPlace.place else []
-            if notes:
-                self.jobs.hear(notes)
-                say_jobs(SweepPlace.place, notes, print)
 
     @contextmanager
     def _claim(self) -> Iterator[None]:
@@ -233,29 +206,14 @@ class _Start:
         if self.resumed:
             given = [word for word in self.resumed.words if not word.startswith("name=")]
         title = f"{hydra_config.job.num} ({' '.join(words)})" if is_one_of_many else None
-        why, note = "", None
-        place = Path(hydra_config.sweep.dir)
-        is_noted = is_one_of_many and self.command == "train"
-        tried: list[str] = []
 
         def job() -> int:
-            if is_noted:
-                tried.extend(ask_trial(config, place))
             return self._job(config, run, given)
 
-        try:
-            self.jobs.run(job, title)
-        except UserError as error:
-            why = str(error)
-            raise
-        finally:
-            if is_noted and self.jobs.codes:
-                number, code = hydra_config.job.num, self.jobs.codes[-1]
-                words = [word for word in words if not word.startswith("+search.trial=")] + tried
-                note = note_job(place, run, number, words, code, why)
-                if tried and tell_trial(config, None if code else note.score):
-                    keep_note(place, replace(note, pruned=True))
-        return note.score if note else None
+        if is_one_of_many and self.command == "train":
+            return run_noted(self.jobs, job, config, run, title)
+        self.jobs.run(job, title)
+        return None
 
     def _job(self, config: DictConfig, run: Path, given: list[str]) -> int:
         is_kfold = config.get("kfold") is not None

@@ -11,6 +11,7 @@ from landmarks.runs.study import Search, begin_trial, end_trial
 from landmarks.settings import check_arguments, flatten
 
 GROUP = "hparams_search"
+TRIAL = "+search.trial="  # begins the word that a sweep has one of for each job
 
 
 def plan_trials(arguments: list[str]) -> list[str]:
@@ -29,7 +30,7 @@ def plan_trials(arguments: list[str]) -> list[str]:
         count = read_choice(f"{GROUP}/{chosen[0]}").get("search", {}).get("trials", 1)
     if type(count) is not int or count < 1:  # the check of settings says what it takes
         count = 1
-    return [*arguments, f"+search.trial=range({count})"]
+    return [*arguments, f"{TRIAL}range({count})"]
 
 
 def ask_trial(config: DictConfig, sweep: Path) -> list[str]:

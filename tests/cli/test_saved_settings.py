@@ -125,7 +125,7 @@ def test_the_words_a_run_was_begun_with_mean_its_own_settings(begin):
     )
     assert not differences(own, put_on_top(own, words))
     assert put_on_top(own, ["model=unet_resnet18"])["model"]["sigma"] == 1.0
-    with pytest.raises(UserError, match="an experiment's settings count when a run begins"):
+    with pytest.raises(UserError, match="a recipe's settings count when a run begins"):
         put_on_top(own, ["experiment=faces68_resnet18"])
 
 
