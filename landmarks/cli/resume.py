@@ -122,12 +122,14 @@ def _newest(words: list[str], folders: tuple[str, ...]) -> Path | None:
         taken = say_setting("resume", run)
         log.warning(f"resume=auto passes {run} over: it {reason}. {taken} takes it.")
     if finished is not None:
+        alike = ", which has these settings," if words else ""
         log.warning(
-            f"resume=auto: {finished}, which has these settings, is finished; beginning a new run. "
+            f"resume=auto: {finished}{alike} is finished; beginning a new run. "
             f"{say_setting('resume', finished)} with a higher epochs= or max_time= trains it on."
         )
     else:
-        log.warning("resume=auto: no unfinished run in runs/ has these settings; beginning one.")
+        alike = "has these settings" if words else "can be gone on with"
+        log.warning(f"resume=auto: no unfinished run in runs/ {alike}; beginning one.")
     return None
 
 

@@ -61,7 +61,8 @@ def build_training(
     ):
         model = model.to(device, memory_format=torch.channels_last)
         if initial.checkpoint:  # before the averaged model is copied from it
-            take_weights(model, initial.checkpoint, settings.input_size, initial.source)
+            names = inputs.layout.names
+            take_weights(model, initial.checkpoint, settings.input_size, initial.source, names)
         return Training(
             model,
             build(settings.optimizer, model),

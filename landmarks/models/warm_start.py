@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -14,7 +14,13 @@ log = logging.getLogger(__name__)
 MAX_LISTED = 8  # at most so many names in a message
 
 
-def take_weights(model: Landmarker, checkpoint: Checkpoint, input_size: int, source: str) -> None:
+def take_weights(
+    model: Landmarker,
+    checkpoint: Checkpoint,
+    input_size: int,
+    source: str,
+    names: Sequence[str] = (),
+) -> None:
     """Copy what fits from a checkpoint into a model, and log what was taken and what was not.
 
     A tensor fits if it has the name and shape of one of the model's; a module that stands elsewhere
@@ -28,6 +34,8 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, input_size: int, sou
         model: filled in place; any of ours.
         input_size: side of the model's input, in pixels.
         source: what to call the checkpoint in messages.
+        names: K names of the model's points; empty: it has none. Where the checkpoint's points have
+            other names, or these in another order, its head is one of other points and stays.
 
     Raises:
         UserError: if nothing fits but, at most, the head: it can do nothing with other features.
@@ -41,6 +49,8 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, input_size: int, sou
         for name, (_, value) in found.items()
         if name in own and name not in settings and value.shape == own[name].shape
     }
+    if _names_differ(checkpoint.layout.get("names"), names, source):
+        fits = {name: value for name, value in fits.items() if not name.startswith("head.")}
     parameters = {name for name, _ in model.named_parameters()}
     if not any(name in parameters and not name.startswith("head.") for name in fits):
         raise UserError(
@@ -58,6 +68,18 @@ def take_weights(model: Landmarker, checkpoint: Checkpoint, input_size: int, sou
         fits["head.start"] = (start + 0.5) * scale - 0.5
     model.load_state_dict(fits, strict=False)
     _report(source, own, found, fits.keys(), moved)
+
+
+def _names_differ(before: Sequence[str] | None, now: Sequence[str], source: str) -> bool:
+    """Say whether as many points are others by their names, and warn of it."""
+    if not before or not now or len(before) != len(now) or list(before) == list(now):
+        return False
+    at = next(i for i, (a, b) in enumerate(zip(before, now, strict=True)) if a != b)
+    log.warning(
+        f"init={source}: its point {at} is {before[at]}, and here it is {now[at]}: its head, which "
+        f"finds other points or in another order, is not taken."
+    )
+    return True
 
 
 def find_moved(found: Iterable[str], own: Iterable[str]) -> dict[str, str]:

@@ -56,6 +56,16 @@ def test_auto_takes_the_newest_unfinished_run(begin):
     assert taken("resume=auto") == first
 
 
+def test_auto_speaks_of_settings_where_some_are_given(begin, caplog):
+    run = begin("a", "model=resnet18")
+    assert taken("resume=auto", "seed=5") is None
+    assert "has these settings" in caplog.text
+    caplog.clear()
+    (run / FINISHED).write_text(json.dumps({}))
+    assert taken("resume=auto") is None
+    assert "runs/a is finished" in caplog.text and "these settings" not in caplog.text
+
+
 def test_auto_takes_a_run_that_has_the_settings_beside_it_alone(begin, caplog):
     other, fits = begin("a", "optimizer.lr=0.5", "model=resnet18"), begin("b", "model=resnet18")
     begin("c")

@@ -13,7 +13,7 @@ from landmarks.errors import UserError
 
 K = 98  # WFLW's; the others take any
 FORMATS = ["ibug", "wflw", "coco", "dlib", "table-csv", "table-tsv", "table-parquet"]
-FORMATS += ["points", "yolo", "cvat", "labelme", "label_studio"]
+FORMATS += ["points", "yolo", "cvat", "labelme", "label_studio", "mat_files", "ibug-signed"]
 WFLW = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
 COCO = {
     f"{part}_{what}": place
@@ -24,7 +24,10 @@ COCO = {
 
 @pytest.fixture
 def parts():
-    """Eight training and three test faces; NaN where unlabelled; numbers exact in float32."""
+    """Eight training and three test faces; NaN where unlabelled; numbers exact in float32.
+
+    seen is 0 where a point is unlabelled, 1 where it is occluded, 2 where it is visible.
+    """
     rng, parts = np.random.default_rng(0), {}
     for part, folder, count in (("train", "helen/trainset", 8), ("test", "lfpw/testset", 3)):
         points = rng.integers(4, 4 * 56, (count, K, 2)) / 4
@@ -33,7 +36,10 @@ def parts():
         low = rng.integers(0, 20, (count, 2)) / 2
         boxes = np.concatenate([low, low + rng.integers(60, 90, (count, 2)) / 2], axis=1)
         names = [f"{folder}/{i}ü.png" for i in range(count)]
-        parts[part] = SimpleNamespace(names=names, points=points, boxes=boxes)
+        seen = np.random.default_rng(len(parts)).choice(
+            [1, 2], (count, K), p=[0.2, 0.8]
+        ) * ~np.isnan(points[:, :, 0])
+        parts[part] = SimpleNamespace(names=names, points=points, boxes=boxes, seen=seen)
     return parts
 
 
@@ -44,14 +50,27 @@ def write_images(folder, parts):
         (folder / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
-def write_ibug(root, parts):
+def write_ibug(root, parts, signed=False):
+    """Write .pts files; with signed, as MERL-RAV's: occluded points below 0, missing ones -1 -1."""
     write_images(root, parts)
     for part in parts.values():
-        for name, points in zip(part.names, part.points + 1, strict=True):
+        for name, known, seen in zip(
+            part.names, part.points + 1, part.seen[..., None], strict=True
+        ):
+            told = np.where(seen == 0, -1, np.where(seen == 1, -known, known))
+            points = told if signed else known
             lines = "".join(f"{x} {y}\n" for x, y in points)
             text = f"version: 1\nn_points:  {len(points)}\n{{\n{lines}}}\n"
             (root / name).with_suffix(".pts").write_text(text)
-    return {"root": str(root)}
+    return {"root": str(root), **({"missing": "absolute"} if signed else {})}
+
+
+def write_mat_files(root, parts):
+    savemat = pytest.importorskip("scipy.io").savemat
+    write_images(root, parts)
+    for name, points in faces_of(parts):
+        savemat((root / name).with_suffix(".mat"), {"pt2d": points.T + 1, "roi": np.ones((1, 4))})
+    return {"root": str(root), "test_folders": ["testset"]}
 
 
 def write_wflw(root, parts):
@@ -72,8 +91,7 @@ def write_coco(root, parts):
         images = [{"id": 7 * i, "file_name": name} for i, name in enumerate(part.names)]
         faces = []
         for i, (points, (x0, y0, x1, y1)) in enumerate(zip(part.points, part.boxes, strict=True)):
-            seen = 2 * ~np.isnan(points[:, :1])
-            keypoints = np.hstack([np.nan_to_num(points), seen]).ravel().tolist()
+            keypoints = np.hstack([np.nan_to_num(points), part.seen[i][:, None]]).ravel().tolist()
             box = [x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0]
             faces.append({"id": i, "image_id": 7 * i, "keypoints": keypoints, "bbox": box})
         content = {"images": images, "annotations": faces[::-1]}  # in any order
@@ -109,10 +127,10 @@ def write_points(root, parts):
 def write_yolo(root, parts):
     for key, part in parts.items():
         write_images(root / "images" / key, {key: part})
-        for name, points, (x0, y0, x1, y1) in zip(part.names, part.points, part.boxes, strict=True):
-            size = np.array([60, 64])
+        for i, (name, points) in enumerate(zip(part.names, part.points, strict=True)):
+            size, (x0, y0, x1, y1) = np.array([60, 64]), part.boxes[i]
             box = np.array([(x0 + x1 + 1) / 2, (y0 + y1 + 1) / 2, x1 - x0, y1 - y0])
-            seen = 2 * ~np.isnan(points[:, :1])
+            seen = part.seen[i][:, None]
             shares = np.hstack([(np.nan_to_num(points) + 0.5) * (seen > 0) / size, seen])
             path = (root / "labels" / key / name).with_suffix(".txt")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +152,8 @@ def write_cvat(root, parts):
             lines.append(f'<box label="face" {" ".join(f"""{k}="{v}" """ for k, v in box)}/>')
             lines.append('<skeleton label="face" occluded="0">')
             for k, (x, y) in known[::-1]:
-                lines.append(f'<points label="{k}" outside="0" occluded="0" points="{x},{y}"/>')
+                state = f'outside="0" occluded="{2 - part.seen[i, k]}"'
+                lines.append(f'<points label="{k}" {state} points="{x},{y}"/>')
             lines.append('<points label="97" outside="1" points="0.00,0.00"/>' * (i == 0))
             lines += ["</skeleton>", "</image>"]
         (root / f"{key}.xml").write_text("\n".join([*lines, "</annotations>"]))
@@ -189,7 +208,7 @@ def columns_of(part):
         columns |= {f"x_{k}": part.points[:, k, 0], f"y_{k}": part.points[:, k, 1]}
     for i, name in enumerate(("box_x0", "box_y0", "box_x1", "box_y1")):
         columns[name] = part.boxes[:, i]
-    return columns
+    return columns | {f"v_{k}": part.seen[:, k] for k in range(K)}
 
 
 def write_table(root, parts, ending):
@@ -216,6 +235,8 @@ def write():
         module = importlib.import_module(f"landmarks.data.formats.{kind}")
         if kind == "table":
             return module, write_table(root, parts, ending)
+        if ending == "signed":
+            return module, write_ibug(root, parts, signed=True)
         return module, globals()[f"write_{kind}"](root, parts)
 
     return write

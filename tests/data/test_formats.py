@@ -14,7 +14,8 @@ from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("narrow")
-WITHOUT_BOXES = ("ibug", "points")
+WITHOUT_BOXES = ("ibug", "points", "mat_files", "ibug-signed")
+WITH_VISIBILITY = ("coco", "yolo", "cvat", "table-csv", "table-tsv", "table-parquet", "ibug-signed")
 ROUNDED = ("yolo", "label_studio")  # formats whose numbers are no pixels, and so are rounded
 
 
@@ -46,6 +47,10 @@ def test_the_same_faces_in_every_format(written, part, monkeypatch):
             assert faces.boxes.dtype == np.float32
         else:
             assert faces.boxes is None
+        if written.name in WITH_VISIBILITY:
+            assert np.array_equal(faces.visible, known.seen)
+        else:
+            assert faces.visible is None
     assert len(written.module.read_faces(**written.settings, part=part, limit=2)) == 2
 
 
@@ -85,7 +90,7 @@ BROKEN = {
     "coco, image": ("coco", "train.json", '"image_id": 49', '"image_id": 5', ["annotations[0]"]),
     "coco, length": ("coco", "train.json", '"keypoints": [', '"keypoints": [1, ', ["295 numbers"]),
     "coco, number": ("coco", "train.json", '"bbox": [', '"bbox": [NaN, ', ["[0], bbox", "[nan, 0"]),
-    "csv, columns": ("table-csv", "train.csv", "helen", "a,helen", ["line 2", "202 columns"]),
+    "csv, columns": ("table-csv", "train.csv", "helen", "a,helen", ["line 2", "300 columns"]),
     "csv, not UTF-8": ("table-csv", "train.csv", "/1ü", "/1\udcfc", ["line 3", "not UTF-8"]),
     "coco, not UTF-8": ("coco", "train.json", "helen", "hel\udcfcn", ["line 1", "not UTF-8"]),
     "wflw, not UTF-8": ("wflw", "*train.txt", "/1ü", "/1\udcfc", ["line 2, column 207", "UTF-8"]),

@@ -230,3 +230,16 @@ def test_where_only_the_head_fits_nothing_is_taken():
     with pytest.raises(UserError, match=r"init=old\.pt: nothing of its backbone fits"):
         take_weights(new, content_of(old), 32, "old.pt")
     assert torch.equal(new.head.maps.weight, before)
+
+
+def test_a_head_of_points_of_other_names_is_not_taken(caplog):
+    names = ["a", "b", "c", "d", "e"]
+    before = made_up(Blocks())
+    layout = {"name": "named", "num_points": 5, "names": names}
+    checkpoint = Checkpoint({"input_size": 8}, 5, layout, None, [], {}, before.state_dict())
+    for now, is_taken in ((names, True), ([], True), (names[::-1], False), ([*"abcdf"], False)):
+        model = made_up(Blocks())
+        take_weights(model, checkpoint, 8, "run", now)
+        assert torch.equal(model.head.maps.weight, before.head.maps.weight) == is_taken
+        assert torch.equal(model.backbone.stem.conv1.weight, before.backbone.stem.conv1.weight)
+    assert caplog.text.count("its head, which finds other points") == 2
