@@ -95,3 +95,13 @@ def test_choices_are_small_and_say_what_they_are(group):
 def test_experiments_name_their_command(choice):
     text = files("landmarks.configs").joinpath("experiment", f"{choice}.yaml").read_text()
     assert f"landmarks train experiment={choice}" in text.splitlines()[2]
+
+
+@pytest.mark.parametrize("choice", GROUPS["data"])
+def test_a_reader_turns_photos_alike_from_a_file_of_settings_and_from_data_several(choice):
+    """Sets of `data=several`, and folders that are found, have the reader's own defaults."""
+    node = composed("check", f"data={choice}").data if choice != "checkpoint" else {}
+    if "exif" not in node:
+        return
+    taken = inspect.signature(get_object(node["_target_"])).parameters["exif"].default
+    assert taken == node["exif"]

@@ -46,3 +46,10 @@ class FileReading(Reading):
     missing: MissingName = None
     exif: ExifName = "rotate"
     occluded: OccludedName = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReading(FileReading):
+    """`FileReading` of files whose points refer to photos as they are stored."""
+
+    exif: ExifName = "ignore"

@@ -71,18 +71,20 @@ def duplicate_findings(
 
     An image that shows several faces is one file. `same`: of the labels, see `same_labels`.
     """
-    _, first = np.unique(plain_names(train.names[rows]), return_index=True)
-    mine = rows[np.sort(first)]
-    others = 0 if test is None else len(test)
+    mine = rows[_first_of_each(train.names[rows])]
+    theirs = np.arange(0) if test is None else _first_of_each(test.names)
+    others = len(theirs)
     both = Looks(
         *(
-            values[mine] if test is None else np.concatenate([test_values, values[mine]])
+            values[mine] if test is None else np.concatenate([test_values[theirs], values[mine]])
             for values, test_values in zip(looks, test_looks or looks, strict=True)
         )
     )  # test faces first, so that they are the ones found first
 
     def where(i: int) -> tuple:
-        return (test, i, "test") if i < others else (train, int(mine[i - others]), "train")
+        if i < others:
+            return test, int(theirs[i]), "test"
+        return train, int(mine[i - others]), "train"
 
     found = []
     files = same_files(both)
@@ -102,6 +104,11 @@ def duplicate_findings(
             says = f"the labels of {train.name(twin_row)}"
             found.append(Finding(row, train.name(row), "same-labels", SURE_SCORE, "train", says))
     return found
+
+
+def _first_of_each(names: np.ndarray) -> np.ndarray:
+    """Return (m,) the first place of each different name, ascending."""
+    return np.sort(np.unique(plain_names(names), return_index=True)[1])
 
 
 def place_findings(faces: Faces, rows: np.ndarray, places: Places) -> list[Finding]:

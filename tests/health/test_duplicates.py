@@ -81,3 +81,5 @@ def test_faces_of_one_image_are_no_copies_however_its_name_is_spelled():
     rows = np.arange(3)
     copies = duplicate_findings(faces, rows, found, rows, None, None)
     assert [copy.name for copy in copies] == ["b.jpg"]
+    copies = duplicate_findings(faces, rows[:0], found, rows[:0], faces, found)
+    assert [(copy.name, copy.part) for copy in copies] == [("b.jpg", "test")]

@@ -2,10 +2,10 @@
 
 import importlib
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from landmarks.data.faces import Faces
+from landmarks.data.faces import ExifName, Faces
 from landmarks.data.find_format import require_format
 from landmarks.data.reading import FileReading, Reading
 from landmarks.settings import flat
@@ -13,8 +13,19 @@ from landmarks.settings import flat
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AutoReading(FileReading):
+    """`FileReading` of a format that is not known yet.
+
+    Args:
+        exif: None: as that format has it.
+    """
+
+    exif: ExifName | None = None
+
+
 @flat
-def read_faces(root: str, *, reading: FileReading) -> Faces:
+def read_faces(root: str, *, reading: AutoReading) -> Faces:
     """Return the faces of a folder or file by the reader that `find_format` finds for it.
 
     Raises:
@@ -24,6 +35,8 @@ def read_faces(root: str, *, reading: FileReading) -> Faces:
     log.info(f"'{root}' is read as data={found.name}: {found.why}.")
     module = importlib.import_module(f"landmarks.data.formats.{found.name}")
     given = asdict(reading)
+    if reading.exif is None:
+        del given["exif"]
     if found.name == "facial_keypoints":  # its files leave no doubts
         given = {key: given[key] for key in asdict(Reading())}
     return module.read_faces(**found.settings, **given)

@@ -10,7 +10,7 @@ from landmarks.data.formats.label_source import find_file, find_images
 from landmarks.data.formats.named_points import Face, parse_number, read_faces_named
 from landmarks.data.formats.xml_elements import read_elements
 from landmarks.data.mapped import map_faces, to_faces
-from landmarks.data.reading import FileReading
+from landmarks.data.reading import StoredReading
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -24,7 +24,7 @@ def read_faces(
     *,
     images: str | None = None,
     test_images: str | None = None,
-    reading: FileReading,
+    reading: StoredReading,
 ) -> Faces:
     """Return the faces of a file of dlib's imglab, one a box, in the file's order.
 

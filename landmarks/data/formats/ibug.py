@@ -2,7 +2,7 @@
 
 from landmarks.data.faces import Faces
 from landmarks.data.formats.points import read_point_files
-from landmarks.data.reading import FileReading
+from landmarks.data.reading import StoredReading
 from landmarks.settings import flat
 
 TEST_FOLDERS = ["testset", "ibug"]
@@ -15,7 +15,7 @@ def read_faces(
     images: str | None = None,
     test_folders: list[str] | None = None,
     one_based: bool = True,
-    reading: FileReading,
+    reading: StoredReading,
 ) -> Faces:
     """Return the faces of all .pts files below a folder, in the order of their paths.
 

@@ -7,14 +7,14 @@ from landmarks.data.faces import Faces
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.test_points import read_test_points
 from landmarks.data.mapped import Arrays, to_faces
-from landmarks.data.reading import FileReading
+from landmarks.data.reading import StoredReading
 from landmarks.data.recognise import refuse_near, refuse_other
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
 
 @flat
-def read_faces(root: str, *, reading: FileReading) -> Faces:
+def read_faces(root: str, *, reading: StoredReading) -> Faces:
     """Return the labelled training faces, or the test faces with the points asked of each.
 
     Args:
