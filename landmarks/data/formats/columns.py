@@ -156,6 +156,8 @@ def _find_points(
     for way in [way for way in ways if way[0].startswith("named")]:
         points = {point for point, _ in ways[way]}
         whole = [point for point in points if {(point, "x"), (point, "y")} <= set(ways[way])]
+        if whole and way[1]:
+            _refuse_half(path, header, ways[way])
         ways[way] = {place: column for place, column in ways[way].items() if place[0] in whole}
     ways = {way: found for way, found in ways.items() if any(axis != "v" for _, axis in found)}
     if len(ways) > 1:
@@ -182,6 +184,17 @@ def _find_points(
     is_named = isinstance(points[0], str)
     names = [_name_of(header[columns[point, "x"]]) for point in points] if is_named else []
     return pairs, [] if None in seen else seen, names
+
+
+def _refuse_half(path: Path, header: list[str], columns: dict) -> None:
+    """Raise UserError for a point that has x or y alone, beside others that have both."""
+    for (point, axis), column in columns.items():
+        other = {"x": "y", "y": "x"}.get(axis)
+        if other and (point, other) not in columns:
+            raise UserError(
+                f"{path}, line 1: '{header[column]}' has no column of its {other} beside it; "
+                f"correct that one's name, or rename or remove '{header[column]}'."
+            )
 
 
 def _name_of(text: str) -> str:

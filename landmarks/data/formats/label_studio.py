@@ -154,7 +154,7 @@ def _read_result(result: Any, where: str) -> Shape | Box | None:
     if not isinstance(value, dict) or "x" not in value or "y" not in value:
         return None
     width, height = (result.get(f"original_{side}") for side in ("width", "height"))
-    if not all(isinstance(side, int | float) and side > 0 for side in (width, height)):
+    if not all(type(side) in (int, float) and side > 0 for side in (width, height)):
         raise UserError(f"{where}: original_width and original_height are missing.")
     if result.get("image_rotation"):
         raise UserError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from landmarks.data.faces import Faces
 from landmarks.data.formats.label_files import LabelFile, open_part
@@ -87,7 +88,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         )
     try:
         content = loadmat(path)
-    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
         raise UserError(
             f"{path}: not a MATLAB file that can be read ({' '.join(str(error).split())[:150]})."
         ) from error

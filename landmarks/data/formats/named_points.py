@@ -69,6 +69,13 @@ def gather_faces(
     Raises:
         UserError: if it cannot be told which points are one face's.
     """
+    for drawn in (*shapes, *boxes):
+        if isinstance(drawn.group, list | dict):
+            where = drawn.where if isinstance(drawn, Shape) else f"a box of '{image.decode()}'"
+            raise UserError(
+                f"{where}: its group is '{str(drawn.group)[:40]}'; a number or a text belongs "
+                f"there."
+            )
     for shape in shapes:
         count, where = counts.setdefault(shape.label, (len(shape.points), shape.where))
         if count != len(shape.points):

@@ -25,6 +25,19 @@ def test_named_points_are_in_the_order_of_their_columns():
         find("nose_x,nose_y")
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("chin_x,chin_z", "'chin_x' has no column of its y"),
+        ("y.chin", "'y.chin' has no column of its x"),
+    ],
+)
+def test_half_a_point_is_refused_not_left_out(columns, said):
+    nose = "x.nose,y.nose" if columns == "y.chin" else "nose_x,nose_y"
+    with pytest.raises(UserError, match=said):
+        find(f"file_name,{nose},{columns}")
+
+
 def test_corners_of_a_box_beside_named_points_are_asked_about():
     header = "image,x1,y1,x2,y2,nose_x,nose_y,chin_x,chin_y"
     with pytest.raises(UserError, match=r"'x1' and 'nose_x'.*data\.box_columns=\[x1,y1,x2,y2\]"):

@@ -73,6 +73,11 @@ def test_other_json_is_passed_over(write, tmp_path, caplog):
         ([shape("a", [1, 2]), shape("a", [3, 4])], r"shapes\[1\]: 'a' stands twice in the image"),
         ([shape("face", [1, 2], [3, 4], kind="rectangle")], r"none of its 1 face is a face"),
         ([7], r"shapes\[0\]: a list 'points' is missing"),
+        ([{**shape("a", [1, 2]), "group_id": [1]}], r"shapes\[0\]: its group is '\[1\]'"),
+        (
+            [{**shape("a", [1, 2], [3, 4], kind="rectangle"), "group_id": {}}],
+            r"a box of 'a\.\w+': its group is",
+        ),
     ],
 )
 def test_what_is_malformed_is_named(write, shapes, said):
