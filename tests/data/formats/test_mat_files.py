@@ -59,7 +59,7 @@ def test_other_files_are_named(write, tmp_path):
     (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n" * 20)
     with pytest.raises(UserError, match=r"a\.mat is a MATLAB file of version 7\.3"):
         read_faces(root)
-    for content in (b"nothing" * 100, b"1 2\n", b"", b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"):
+    for content in (b"nothing" * 100, b"1 2\n", b""):
         (tmp_path / "a.mat").write_bytes(content)
         with pytest.raises(UserError, match=r"a\.mat: not a MATLAB file"):
             read_faces(root)
