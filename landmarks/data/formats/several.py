@@ -49,7 +49,8 @@ def read_faces(sets: Sets, *, reading: Reading) -> Faces:
     Args:
         sets: each holds `data`, the name of a reader; that reader's settings; `weight`, how often
             an epoch of training shows each of its faces (1 unless it says), and `map`, see
-            `landmarks.data.point_map.read_map`. Points are those of the first set without a map.
+            `landmarks.data.point_map.read_map`. Points are those of the first set without a map;
+            sets that name the same points in another order follow it.
 
     A point that a set has no partner of is unlabelled there. The other settings hold for all sets,
     `limit` for each of them by itself.
@@ -91,6 +92,8 @@ def _open(where: str, node: dict, reading: Reading) -> _Set:
     weight = 1.0 if weight is None else weight
     if type(weight) not in (int, float) or not 0 < weight <= 1000:
         raise UserError(f"{where}.weight={weight} does not fit: it takes a number above 0.")
+    if not isinstance(chosen, str | None):
+        raise UserError(f"{where}.map={chosen} does not fit: it takes a file or the name of a map.")
     for key in node:
         if key in SHARED:
             raise UserError(f"{where}.{key}: set data.{key}, which holds for all sets.")
@@ -113,7 +116,8 @@ def _open(where: str, node: dict, reading: Reading) -> _Set:
 
 def _find_reader(where: str, name: object) -> Callable:
     known = [module.name for module in pkgutil.iter_modules(formats.__path__)]
-    if name in known and name != "several":
+    known.remove("several")
+    if name in known:
         reader = getattr(importlib.import_module(f"{formats.__name__}.{name}"), "read_faces", None)
         if reader is not None:
             return reader
@@ -124,7 +128,7 @@ def _find_reader(where: str, name: object) -> Callable:
 def _map_points(opened: list[_Set], sets: list[dict]) -> list[_Set]:
     """Return the sets with their maps read: all have one number of points then."""
     plain = next((one.faces for one in opened if one.chosen is None and one.faces.num_points), None)
-    count, names = (None, ()) if plain is None else (plain.num_points, plain.point_names)
+    count, names = (None, []) if plain is None else (plain.num_points, list(plain.point_names))
     parts = []
     for one in opened:
         if one.chosen is not None:
@@ -132,6 +136,10 @@ def _map_points(opened: list[_Set], sets: list[dict]) -> list[_Set]:
             chosen = read_map(one.chosen, have, one.faces.point_names, count, names)
             faces = replace(one.faces, flip=None, point_names=names)
             one = one._replace(chosen=chosen, faces=faces)
+        elif names != (own := list(one.faces.point_names)) and sorted(names) == sorted(own):
+            order = np.array([own.index(name) for name in names])  # as labelling tools sort them
+            faces = replace(one.faces, flip=None, point_names=names)
+            one = one._replace(chosen=order, faces=faces)
         number = one.faces.num_points if one.chosen is None else len(one.chosen)
         if count is not None and one.faces.points is not None and number != count:
             raise UserError(

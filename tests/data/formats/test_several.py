@@ -117,3 +117,22 @@ def test_malformed_maps_are_told_by_line(sets, tmp_path, text, said):
     (first, _), _, (third, _) = sets
     with pytest.raises(UserError, match=said):
         read_faces([first, {**third, "map": str(tmp_path / "map.csv")}])
+
+
+def test_the_same_names_in_another_order_are_matched(sets, tmp_path):
+    _, _, (third, c) = sets
+    turned = tmp_path / "turned"
+    (tmp_path / "set2").rename(turned)
+    (tmp_path / "set2").symlink_to(turned)
+    lines = [line.split(",") for line in (turned / "t.csv").read_text().splitlines()]
+    other = [[row[0], *row[5:7], *row[1:5]] for row in lines]  # eye chin nose
+    (turned / "u.csv").write_text("".join(",".join(row) + "\n" for row in other))
+    faces = read_faces([third, {**third, "train": str(turned / "u.csv")}])
+    assert list(faces.point_names) == ["chin", "nose", "eye"]
+    assert np.allclose(faces.points, np.concatenate([c, c]), atol=1e-4)
+
+
+@pytest.mark.parametrize("chosen", [5, ["a"]])
+def test_a_map_is_a_name(sets, chosen):
+    with pytest.raises(UserError, match=r"data\.sets\[1\]\.map=.* does not fit"):
+        read_faces([sets[0][0], {**sets[1][0], "map": chosen}])
