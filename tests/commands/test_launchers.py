@@ -9,31 +9,27 @@ import pytest
 from landmarks.cli import main as cli
 
 # A share that leaves no face to train on fails as a job, not as a setting.
-JOBS = "-m epochs=1 split.share=0.25,0.99 optimizer.lr=0.01,0.001 run_dir=all".split()
+JOBS = "-m epochs=1 split.share=0.25,0.99 run_dir=all".split()
 
 
 @pytest.mark.parametrize(
     ("launcher", "plugin"),
     [("on_submitit_local", "hydra_submitit_launcher"), ("on_joblib", "hydra_joblib_launcher")],
 )
-def test_jobs_of_other_processes_are_told_best_first(launcher, plugin, train, capsys):
+def test_jobs_of_other_processes_are_told_of(launcher, plugin, train, capsys):
     pytest.importorskip(f"hydra_plugins.{plugin}")
     small = "model.backbone=shufflenet_v2_x0_5"  # another process knows no narrow ResNet
     train(*JOBS, small, f"hydra/launcher={launcher}", code=1)
     with Path("all/sweep.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["state"] for row in rows] == ["finished", "finished", "failed", "failed"]
-    assert float(rows[0]["val_mse"]) <= float(rows[1]["val_mse"])
-    assert {row["optimizer.lr"] for row in rows[:2]} == {"0.01", "0.001"}
-    assert {row["split.share"] for row in rows[2:]} == {"0.99"}
+        good, bad = csv.DictReader(file)
+    assert [(row["state"], row["split.share"]) for row in (good, bad)] == [
+        ("finished", "0.25"),
+        ("failed", "0.99"),
+    ]
     said = capsys.readouterr()
-    assert said.err.count("landmarks: job ") == 2
-    for row in rows[2:]:
-        assert row["failure"] and f"{row['failure']}" in said.err
-        assert not Path("all", row["job"], "best.pt").exists()
-    for row in rows[:2]:
-        assert Path("all", row["job"], "best.pt").is_file()
-    assert "sweep.csv" in said.out
+    assert said.err.count("landmarks: job ") == 1
+    assert bad["failure"] and bad["failure"] in said.err and "sweep.csv" in said.out
+    assert Path("all/0/best.pt").is_file() and not Path("all/1/best.pt").exists()
 
 
 @pytest.mark.parametrize(
