@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--rows", type=int, default=1_000_000, help="to see the memory (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    parser.add_argument(
+        "--cpu", action="store_true", help="count the seconds of all cores, on a busy machine"
+    )
 
 
 def measure(options: argparse.Namespace) -> dict:
@@ -88,9 +92,9 @@ def compare(path: Path, options: argparse.Namespace) -> tuple[float, float]:
     def read_second() -> None:
         results["mapped"], _ = map_table(path, FileReading(cache_dir=results["cache"]))
 
-    seconds = take_turns(
-        {"pandas": read_pandas, "first": read_first, "second": read_second}, options.rounds
-    )
+    ways = {"pandas": read_pandas, "first": read_first, "second": read_second}
+    clock = time.process_time if options.cpu else time.perf_counter
+    seconds = take_turns(ways, options.rounds, clock)
     mapped = np.asarray(results["mapped"].points).reshape(len(results["values"]), -1)
     if not np.array_equal(mapped, results["values"].astype(np.float32)):
         raise AssertionError("the two ways have read different points")

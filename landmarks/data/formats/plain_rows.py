@@ -3,7 +3,7 @@ field.
 
 Plain is a table of one header line, one sign between fields, no quotes but about whole fields, and
 as many fields in each row; all else is left to the exact reader, which also says what is wrong and
-where. `decimals` parses a block's numbers; pandas does where they are written in other ways.
+where. `decimals` parses a block's numbers; pandas does where they are longer or written otherwise.
 """
 
 import io
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import as_strided
 
 from landmarks.data.fields import parse_name, parse_numbers
-from landmarks.data.formats.decimals import PAD, parse_decimals
+from landmarks.data.formats.decimals import CHARACTERS, PAD, parse_decimals
 from landmarks.data.formats.landmarks_csv import MISSING
 from landmarks.data.formats.text_table import find_plain
 from landmarks.data.in_threads import map_in_order
@@ -176,6 +176,8 @@ def _read_numbers(fields: _Fields, columns: list[int]) -> np.ndarray | None:
     is_run = columns == list(range(first, first + count))
     some = slice(first, first + count) if is_run else columns
     befores, ends = (it[:, some].ravel() for it in (fields.befores, fields.ends))
+    if 2 * np.count_nonzero(ends - befores > 2 * CHARACTERS + 1) > len(ends):
+        return None
     values, left = parse_decimals(fields.text, befores, ends)
     if len(left) > MAX_LEFT * len(values):
         return None
