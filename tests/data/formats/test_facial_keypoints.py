@@ -43,7 +43,7 @@ def test_test_faces_know_what_is_asked_of_them(made):
         ("training.csv", " 7\n", " 300\n", r"line 2, column 31 \('Image'\): '300' is no grey"),
         ("training.csv", " 7\n", " 7x\n", r"line 2, column 31 \('Image'\): '7x' is no grey"),
         ("training.csv", ",Image", ",Picture", r"line 1: there is no column 'Image'"),
-        ("training.csv", "nose_tip_y", "nose_y", r"line 1: .nose_tip_x. belongs to no point"),
+        ("training.csv", "nose_tip_y", "nose_y", r"line 1: .nose_tip_x. has no column of its y"),
         ("test.csv", "\n2,", "\n1,", r"test\.csv: ImageId 1 stands there twice"),
         ("IdLookupTable.csv", "\n2,1,", "\n2,9,", r"line 3, column 2 .*no image '9'"),
         ("IdLookupTable.csv", "\n2,", "\n1,", r"RowId 1 stands there twice"),
