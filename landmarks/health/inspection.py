@@ -17,6 +17,7 @@ from landmarks.health.limits import (
     MAX_PULL,
     duplicate_findings,
     image_findings,
+    noisy_limit,
     place_findings,
     rest_limit,
     shape_findings,
@@ -127,7 +128,7 @@ def _fit(model: ShapeModel, points: np.ndarray, rows: np.ndarray) -> Fit:
 
 def _say_judged(model: ShapeModel, fit: Fit, places: Places) -> list[str]:
     """Say how wrong labels must be to be found, which few points make much, and what was left."""
-    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit))
+    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit), noisy_limit(fit))
     said = [
         f"Of labels with one point {median(single):.0%} of the face's size beside its place "
         f"({single.min():.0%} to {single.max():.0%}, depending on the point), or with noise of "

@@ -10,7 +10,7 @@ from landmarks.health.image_facts import CORRUPT, MISSING, Looks
 from landmarks.health.label_facts import Places, is_degenerate
 from landmarks.health.robust import TO_SIGMA, median, robust_z
 from landmarks.health.shape_fit import MIN_SIGMA
-from landmarks.health.shape_model import Fit
+from landmarks.health.shape_model import JITTER, Fit
 from landmarks.health.shifts import Shifts
 from landmarks.health.suspects import ERRORS, WARNINGS, Finding
 
@@ -20,6 +20,9 @@ SWAPPED_RATIO = 0.5  # of the distance to the mean shape, that to the mirrored o
 # Measured on real faces with 4 to 971 points: of clean ones, 99.9 % lie below 6.2 standard
 # deviations, 12 (68 hand-set points: 15.6) usual pulls and 4.2 standard deviations of the rest.
 MAX_OUT, MAX_PULL, MAX_REST_Z = 8.0, 15.0, 4.5  # see `landmarks.health.shape_model.Fit`
+# Of logarithms, distances from the median to what nine tenths lie below: 99.7 % of real faces with
+# 5 to 68 points lie below it.
+MAX_NOISY = 2.2
 MAX_ALONE = 0.5  # share that one point has in what does not fit: more is no jitter
 MIN_ROUGHNESS = 2.0  # times the median: less is a rare grimace
 OUTLIER_PULL = 10.0
@@ -140,6 +143,15 @@ def rest_limit(fit: Fit) -> float:
     )
 
 
+def noisy_limit(fit: Fit) -> float:
+    """Return what the `noisy` of a face must exceed for it to be jittered."""
+    logs = np.log(fit.noisy[np.isfinite(fit.noisy)])
+    if not len(logs):
+        return np.nan
+    middle, most = np.quantile(logs, (0.5, 0.9))
+    return float(np.exp(max(middle + MAX_NOISY * max(most - middle, MIN_SIGMA), 0)))
+
+
 def shape_findings(
     faces: Faces, rows: np.ndarray, fit: Fit, angles: np.ndarray, shifts: Shifts | None
 ) -> list[Finding]:
@@ -168,11 +180,12 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
     jagged = np.where((angles > MAX_TURN) & (turned > MAX_TURN_Z), angles / MAX_TURN, 0)
     unlike = fit.rest / rest_limit(fit)
     ratio = fit.roughness / median(fit.roughness)
-    noisy = np.where(
-        (ratio > MIN_ROUGHNESS) & (fit.alone < MAX_ALONE), unlike, np.minimum(unlike, 1)
-    )
+    likely = fit.noisy / noisy_limit(fit)
+    is_one = fit.alone >= MAX_ALONE
+    rough = np.where((ratio > MIN_ROUGHNESS) & ~is_one, unlike, np.minimum(unlike, 1))
+    jittered = np.fmax.reduce([rough, jagged, np.where(is_one, 0, likely)])
     off = np.fmax(fit.pull / MAX_PULL, 0)
-    misplaced = np.fmax(off, fit.out / MAX_OUT)
+    misplaced = np.fmax.reduce([off, fit.out / MAX_OUT, np.where(is_one, likely, 0)])
 
     def place(i: int) -> str:
         if fit.out[i] / MAX_OUT > off[i]:
@@ -182,15 +195,17 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
             "others let it be expected"
         )
 
+    def noise(i: int) -> str:
+        if likely[i] > max(rough[i], jagged[i]):
+            return f"far likelier with noise of {JITTER:.0%} of the face's size in all points"
+        return f"the points are {ratio[i]:.1f} times as rough as usual"
+
     return {
         "swapped": (
             SWAPPED_RATIO / fit.mirrored,
             lambda i: f"a mirrored face fits {1 / fit.mirrored[i]:.1f} times better",
         ),
-        "jittered": (
-            np.fmax(noisy, jagged),
-            lambda i: f"the points are {ratio[i]:.1f} times as rough as usual",
-        ),
+        "jittered": (jittered, noise),
         "misplaced": (misplaced, place),
         "shape-outlier": (np.fmax(unlike, fit.pull / OUTLIER_PULL), place),
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.health.limits import MAX_OUT, MAX_PULL, rest_limit
+from landmarks.health.limits import MAX_OUT, MAX_PULL, noisy_limit, rest_limit
 from landmarks.health.robust import robust_z
 from landmarks.health.shape_fit import fit_model
 from landmarks.health.similarity import align
@@ -83,20 +83,22 @@ def heads(count, k, seed=0):
 
 def standing_out(points, faces=None):
     """Rows of `faces` that exceed a limit of the model of `points`."""
-    fit = fit_model(points, np.arange(len(points))).fit(points if faces is None else faces)
-    limit = rest_limit(fit_model(points, np.arange(len(points))).fit(points))
-    return np.flatnonzero((fit.out > MAX_OUT) | (fit.pull > MAX_PULL) | (fit.rest > limit))
+    model = fit_model(points, np.arange(len(points)))
+    usual, fit = model.fit(points), model.fit(points if faces is None else faces)
+    noisy = (fit.rest > rest_limit(usual)) | (fit.noisy > noisy_limit(usual))
+    return np.flatnonzero((fit.out > MAX_OUT) | (fit.pull > MAX_PULL) | noisy)
 
 
 @pytest.mark.parametrize("k", [5, 10, 15, 68])
 def test_faults_stand_out_however_few_points_there_are(k):
     points = heads(400, k)
-    assert standing_out(points).tolist() == []
+    assert len(standing_out(points)) <= 0.005 * len(points)
     rng = np.random.default_rng(1)
     points[5] += np.rint(rng.normal(0, 15, (k, 2)))
     points[60, k // 2] = 0  # a point thrown away
     points[200, [0, k - 1]] = points[200, [k - 1, 0]]
-    assert standing_out(points).tolist() == [5, 60, 200]
+    found = standing_out(points)
+    assert np.isin([5, 60, 200], found).all() and len(found) <= 3 + 0.005 * len(points)
 
 
 def test_one_point_of_971_stands_out(synthetic):
@@ -133,7 +135,7 @@ def test_half_of_what_is_called_noticeable_is_noticed():
     points = heads(400, 15)
     model = fit_model(points, np.arange(400))
     fit = model.fit(points)
-    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit))
+    single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit), noisy_limit(fit))
     rng, size = np.random.default_rng(3), np.abs(fit.scale)[:, None, None]
     for times, few, many in ((0.3, 0, 0.1), (1, 0.2, 0.9), (3, 0.9, 1)):
         noisy = points + rng.normal(0, 1, points.shape) * noise * times * size
@@ -141,3 +143,27 @@ def test_half_of_what_is_called_noticeable_is_noticed():
         moved, row, point = points.copy(), np.arange(400), rng.integers(0, 15, 400)
         moved[row, point, 0] += single[2 * point] * times * size[:, 0, 0]
         assert few <= len(standing_out(points, moved)) / 400 <= many
+
+
+def varied_heads(count, k, seed=0):
+    """Faces (count, k, 2) that vary in every direction, in some by 20 % of the face, in others by
+    a half, as few points of real faces do."""
+    rng = np.random.default_rng(seed)
+    head = np.random.default_rng(7).uniform(-50, 50, 2 * k)
+    modes = np.linalg.qr(np.random.default_rng(8).normal(size=(2 * k, 2 * k)))[0]
+    spread = 100 * np.geomspace(0.005, 0.2, 2 * k)
+    faces = head + rng.normal(0, 1, (count, 2 * k)) * spread @ modes.T
+    return np.rint(faces.reshape(count, k, 2) + 150)
+
+
+@pytest.mark.parametrize(("k", "least"), [(10, 0.8), (15, 0.9)])
+def test_noise_stands_out_in_few_points(k, least):
+    """What 30 modes leave over of few points is nothing; noise lies along the modes then."""
+    points = varied_heads(1000, k)
+    size = np.sqrt(np.ptp(points, axis=1).prod(1))
+    rng = np.random.default_rng(3)
+    planted = np.arange(0, 1000, 67)
+    points[planted] += rng.normal(0, 0.04, (len(planted), k, 2)) * size[planted, None, None]
+    found = standing_out(np.rint(points))
+    assert np.isin(planted, found).mean() >= least
+    assert len(np.setdiff1d(found, planted)) <= 5
