@@ -30,7 +30,7 @@ OUTSIDE = {
     "omegaconf": {"cli", "commands"},
     "pandas": {"data", "runs"},
     "cv2": {"data", "evaluation", "health", "runs", "synthetic", "viewer"},
-    "scipy": {"data", "evaluation", "shapes"},
+    "scipy": {"data", "evaluation", "health", "shapes"},
     "matplotlib": {"runs"},
     "jinja2": {"evaluation"},
     "flask": {"viewer"},
