@@ -200,8 +200,12 @@ def test_gpu_measures_everything_on_the_cpu(run, uncompiled):
     result = run("gpu", "--fake", "--models", "resnet34", "--rounds", "1")
     share = result.pop("loop_share")
     assert result.keys() == {
-        *("capture_speedup_32", "floor_ratio_32", "unet_step_speedup", "images_per_s"),
-        *("predict_unet", "predict_unet_resnet34"),
+        "capture_speedup_32",
+        "floor_ratio_32",
+        "unet_step_speedup",
+        "images_per_s",
+        "predict_unet",
+        "predict_unet_resnet34",
     }
     assert share < 1 and all(value > 0 for value in result.values())
 

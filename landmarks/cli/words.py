@@ -17,8 +17,18 @@ BESIDE = r"[\w./+-]"  # what makes a number part of another word
 NAMES = re.compile(rf"(?<!{BESIDE}){GROUPED.pattern}(?!{BESIDE})")
 # Texts, whatever they look like: Hydra would read 1.10 as 1.1, and 1e5 as 100000.0.
 TEXTS = (
-    *("name", "run_dir", "init", "resume", "checkpoint", "input", "only"),
-    *("predictions", "against", "table", "folder", "csv"),
+    "name",
+    "run_dir",
+    "init",
+    "resume",
+    "checkpoint",
+    "input",
+    "only",
+    "predictions",
+    "against",
+    "table",
+    "folder",
+    "csv",
 )
 # Commands that take bare words, and the setting that lists these.
 BARE = {"compare": "runs", "average": "runs", "ensemble": "predictions"}

@@ -11,6 +11,7 @@ import numpy as np
 
 from landmarks.commands.judged_faces import Judged, choose_judged, require_truth, take
 from landmarks.commands.other_data import in_order
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import OtherData
 from landmarks.data.loader import Batches
 from landmarks.data.split import load_split
@@ -26,7 +27,6 @@ from landmarks.settings import (
     DeviceName,
     GroupOf,
     PositiveInt,
-    RunName,
     Threads,
     Workers,
 )
@@ -40,7 +40,7 @@ FAR = 2.0  # times the worst member's error from which models did not begin as o
 
 
 @dataclass(frozen=True, kw_only=True)
-class AverageSettings:
+class AverageSettings(OutputFolder):
     """All that an average is told, of configs/average.yaml."""
 
     data: Annotated[dict, GroupOf(OtherData)]
@@ -52,8 +52,6 @@ class AverageSettings:
     amp: AmpName
     workers: Workers
     threads: Threads
-    name: RunName
-    run_dir: str
 
 
 class Member(NamedTuple):

@@ -11,6 +11,7 @@ from landmarks.commands.build import build
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.commands.disbelieve import find_disbelieved
 from landmarks.commands.inputs import draw_augmented
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.data.boxes import BOXED, BoxSource, frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
@@ -38,7 +39,6 @@ from landmarks.settings import (
     NonNegative,
     PositiveInt,
     Rule,
-    RunName,
     Workers,
 )
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
@@ -50,7 +50,7 @@ WITH_A_MODEL = Needs("checkpoint", Rule(lambda value: value is not None, ""), "c
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckSettings:
+class CheckSettings(OutputFolder):
     """All that a check is told, of configs/check.yaml."""
 
     data: dict
@@ -64,14 +64,11 @@ class CheckSettings:
     device: Annotated[DeviceName, WITH_A_MODEL]
     workers: Workers
     seed: Count
-    name: RunName
-    run_dir: str
 
 
 def check(settings: CheckSettings) -> int:
     """Check a data set; return the exit code."""
-    out = Path(settings.run_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    out = settings.make_folder()
     # The reader would stop at images that are to be listed here, and leave out those excluded.
     lenient = {**settings.data, "on_error": "skip", "exclude": None}
     faces = build(lenient, part="train")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from landmarks.commands.chosen_settings import list_chosen
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.report_run import judge_run
 from landmarks.commands.reporting import read_history
 from landmarks.errors import UserError
@@ -19,7 +20,7 @@ from landmarks.evaluation.comparison import (
 from landmarks.evaluation.tables import write_table
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.pictures import drawing, save_histories
-from landmarks.settings import Count, Rule, RunName, Workers
+from landmarks.settings import Count, Rule, Workers
 from landmarks.training.precision import DeviceName
 
 log = logging.getLogger(__name__)
@@ -36,15 +37,13 @@ Folders = Annotated[list, Rule(lambda v: all(type(x) is str for x in v), "folder
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings:
+class CompareSettings(OutputFolder):
     """All that a comparison is told, of configs/compare.yaml."""
 
     runs: Folders
     seed: Count
     device: DeviceName
     workers: Workers
-    name: RunName
-    run_dir: str
 
 
 class Compared(NamedTuple):
@@ -58,8 +57,7 @@ class Compared(NamedTuple):
 
 def compare(settings: CompareSettings) -> int:
     """Compare models; return the exit code."""
-    out = Path(settings.run_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    out = settings.make_folder()
     places = [Path(place) for place in settings.runs]
     if len(places) < 2:
         error = UserError("Two or more runs are compared: landmarks compare RUN RUN.")

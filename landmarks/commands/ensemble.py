@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import refuse_predicted
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
@@ -18,7 +19,7 @@ from landmarks.inference.ensemble import EnsembleName, combine_points, spread_of
 from landmarks.inference.opening import PATHS
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import write_submission
-from landmarks.settings import Needs, Rule, RunName
+from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)
 BLOCK = 256  # faces combined at once
@@ -33,7 +34,7 @@ Errors = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleSettings:
+class EnsembleSettings(OutputFolder):
     """All that the combination of files is told, of configs/ensemble.yaml."""
 
     predictions: Annotated[list, PATHS] | None
@@ -42,8 +43,6 @@ class EnsembleSettings:
     round: bool
     npz: bool
     confidence: bool
-    name: RunName
-    run_dir: str
 
 
 def ensemble(settings: EnsembleSettings) -> int:
@@ -149,7 +148,9 @@ def _write(settings: EnsembleSettings, out: Path, read: list[Predictions], combi
         out,
         read[0].names,
         len(known),
-        *(settings.round, settings.npz, np.flatnonzero(~known).tolist()),
+        rounded=settings.round,
+        npz=settings.npz,
+        unlabelled=np.flatnonzero(~known).tolist(),
         certainty="spread",
         columns=settings.confidence,
     )

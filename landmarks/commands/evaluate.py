@@ -5,22 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.judge import Framing, Sharing, judge_file
 from landmarks.commands.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judged_faces import SplitName, open_labelled, require_truth
+from landmarks.commands.model_settings import OF_A_MODEL, ModelSettings
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import OtherData
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.data.boxes import BoxSource
 from landmarks.data.labelled import find_labelled
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
-from landmarks.inference.ensemble import EnsembleName
-from landmarks.inference.opening import SEVERAL, Sources
 from landmarks.layout import Layout
-from landmarks.models.heatmap_head import DecoderName
 from landmarks.settings import (
     Count,
     GroupOf,
@@ -28,16 +25,12 @@ from landmarks.settings import (
     NonNegative,
     PositiveInt,
     Rule,
-    RunName,
-    Threads,
     Workers,
 )
-from landmarks.training.precision import AmpName, DeviceName
 
 log = logging.getLogger(__name__)
 FAILED = 4  # the exit code where fail_if holds
 IS_GIVEN = Rule(lambda value: value is not None, "given")
-OF_A_MODEL = Needs("/predictions", None)
 OF_A_FILE = Needs("/predictions", IS_GIVEN, "predictions=FILE")
 Thresholds = Annotated[
     list,
@@ -50,14 +43,11 @@ Columns = Annotated[list, Rule(lambda v: all(type(x) is str for x in v), "names 
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(ModelSettings, OutputFolder):
     """All that an evaluation is told, of configs/evaluate.yaml."""
 
     data: Annotated[dict, GroupOf(OtherData)]
     layout: Annotated[dict, GroupOf(Layout), OF_A_FILE]
-    checkpoint: Sources
-    ensemble: Annotated[EnsembleName, SEVERAL]
-    one_at_a_time: Annotated[bool, SEVERAL]
     predictions: str | None
     split: SplitName | None
     thresholds: Thresholds
@@ -69,24 +59,16 @@ class EvaluateSettings:
     report: bool
     against: Annotated[str | None, Needs("report", True)]
     fail_if: Annotated[str, CONDITION_RULE] | None
-    decoder: Annotated[DecoderName | None, OF_A_MODEL]
-    flip_test: Annotated[bool | None, OF_A_MODEL]
     box_from: Annotated[BoxSource | None, OF_A_MODEL]
     box_margin: Annotated[NonNegative | None, OF_A_MODEL]
     batch_size: Annotated[PositiveInt, OF_A_MODEL]
-    device: Annotated[DeviceName, OF_A_MODEL]
-    amp: Annotated[AmpName, OF_A_MODEL]
     workers: Annotated[Workers, OF_A_MODEL]
-    threads: Annotated[Threads, OF_A_MODEL]
     seed: Count
-    name: RunName
-    run_dir: str
 
 
 def evaluate(settings: EvaluateSettings) -> int:
     """Judge a model or a file of predictions; return the exit code."""
-    out = Path(settings.run_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    out = settings.make_folder()
     sharing = Sharing(settings.table, settings.groups, settings.block, settings.slices)
     judgement = (_judge_file if settings.predictions else _judge_model)(settings, out, sharing)
     outcome = conclude(judgement, settings.thresholds, settings.seed)
@@ -121,20 +103,14 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
         out,
         framing,
         sharing,
-        ensemble=settings.ensemble,
-        one_at_a_time=settings.one_at_a_time,
-        threads=settings.threads,
-        device=settings.device,
-        amp=settings.amp,
-        decoder=settings.decoder,
-        flip_test=settings.flip_test,
+        **settings.opening(),
     )
     return judgement
 
 
 def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
     faces = open_labelled(settings.data, settings.split)
-    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    rows = faces.usable
     require_truth(faces, rows, None)
     labelled = find_labelled(faces.points, rows)
     layout = settle_layout(settings.layout, faces, rows, labelled, settings.seed)

@@ -159,12 +159,15 @@ class _Collected:
 
     def blocks(self) -> Blocks:
         finder, faces = self.finder, self.batches.source.faces
-        formats = False, True
         file = PredictionFile(
             self.out,
             faces.names,
             finder.num_points,
-            *(*formats, finder.unlabelled, faces.boxes, finder.certainty),
+            rounded=False,
+            npz=True,
+            unlabelled=finder.unlabelled,
+            boxes=faces.boxes,
+            certainty=finder.certainty,
         )
         bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
         with file as written, bar:

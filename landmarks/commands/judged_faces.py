@@ -48,9 +48,9 @@ def choose_judged(
     config = with_occluded(config)
     if split == "test":
         faces = read_data(data, config, "test")
-        return Judged(faces, _usable(faces), "test", 0)
+        return Judged(faces, faces.usable, "test", 0)
     faces = read_data(data, config, "train")
-    usable, parts = _usable(faces), []
+    usable, parts = faces.usable, []
     for run in runs:
         try:
             parts.append(load_split(run / "split.npz", faces))
@@ -121,13 +121,12 @@ def take(faces: Faces, rows: np.ndarray) -> Faces:
     kept = {
         name: None if values is None else values[chosen]
         for name, values in (
-            *(("names", faces.names), ("points", faces.points)),
-            *(("boxes", faces.boxes), ("wanted", faces.wanted), ("visible", faces.visible)),
+            ("names", faces.names),
+            ("points", faces.points),
+            ("boxes", faces.boxes),
+            ("wanted", faces.wanted),
+            ("visible", faces.visible),
             ("sets", faces.sets),
         )
     }
     return replace(faces, rows=None, **kept)
-
-
-def _usable(faces: Faces) -> np.ndarray:
-    return np.arange(len(faces)) if faces.rows is None else faces.rows

@@ -11,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.commands.faces_to_predict import open_faces
+from landmarks.commands.model_settings import ModelSettings
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict_clip import predict_clip
 from landmarks.commands.predicted_labels import open_labels
 from landmarks.commands.predicted_pictures import Album
@@ -19,7 +21,6 @@ from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.frames import is_clip
 from landmarks.errors import UserError, say_count
-from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.looks import (
     boxes_of_detector,
     boxes_of_file,
@@ -27,15 +28,12 @@ from landmarks.inference.looks import (
     open_detector,
 )
 from landmarks.inference.model import Finder
-from landmarks.inference.opening import SEVERAL, Sources, open_finder
+from landmarks.inference.opening import open_finder
 from landmarks.runs.labelling import FormatName
 from landmarks.runs.lookup_submission import LookupSubmission
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import Submission
 from landmarks.settings import (
-    AmpName,
-    DecoderName,
-    DeviceName,
     Graph,
     GroupOf,
     Needs,
@@ -43,8 +41,6 @@ from landmarks.settings import (
     Positive,
     PositiveInt,
     Rule,
-    RunName,
-    Threads,
     Workers,
 )
 
@@ -68,13 +64,10 @@ class OtherData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings:
+class PredictSettings(ModelSettings, OutputFolder):
     """All that a prediction is told, of configs/predict.yaml."""
 
     data: Annotated[dict, GroupOf(OtherData)]
-    checkpoint: Sources
-    ensemble: Annotated[EnsembleName, SEVERAL]
-    one_at_a_time: Annotated[bool, SEVERAL]
     input: str | None
     faces: str
     detector: Annotated[str | None, Needs("faces", "detect")]
@@ -87,20 +80,13 @@ class PredictSettings:
     format: Literal["csv", "npz", FormatName]
     npz: bool
     confidence: bool
-    decoder: DecoderName | None
-    flip_test: bool | None
     box_from: Annotated[BoxSource | None, PHOTOS]
     box_margin: Annotated[NonNegative | None, PHOTOS]
     heatmaps: Annotated[bool, PHOTOS]
     other_points: Annotated[bool, PHOTOS]
     batch_size: Annotated[PositiveInt, PHOTOS]
-    device: DeviceName
-    amp: AmpName
     graph: Graph
     workers: Annotated[Workers, PHOTOS]
-    threads: Threads
-    name: RunName
-    run_dir: str
 
 
 def predict(settings: PredictSettings) -> int:
@@ -135,8 +121,13 @@ def predict(settings: PredictSettings) -> int:
         out,
         faces.names,
         predictor.num_points,
-        *(rounded, is_npz(settings), unlabelled, faces.boxes),
-        *(predictor.certainty, settings.confidence, settings.faces != "whole"),
+        rounded=rounded,
+        npz=is_npz(settings),
+        unlabelled=unlabelled,
+        boxes=faces.boxes,
+        certainty=predictor.certainty,
+        columns=settings.confidence,
+        tell_all=settings.faces != "whole",
     )
     submission = _open_submission(faces)
     labels = open_labels(out, settings.format, predictor, faces, rounded)
@@ -164,17 +155,7 @@ def predict(settings: PredictSettings) -> int:
 
 
 def _open(settings: PredictSettings) -> Finder:
-    finder = open_finder(
-        settings.checkpoint,
-        ensemble=settings.ensemble,
-        one_at_a_time=settings.one_at_a_time,
-        threads=settings.threads,
-        device=settings.device,
-        amp=settings.amp,
-        decoder=settings.decoder,
-        flip_test=settings.flip_test,
-        graph=settings.graph,
-    )
+    finder = open_finder(settings.checkpoint, graph=settings.graph, **settings.opening())
     if settings.confidence and finder.certainty == "none":
         raise UserError(
             f"confidence=true: {finder.description} does not know how sure it is; leave it out, or "

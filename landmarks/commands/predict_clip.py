@@ -50,10 +50,11 @@ def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
     written = FrameFile(
         out,
         finder.num_points,
-        bool(settings.round),
-        settings.npz or settings.format == "npz",
-        finder.unlabelled,
-        *(finder.certainty, settings.confidence),
+        rounded=bool(settings.round),
+        npz=settings.npz or settings.format == "npz",
+        unlabelled=finder.unlabelled,
+        certainty=finder.certainty,
+        columns=settings.confidence,
     )
     bar = tqdm(total=frames.count, desc="predicting", unit="frame", disable=None)
     with ExitStack() as stack:

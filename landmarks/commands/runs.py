@@ -16,6 +16,7 @@ from landmarks.runs.lock import is_held
 from landmarks.training.budget import say_duration
 
 log = logging.getLogger(__name__)
+HEADING = ("run", "state", "MSE, px²", "NME", "epochs", "time", "data", "settings of its own")
 COLUMNS = 7  # before the settings
 CELL = 40  # characters of a cell, at most
 SortName = Literal["score", "run", "time", "epochs", "state"]
@@ -119,7 +120,7 @@ def _shorten(text: str, width: int) -> str:
 
 def draw_table(found: list[Told], width: int) -> list[str]:
     """Return the lines of a table for a screen of that width."""
-    rows = [(*("run", "state", "MSE, px²", "NME", "epochs", "time", "data"), "settings of its own")]
+    rows = [HEADING]
     for told in found:
         score = "" if told.score is None else f"{told.score:.3f}"
         nme = "" if told.nme is None else f"{told.nme:.4f}"

@@ -13,6 +13,7 @@ from landmarks.commands.judge import Framing, Sharing, judge_file
 from landmarks.commands.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judged_faces import SplitName, open_labelled, take
 from landmarks.commands.model_pictures import LargestHeatmap, has_heatmaps
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import OtherData
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
@@ -25,7 +26,7 @@ from landmarks.inference.opening import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout
 from landmarks.runs.pictures import arrange, draw_face, save_picture
-from landmarks.settings import Count, GroupOf, Needs, PositiveInt, Rule, RunName, Workers
+from landmarks.settings import Count, GroupOf, Needs, PositiveInt, Rule, Workers
 from landmarks.training.precision import DeviceName
 from landmarks.viewer.album import Album
 from landmarks.viewer.server import make_app
@@ -37,7 +38,7 @@ Port = Annotated[int, Rule(lambda v: 0 <= v < 65536, "a whole number from 0 to 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowSettings:
+class ShowSettings(OutputFolder):
     """All that the viewer is told, of configs/show.yaml."""
 
     data: Annotated[dict, GroupOf(OtherData)]
@@ -52,8 +53,6 @@ class ShowSettings:
     port: Annotated[Port, Needs("png", False)]
     device: DeviceName
     workers: Workers
-    name: RunName
-    run_dir: str
 
 
 class Shown(NamedTuple):
@@ -69,8 +68,7 @@ class Shown(NamedTuple):
 
 def show(settings: ShowSettings) -> int:
     """Show faces; return the exit code when the server is stopped."""
-    out = Path(settings.run_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    out = settings.make_folder()
     shown = _open(settings, out)
     columns = dict(shown.columns)
     if settings.suspects is not None:
@@ -80,7 +78,12 @@ def show(settings: ShowSettings) -> int:
         write_sheets(out, shown, columns, settings.sheets)
         return 0
     album = Album(
-        *(shown.faces, shown.predicted, shown.at, columns, shown.regions, Path(settings.exclude)),
+        shown.faces,
+        shown.predicted,
+        shown.at,
+        columns,
+        shown.regions,
+        Path(settings.exclude),
         shown.heatmap,
     )
     serve(album, settings.port)
@@ -108,9 +111,8 @@ def _open(settings: ShowSettings, out: Path) -> Shown:
         return _of_judgement(judge_file(path, faces, "all", layout, out, sharing))
     if is_named and settings.checkpoint is None:
         faces = open_labelled(settings.data, settings.split)
-        rows = np.arange(len(faces)) if faces.rows is None else faces.rows
         regions = _settle(settings, faces).regions if faces.points is not None else {}
-        return Shown(take(faces, rows), None, None, {}, regions)
+        return Shown(take(faces, faces.usable), None, None, {}, regions)
     framing = Framing(on_error=settings.data["on_error"], workers=settings.workers)
     judgement, finder = judge_checkpoint(
         settings.checkpoint,
@@ -137,7 +139,7 @@ def _heatmap_of(finder: Finder | None, faces: Faces) -> LargestHeatmap | None:
 
 
 def _settle(settings: ShowSettings, faces: Faces) -> Layout:
-    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    rows = faces.usable
     labelled = find_labelled(faces.points, rows)
     return settle_layout(settings.layout, faces, rows, labelled)
 
@@ -149,9 +151,8 @@ def _of_judgement(judgement: Judgement) -> Shown:
         known = np.isfinite(errors.confidence)
         total = np.where(known, errors.confidence, 0).sum(1)
         columns["confidence"] = np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
-    return Shown(
-        *(judgement.faces, judgement.predicted, judgement.at, columns, judgement.layout.regions)
-    )
+    regions = judgement.layout.regions
+    return Shown(judgement.faces, judgement.predicted, judgement.at, columns, regions)
 
 
 def write_sheets(

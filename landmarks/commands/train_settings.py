@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
+from landmarks.commands.output_folder import OutputFolder
 from landmarks.data.boxes import BOXED, BoxSource
 from landmarks.data.split import Folds
 from landmarks.geometry import CropName
@@ -21,7 +22,6 @@ from landmarks.settings import (
     Positive,
     PositiveInt,
     Rule,
-    RunName,
     Several,
     Share,
     Threads,
@@ -40,7 +40,7 @@ OF_A_START = ("resume", "run_dir")  # a checkpoint, which may be moved, does not
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(OutputFolder):
     """All that a training is told, of configs/train.yaml."""
 
     data: dict
@@ -79,8 +79,6 @@ class TrainSettings:
     fold: Annotated[Count | None, Needs("kfold", Rule(lambda v: v is not None, ""), "kfold=NUMBER")]
     init: str | None
     resume: str | None
-    name: RunName
-    run_dir: str
 
     def to_config(self) -> dict:
         """Return the settings as a checkpoint keeps them: plain JSON data."""

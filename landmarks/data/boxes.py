@@ -49,7 +49,7 @@ def frame_faces(
             f"(coco, wflw, yolo, dlib, cvat, ...), box_from=points where there are labels, or "
             f"train with another crop."
         )
-    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    rows = faces.usable
     usable = have_size(faces.boxes[rows])
     if usable.all():
         return faces, BoxCrop(box_margin)

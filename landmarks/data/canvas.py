@@ -81,7 +81,7 @@ def open_canvas(faces: Faces, crop: Crop | BoxCrop, size: int) -> Canvas | None:
     cache = faces.cache
     if cache == "off":
         return None
-    rows = np.arange(len(faces)) if faces.rows is None else faces.rows
+    rows = faces.usable
     margin = choose_margin(crop, size)
     side = size + 2 * margin
     made_from = _describe(faces, crop, size, margin)

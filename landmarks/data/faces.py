@@ -97,6 +97,11 @@ class Faces:
         """K; 0 without labels."""
         return 0 if self.points is None else self.points.shape[1]
 
+    @property
+    def usable(self) -> np.ndarray:
+        """The faces (n,) whose images can be used."""
+        return np.arange(len(self)) if self.rows is None else self.rows
+
     def name(self, row: int) -> str:
         """Return the file name of a face."""
         return self.names[row].decode()

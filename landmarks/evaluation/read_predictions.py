@@ -64,7 +64,7 @@ def match_faces(
             f"{faces.num_points}: name the predictions of these faces. A submission holds only the "
             f"points that are asked for; predictions.csv beside it holds all."
         )
-    usable = np.arange(len(faces)) if faces.rows is None else faces.rows
+    usable = faces.usable
     known: dict[tuple[bytes, int], int] = {}
     for key, row in zip(
         number_names(plain_names(faces.names[usable])), usable.tolist(), strict=True

@@ -7,12 +7,30 @@ from typing import NamedTuple
 from landmarks.files import replacing
 
 ERRORS = (
-    *("missing", "corrupt", "duplicate", "same-labels", "degenerate", "off-image"),
-    *("swapped", "jittered", "misplaced", "shifted", "no-box"),
+    "missing",
+    "corrupt",
+    "duplicate",
+    "same-labels",
+    "degenerate",
+    "off-image",
+    "swapped",
+    "jittered",
+    "misplaced",
+    "shifted",
+    "no-box",
 )
 WARNINGS = (
-    *("near-duplicate", "perhaps-shifted", "shape-outlier", "outside", "odd-size", "unlabelled"),
-    *("few-bits", "model-swapped", "model-jittered", "model-shifted", "model-other-face"),
+    "near-duplicate",
+    "perhaps-shifted",
+    "shape-outlier",
+    "outside",
+    "odd-size",
+    "unlabelled",
+    "few-bits",
+    "model-swapped",
+    "model-jittered",
+    "model-shifted",
+    "model-other-face",
 )
 COLUMNS = ("name", "reason", "score", "level", "part", "detail")
 

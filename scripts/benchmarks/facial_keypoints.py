@@ -129,21 +129,12 @@ def write_table(path: Path, rows: list[Row]) -> None:
 def run_model(root: Path, truth: Path, size: int, epochs: int) -> float:
     """Train, predict and evaluate; return the RMSE that `landmarks evaluate` reports."""
     run, data = root / "run", "data=facial_keypoints"
-    call(
-        *("train", data, f"data.root={root}", "model=resnet18", "model.weights=none"),
-        *(
-            "batch_size=32",
-            f"input_size={size}",
-            f"epochs={epochs}",
-            "report=false",
-            f"run_dir={run}",
-        ),
-    )
+    plain = "model=resnet18 model.weights=none batch_size=32 report=false".split()
+    sized = (f"input_size={size}", f"epochs={epochs}")
+    call("train", data, f"data.root={root}", *plain, *sized, f"run_dir={run}")
     call("predict", f"checkpoint={run}", f"run_dir={root / 'predicted'}")
-    call(
-        *("evaluate", f"checkpoint={run}", data, f"data.root={truth}"),
-        *("report=false", f"run_dir={root / 'judged'}"),
-    )
+    judged = f"run_dir={root / 'judged'}"
+    call("evaluate", f"checkpoint={run}", data, f"data.root={truth}", "report=false", judged)
     return json.loads((root / "judged/metrics.json").read_text())["rmse"]
 
 

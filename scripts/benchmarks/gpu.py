@@ -38,8 +38,13 @@ PARTS = ("step", "floor", "loop", "predict", "loader")
 MODELS = ("resnet34", "resnet18", "unet_resnet34")
 FIRST = MODELS[0]  # the one that the JSON speaks of, at the first of the batch sizes
 FIGURES = (
-    *("capture_speedup_32", "floor_ratio_32", "loop_share", "unet_step_speedup", "predict_unet"),
-    *("predict_unet_resnet34", "images_per_s"),
+    "capture_speedup_32",
+    "floor_ratio_32",
+    "loop_share",
+    "unet_step_speedup",
+    "predict_unet",
+    "predict_unet_resnet34",
+    "images_per_s",
 )
 
 
@@ -172,7 +177,9 @@ def _loop(options: argparse.Namespace, scale: Scale, precision: Precision) -> di
     loops = {"fit": True, "fit, no average": False}
     ways: dict[str, Callable] = {
         name: EngineLoop(
-            *(start_training(model(), precision, True, ema=ema), batches, some[0]),
+            start_training(model(), precision, True, ema=ema),
+            batches,
+            some[0],
             turns=rounds + 1,
         )
         for name, ema in loops.items()

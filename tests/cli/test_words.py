@@ -25,7 +25,10 @@ def test_names_of_a_sweep_are_texts_too():
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        *(("optimizer.lr=1e-3", 1e-3), ("name=null", None), ("name='1.10'", "1.10"), ("seed=7", 7)),
+        ("optimizer.lr=1e-3", 1e-3),
+        ("name=null", None),
+        ("name='1.10'", "1.10"),
+        ("seed=7", 7),
         ("input=camera:0", "camera:0"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -24,6 +25,29 @@ TINY = (
 @pytest.fixture(scope="module", autouse=True)
 def all_narrow(narrow):
     """Let the networks of these tests be narrow."""
+
+
+@pytest.fixture(scope="module")
+def commands_in():
+    """Let the runs of a whole module be made in a folder, with a cache of its own."""
+
+    @contextmanager
+    def work(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["landmarks"])
+            patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+            yield
+
+    return work
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Let a test work in a folder of its own, on copies of what its module has made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    return shutil.copytree
 
 
 class Train:

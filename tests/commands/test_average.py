@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +19,11 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def runs(write_contest, tmp_path_factory):
+def runs(write_contest, tmp_path_factory, commands_in):
     """A run, and two whose weights lie near its own, as if they had gone on from there."""
     folder = tmp_path_factory.mktemp("soup")
     data = f"data.root={write_contest(folder / 'contest', train=12).root}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["landmarks"])
-        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+    with commands_in(folder):
         assert cli.main(["train", data, *TINY, f"run_dir={folder}/a"]) == 0
     content = load_checkpoint(folder / "a/best.pt")
     for seed, name in enumerate("bc"):

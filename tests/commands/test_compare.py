@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,20 +11,18 @@ import pytest
 from landmarks.cli import main as cli
 from landmarks.cli.words import gather_words
 
-TINY = [
-    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),
-    *("amp=off", "device=cpu", "workers=0", "report=false"),
-]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 amp=off "
+    "device=cpu workers=0 report=false".split()
+)
 
 
 @pytest.fixture(scope="module")
-def trained(write_contest, tmp_path_factory):
+def trained(write_contest, tmp_path_factory, commands_in):
     """Two runs on one split of 16 faces, one of them with its figures, and one on another."""
     folder = tmp_path_factory.mktemp("trained")
     made = write_contest(folder / "contest", train=16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["landmarks"])
-        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+    with commands_in(folder):
         for name, words in (
             ("a", ["split.share=0.25", "report=true"]),
             ("b", ["split.share=0.25", "epochs=2", "loss=mse"]),
@@ -37,10 +34,8 @@ def trained(write_contest, tmp_path_factory):
 
 
 @pytest.fixture
-def made(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["landmarks"])
-    shutil.copytree(trained[1], "runs")
+def made(trained, copied):
+    copied(trained[1], "runs")
     return trained[0]
 
 

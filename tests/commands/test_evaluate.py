@@ -14,36 +14,38 @@ import torch
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 
-TINY = [
-    *("model=resnet18", "model.weights=none", "input_size=32", "batch_size=4", "epochs=1"),
-    *("split.share=0.25", "amp=off", "device=cpu", "workers=0", "report=false", "flip_test=false"),
-]
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
+    "split.share=0.25 amp=off device=cpu workers=0 report=false flip_test=false".split()
+)
 EVERY = {
-    *("metrics.json", "per_face.csv", "per_point.csv", "per_region.csv", "errors.npz"),
-    *("worst.png", "predictions.csv", "predictions.npz"),
+    "metrics.json",
+    "per_face.csv",
+    "per_point.csv",
+    "per_region.csv",
+    "errors.npz",
+    "worst.png",
+    "predictions.csv",
+    "predictions.npz",
 }
 
 
 @pytest.fixture(scope="module")
-def trained(write_contest, tmp_path_factory):
+def trained(write_contest, tmp_path_factory, commands_in):
     """A run on 16 small faces, four of which it was validated on."""
     folder = tmp_path_factory.mktemp("trained")
     made = write_contest(folder / "contest", train=16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["landmarks"])
-        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+    with commands_in(folder):
         words = [f"data.root={made.root}", f"run_dir={folder / 'run'}", *TINY]
         assert cli.main(["train", *words]) == 0
     return made, folder / "run"
 
 
 @pytest.fixture
-def run(trained, tmp_path, monkeypatch):
+def run(trained, copied):
     """A copy of the run in runs/a, and of its faces."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["landmarks"])
     made, folder = trained
-    shutil.copytree(folder, "runs/a")
+    copied(folder, "runs/a")
     return made
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,17 @@ from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 
 WORDS = [
-    *("kfold=3", "model=resnet18", "model.weights=none", "input_size=32", "batch_size=4"),
-    *("epochs=1", "amp=off", "device=cpu", "workers=0", "report=false", "run_dir=runs/k"),
+    "kfold=3",
+    "model=resnet18",
+    "model.weights=none",
+    "input_size=32",
+    "batch_size=4",
+    "epochs=1",
+    "amp=off",
+    "device=cpu",
+    "workers=0",
+    "report=false",
+    "run_dir=runs/k",
     "flip_test=false",
 ]
 
@@ -23,14 +31,11 @@ def train(made, *words, code=0):
 
 
 @pytest.fixture(scope="module")
-def folded(write_contest, tmp_path_factory):
+def folded(write_contest, tmp_path_factory, commands_in):
     """A k-fold of 18 faces that was stopped after its first fold and then taken up again."""
     folder = tmp_path_factory.mktemp("folded")
     made = write_contest(folder / "contest", train=18)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["landmarks"])
-        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+    with commands_in(folder):
         train(made, "fold=0")
         assert not Path("runs/k/kfold.json").exists()
         first = (folder / "runs/k/fold-0/last.pt").stat().st_mtime_ns
@@ -39,10 +44,8 @@ def folded(write_contest, tmp_path_factory):
 
 
 @pytest.fixture
-def kept(folded, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["landmarks"])
-    shutil.copytree(folded[1], "runs")
+def kept(folded, copied):
+    copied(folded[1], "runs")
     return folded[0]
 
 
@@ -50,7 +53,10 @@ def test_finished_folds_are_left_as_they_are(folded):
     _, runs, first = folded
     assert (runs / "k/fold-0/last.pt").stat().st_mtime_ns == first
     assert {path.name for path in (runs / "k").iterdir() if path.is_dir()} == {
-        *(".hydra", "fold-0", "fold-1", "fold-2")
+        ".hydra",
+        "fold-0",
+        "fold-1",
+        "fold-2",
     }
     config = load_checkpoint(runs / "k/fold-2/best.pt").config
     assert (config["split"]["folds"], config["split"]["fold"]) == (3, 2)

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,25 +23,20 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def trained(write_contest, tmp_path_factory):
+def trained(write_contest, tmp_path_factory, commands_in):
     """A run on 12 small faces, its data beside it."""
     folder = tmp_path_factory.mktemp("trained")
     made = write_contest(folder / "contest", train=12, test=5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["landmarks"])
-        patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
+    with commands_in(folder):
         assert cli.main(["train", "data.root=contest", *TINY]) == 0
     return made
 
 
 @pytest.fixture
-def made(trained, tmp_path, monkeypatch):
+def made(trained, tmp_path, copied):
     """A copy of the run and of its faces, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["landmarks"])
     for name in ("contest", "runs"):
-        shutil.copytree(trained.root.parent / name, name)
+        copied(trained.root.parent / name, name)
     return SimpleNamespace(**{**vars(trained), "root": tmp_path / "contest"})
 
 

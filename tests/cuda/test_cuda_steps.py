@@ -31,7 +31,10 @@ def in_training(make, faces):
     def start(name, cuda, graph, amp="auto", optimizer=adamw, **settings):
         model = make(name).to(cuda, memory_format=torch.channels_last).train()
         training = Training(
-            *(model, optimizer(model, lr=1e-4), Cosine(), Precision(amp, cuda)),
+            model,
+            optimizer(model, lr=1e-4),
+            Cosine(),
+            Precision(amp, cuda),
             ema=Ema(model, 0.99),
             augment=Augment(**STRONG, input_size=SIZE, permutation=np.arange(K)[::-1].copy()),
             graph=graph,

@@ -10,7 +10,8 @@ from landmarks.evaluation.outcome import Judgement
 from landmarks.layout import Layout
 
 LAYOUT = Layout(
-    *("ours", 12),
+    "ours",
+    12,
     eyes=[0, 3],
     regions={"eyes": [0, 3], "nose": [4, 6], "mouth": [7, 11]},
 )
@@ -46,9 +47,16 @@ def judged(tmp_path):
         origin["checkpoint"] |= {"model": "resnet18, epoch 3", "epoch": 3, "flip_test": True}
         origin["baselines"] = {"mean_shape": 90.0, "mean_shape_nme": 0.2}
         return Judgement(
-            *(faces, errors, predicted, at, LAYOUT, at // 3, "blocks of 3 neighbouring rows"),
-            *({"glasses": ["yes" if i % 3 else "no" for i in range(60)]}, origin),
-            errors.nme * 4,
+            faces,
+            errors,
+            predicted,
+            at,
+            LAYOUT,
+            groups=at // 3,
+            grouping="blocks of 3 neighbouring rows",
+            columns={"glasses": ["yes" if i % 3 else "no" for i in range(60)]},
+            origin=origin,
+            mean_shape=errors.nme * 4,
         )
 
     return judge

@@ -141,8 +141,12 @@ def test_predictions_go_to_labelling_tools(run_of, folder, capsys):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "file_name,x0\n0.png,1\n", "file_name,x0,y0,x1,y1\n0.png,9,9,5,5\n", "{}"),
-        *("file_name,x0,y0,x1,y1\n0.png,a,b,c,d\n", "file_name,x0,y0,x1,y1\nno.png,1,1,5,5\n"),
+        "",
+        "file_name,x0\n0.png,1\n",
+        "file_name,x0,y0,x1,y1\n0.png,9,9,5,5\n",
+        "{}",
+        "file_name,x0,y0,x1,y1\n0.png,a,b,c,d\n",
+        "file_name,x0,y0,x1,y1\nno.png,1,1,5,5\n",
         "file_name,x0,y0,x1,y1\n0.png,900,1,950,5\n",
     ],
 )

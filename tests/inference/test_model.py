@@ -103,11 +103,19 @@ def test_boxes_frame_faces(run_of, photos):
 @pytest.mark.parametrize(
     ("images", "channels"),
     [
-        *(([], None), ("nowhere.png", None), (3, None), ([3], None), ([None], None)),
-        *((np.zeros((5, 5, 3), np.uint8), None), (np.zeros((5, 5, 3)), "rgb")),
-        *((np.zeros((5, 5, 2), np.uint8), "rgb"), (np.zeros((0, 5, 3), np.uint8), "rgb")),
-        *((torch.full((3, 5, 5), 3.0), None), (np.zeros(4, np.uint8), "rgb")),
-        *((torch.zeros(2, 5, 5), None), (np.zeros((5, 5, 3), np.uint8), "gbr")),
+        ([], None),
+        ("nowhere.png", None),
+        (3, None),
+        ([3], None),
+        ([None], None),
+        (np.zeros((5, 5, 3), np.uint8), None),
+        (np.zeros((5, 5, 3)), "rgb"),
+        (np.zeros((5, 5, 2), np.uint8), "rgb"),
+        (np.zeros((0, 5, 3), np.uint8), "rgb"),
+        (torch.full((3, 5, 5), 3.0), None),
+        (np.zeros(4, np.uint8), "rgb"),
+        (torch.zeros(2, 5, 5), None),
+        (np.zeros((5, 5, 3), np.uint8), "gbr"),
     ],
 )
 def test_what_is_no_image_is_one_sentence(model, images, channels):

@@ -64,7 +64,10 @@ def in_training(graph, optimizer=adamw, schedule=None, freeze="none", augment=Tr
     model = Landmarker(Tiny(), RegressionHead(8, K, SIZE, l1, start), freeze)
     changed = Augment(**STRONG, input_size=SIZE, permutation=np.arange(K)[::-1].copy())
     return Training(
-        *(model, optimizer(model, lr=2**-10), schedule or Constant(), Precision("off", CPU)),
+        model,
+        optimizer(model, lr=2**-10),
+        schedule or Constant(),
+        Precision("off", CPU),
         ema=Ema(model, 0.9),
         augment=changed if augment else None,
         graph=graph,

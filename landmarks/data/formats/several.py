@@ -206,7 +206,7 @@ def _common_names(parts: list[_Set]) -> tuple[Path, np.ndarray]:
 
 def _join_rows(parts: list[_Set]) -> np.ndarray:
     starts = np.cumsum([0, *(len(part.faces) for part in parts)])
-    rows = [np.arange(len(p.faces)) if p.faces.rows is None else p.faces.rows for p in parts]
+    rows = [p.faces.usable for p in parts]
     return np.concatenate([start + some for start, some in zip(starts, rows, strict=False)])
 
 

@@ -64,8 +64,19 @@ def no_exact_reader(monkeypatch):
         lambda text: text.replace(",7.25,", ", 7.25 ,"),
     ],
     ids=[
-        *("plain", "CRLF", "mark, no end", "semicolons", "missing", "unnamed", "blanks", "digits"),
-        *("quotes", "colon", "letters", "blanks about names", "blanks about a number"),
+        "plain",
+        "CRLF",
+        "mark, no end",
+        "semicolons",
+        "missing",
+        "unnamed",
+        "blanks",
+        "digits",
+        "quotes",
+        "colon",
+        "letters",
+        "blanks about names",
+        "blanks about a number",
     ],
 )
 def test_plain_tables_are_read_alike_and_not_field_by_field(
