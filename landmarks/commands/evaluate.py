@@ -9,7 +9,7 @@ from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.judge import Framing, Sharing, judge_file
 from landmarks.commands.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judged_faces import SplitName, open_labelled, require_truth
-from landmarks.commands.model_settings import OF_A_MODEL, ModelSettings
+from landmarks.commands.model_settings import ModelSettings
 from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import OtherData
 from landmarks.commands.reporting import find_other, report_judgement
@@ -19,18 +19,23 @@ from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
 from landmarks.layout import Layout
 from landmarks.settings import (
+    AmpName,
     Count,
+    DecoderName,
+    DeviceName,
     GroupOf,
     Needs,
     NonNegative,
     PositiveInt,
     Rule,
+    Threads,
     Workers,
 )
 
 log = logging.getLogger(__name__)
 FAILED = 4  # the exit code where fail_if holds
 IS_GIVEN = Rule(lambda value: value is not None, "given")
+OF_A_MODEL = Needs("/predictions", None)
 OF_A_FILE = Needs("/predictions", IS_GIVEN, "predictions=FILE")
 Thresholds = Annotated[
     list,
@@ -59,6 +64,11 @@ class EvaluateSettings(ModelSettings, OutputFolder):
     report: bool
     against: Annotated[str | None, Needs("report", True)]
     fail_if: Annotated[str, CONDITION_RULE] | None
+    decoder: Annotated[DecoderName | None, OF_A_MODEL]
+    flip_test: Annotated[bool | None, OF_A_MODEL]
+    device: Annotated[DeviceName, OF_A_MODEL]
+    amp: Annotated[AmpName, OF_A_MODEL]
+    threads: Annotated[Threads, OF_A_MODEL]
     box_from: Annotated[BoxSource | None, OF_A_MODEL]
     box_margin: Annotated[NonNegative | None, OF_A_MODEL]
     batch_size: Annotated[PositiveInt, OF_A_MODEL]

@@ -5,9 +5,7 @@ from typing import Annotated, Any
 
 from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.opening import SEVERAL, Sources
-from landmarks.settings import AmpName, DecoderName, DeviceName, Needs, Threads
-
-OF_A_MODEL = Needs("/predictions", None)
+from landmarks.settings import AmpName, DecoderName, DeviceName, Threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +15,11 @@ class ModelSettings:
     checkpoint: Sources
     ensemble: Annotated[EnsembleName, SEVERAL]
     one_at_a_time: Annotated[bool, SEVERAL]
-    decoder: Annotated[DecoderName | None, OF_A_MODEL]
-    flip_test: Annotated[bool | None, OF_A_MODEL]
-    device: Annotated[DeviceName, OF_A_MODEL]
-    amp: Annotated[AmpName, OF_A_MODEL]
-    threads: Annotated[Threads, OF_A_MODEL]
+    decoder: DecoderName | None
+    flip_test: bool | None
+    device: DeviceName
+    amp: AmpName
+    threads: Threads
 
     def opening(self) -> dict[str, Any]:
         """Return the arguments of `open_finder`, but for the checkpoint."""
