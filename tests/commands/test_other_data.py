@@ -12,8 +12,11 @@ from landmarks.cli import main as cli
 from landmarks.commands.other_data import in_order, read_data
 from landmarks.data.formats import table
 from landmarks.errors import UserError
-from tests.commands.test_evaluate import TINY
 
+TINY = (
+    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 split.share=0.25 "
+    "amp=off device=cpu workers=0 report=false flip_test=false".split()
+)
 NAMES = ["right_eye", "left_eye", "nose", "mouth"]  # not in the order of letters, as CVAT's are
 UNSET = dict.fromkeys(("root", "cache_dir", "limit", "on_error", "exif"))
 
