@@ -82,7 +82,8 @@ def judge_model(
     origin = {"data": _say_data(judged), "checkpoint": say_model(finder, paths)}
     mean_shape = found.judge_mean_shape(faces)
     if mean_shape is not None:
-        nme = float(np.nanmean(mean_shape.nme))
+        known = np.isfinite(mean_shape.nme).any()
+        nme = float(np.nanmean(mean_shape.nme)) if known else None
         origin["baselines"] = {"mean_shape": mean_shape.mse, "mean_shape_nme": nme}
     gathered = _gather(judged, faces, errors, stored, layout, sharing, origin)
     return replace(gathered, mean_shape=None if mean_shape is None else mean_shape.nme)
