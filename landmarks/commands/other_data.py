@@ -70,13 +70,16 @@ def _of_training(node: dict) -> _Reader:
 def _of_folder(root: Path, own: _Reader) -> _Reader:
     """Return what reads a folder or file: the training's own reader where it holds such data."""
     takes_root = own.takes("root") and own.kind != "synthetic"
+    files = [it for key, it in own.settings.items() if key.endswith("_annotations") and it]
+    has_files = takes_root and any((root / name).is_file() for name in files)
     try:
         found = find_format(root) if takes_root else require_format(root)
     except UserError:  # several kinds, of which the training's may be one
         if not takes_root:
             raise
         found = None
-    if takes_root and (found is None or found.name in FOUND_SO.get(own.kind, (own.kind,))):
+    is_own = has_files or found is None or found.name in FOUND_SO.get(own.kind, (own.kind,))
+    if takes_root and is_own:
         log.info(f"data.root is read as data={own.kind}, as in training; data=NAME names another.")
         return own._replace(settings={**own.settings, "root": str(root)})
     log.info(f"data.root is read as data={found.name}: {found.why}; data=NAME names another.")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,8 +89,8 @@ def test_a_model_at_the_mean_shape_is_right_in_original_pixels(made):
 
 
 @pytest.mark.parametrize("kind", ["thousand", "synthetic", "coco", "table"])
-def test_a_root_is_read_as_what_it_holds(made, kind):
-    """The training's own format where the folder holds it; else, here, the contest's."""
+def test_other_data_are_of_the_training_datas_format_or_of_another(made, kind):
+    """A folder with the training's files is read as they are, the contest's as the contest's."""
     content = load_checkpoint(Path("runs/a/best.pt"))
     node = {
         "_target_": f"landmarks.data.formats.{kind}.read_faces",
@@ -100,19 +99,16 @@ def test_a_root_is_read_as_what_it_holds(made, kind):
     }
     if kind == "synthetic":
         node |= {"train": 20, "test": 5, "seed": 0}
-    root = made.root
     if kind == "coco":
-        root = made.root.parent / "coco"
-        shutil.copytree(made.root / "test/images", root / "test/images")
         places = {"annotations": "test.json", "images": "test/images"}
         node = {"_target_": node["_target_"], "root": "elsewhere"}
         node |= {f"{p}_{key}": value for p in ("train", "test") for key, value in places.items()}
         images = [{"id": i, "file_name": name} for i, name in enumerate(made.test_names)]
-        (root / "test.json").write_text(json.dumps({"images": images}))
+        (made.root / "test.json").write_text(json.dumps({"images": images}))
     if kind != "thousand":
         content.config["data"] = node
     save_checkpoint(Path("other.pt"), content)
-    out = predict("checkpoint=other.pt", f"data.root={root}", out=kind)
+    out = predict("checkpoint=other.pt", f"data.root={made.root}", out=kind)
     assert len(rows_of(out / "predictions.csv")) == 6
     assert (out / "submission.csv").exists() == (kind != "coco")
 
