@@ -79,8 +79,13 @@ def is_named(data: dict) -> bool:
 
 def with_occluded(trained: dict) -> dict:
     """Return a training's settings, with labels of occluded points: they are judged in any case."""
-    node = trained["data"]
-    return {**trained, "data": {**node, "occluded": "train"}} if "occluded" in node else trained
+    return {**trained, "data": _with_occluded(trained["data"])}
+
+
+def _with_occluded(node: dict) -> dict:
+    """Return the settings of a data set, or of several in one, with occluded points."""
+    shown = {**node, "occluded": "train"} if "occluded" in node else node
+    return {**shown, "sets": [*map(_with_occluded, node["sets"])]} if "sets" in node else shown
 
 
 def open_labelled(data: dict, split: SplitName | None) -> Faces:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from landmarks.cli import main as cli
+from landmarks.commands.judged_faces import with_occluded
 from landmarks.runs.checkpoint import load_checkpoint
 
 TINY = (
@@ -23,6 +24,13 @@ def write_table(folder, names, count):
         cv2.imwrite(f"{folder}/{i}.png", np.full((40, 40, 3), 90 + i, np.uint8))
         rows.append(",".join([f"{i}.png", *map(str, rng.uniform(5, 35, 2 * len(names)).round(1))]))
     Path(folder, "t.csv").write_text("\n".join(rows))
+
+
+def test_occluded_points_of_each_set_are_judged():
+    sets = [{"data": "coco", "occluded": "mask"}, {"data": "table"}]
+    shown = with_occluded({"data": {"sets": sets, "limit": None}, "seed": 1})
+    assert shown["data"]["sets"] == [{"data": "coco", "occluded": "train"}, {"data": "table"}]
+    assert sets[0]["occluded"] == "mask" and shown["seed"] == 1
 
 
 def test_sets_are_trained_on_and_judged_together(tmp_path, monkeypatch, capsys):
