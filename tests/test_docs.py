@@ -38,6 +38,17 @@ def test_links_lead_to_files(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_whole(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    blocks = [block for block in re.split(r"\n\s*\n", text) if re.search(r"^\|", block, re.M)]
+    for block in blocks:
+        rows = block.strip().splitlines()
+        assert all(row[0] == "|" and row.rstrip()[-1] == "|" for row in rows), block
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, block
+        assert re.fullmatch(r"[|\s:-]+", rows[1]), block
+
+
 def test_every_page_stands_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert [p.name for p in (ROOT / "docs").glob("*.md") if f"- {p.name}" not in listed] == []
