@@ -15,6 +15,11 @@ from landmarks.errors import UserError
 CHUNK = 1 << 20  # bytes read at once
 NEAR = 64  # characters of a buffer's end, in which an error may be the buffer's
 BLANKS = re.compile(r"[ \t\n\r]*")
+WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+# What may stand behind the last whole sign of a text that was cut off: of a word, or of a number.
+BEGUN = [word[:length] for word in WORDS for length in range(1, len(word))]
+CUT = re.compile("|".join(["", *BEGUN, r"[.eE][+-]?"]))
+TOO_LONG = "a number of thousands of digits belongs to no face; correct or remove it"
 
 
 def read_json(path: Path, change: Callable[[dict], Any] | None = None) -> Any:
@@ -30,16 +35,13 @@ def read_json(path: Path, change: Callable[[dict], Any] | None = None) -> Any:
     try:
         return json.loads(text, object_hook=change)
     except json.JSONDecodeError as error:
-        end = len(text.rstrip()) - len("false")  # or within a word
-        is_cut = error.pos > end or error.msg.startswith("Unterminated")
-        if is_cut and text.lstrip()[:1] in ("{", "["):
-            raise UserError(
-                f"{path} is JSON that ends in its middle, behind '{text.rstrip()[-30:]}': it was "
-                f"not written or copied whole; get it again."
-            ) from error
+        if text.lstrip()[:1] in ("{", "["):
+            raise _explain(path, text, error.pos, error.msg) from error
         raise UserError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
         ) from error
+    except ValueError as error:
+        raise UserError(f"{path}: {TOO_LONG}.") from error
     except RecursionError as error:
         raise UserError(f"{path}: its lists are nested too deeply for labels.") from error
 
@@ -85,6 +87,33 @@ def read_members(path: Path, takers: dict[str, Callable[[Iterator[Any]], Any]]) 
                 found[key] = scan.value()
         scan.end()
     return {key: value for key, value in found.items() if key in takers}
+
+
+def _explain(
+    path: Path, text: str, at: int, reason: str, line: int = 1, column: int = 1
+) -> UserError:
+    """Return what to say of an error at a place of a text that begins at a line and column."""
+    end = len(text.rstrip())
+    if "Unterminated" in reason or ("\\u" in reason and at > end - len("\\u0000")):
+        is_cut = True
+    else:
+        is_cut = CUT.fullmatch(text, min(at, end), end) is not None
+    if is_cut:
+        return UserError(
+            f"{path} is JSON that ends in its middle, behind '{text[:end][-30:]}': it was not "
+            f"written or copied whole; get it again."
+        )
+    # The newest Pythons point at the comma, others at what stands behind it.
+    bracket = BLANKS.match(text, at + (text[at] == ",")).end()
+    before = text[:bracket].rstrip(" \t\n\r")[-1:]
+    if text[bracket : bracket + 1] in ("]", "}") and before in (",", ""):  # or read before
+        at, reason = bracket, f"a comma stands before this '{text[bracket]}'; delete the comma"
+    else:
+        reason = f"not JSON ({reason})"
+    gone = text[:at]
+    lines = gone.count("\n")
+    column = len(gone) - gone.rfind("\n") if lines else column + len(gone)
+    return UserError(f"{path}, line {line + lines}, column {column}: {reason}.")
 
 
 @contextmanager
@@ -154,6 +183,9 @@ class _Scan:
                 is_end = error.pos > len(self.text) - NEAR or error.msg.startswith("Unterminated")
                 if not (is_end and self.fill()):
                     raise self.refuse(error.msg, self.at + behind) from error
+            except ValueError as error:
+                line = self.line + self.text.count("\n", 0, self.at)
+                raise UserError(f"{self.path}, line {line}: {TOO_LONG}.") from error
 
     def items(self) -> Iterator[Any]:
         """Yield the items of the list that is next."""
@@ -187,14 +219,4 @@ class _Scan:
 
     def refuse(self, reason: str, at: int) -> UserError:
         """Return what to say of an error at a place of the text."""
-        if at > len(self.text.rstrip()) - len("false") or "Unterminated" in reason:
-            return UserError(
-                f"{self.path} is JSON that ends in its middle, behind '{self.text.rstrip()[-30:]}':"
-                f" it was not written or copied whole; get it again."
-            )
-        gone = self.text[:at]
-        lines = gone.count("\n")
-        column = len(gone) - gone.rfind("\n") if lines else self.column + len(gone)
-        return UserError(
-            f"{self.path}, line {self.line + lines}, column {column}: not JSON ({reason})."
-        )
+        return _explain(self.path, self.text, at, reason, self.line, self.column)
