@@ -20,7 +20,7 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("sign", ",;\t|")
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_a_table_is_read_however_it_was_saved(written, sign, end, start):
     lines = [["name", '"a, b; c"', "x"], ["", "", ""], ["ü.png", " 1", "2"], ["", "", ""]]

@@ -1,6 +1,7 @@
 """The contest's test_points.csv: which points a submission holds of each face."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,15 @@ def read_test_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
         UserError: with file, line and column, for a malformed file.
     """
     names, lists = [], []
-    lines = read_text(path).rstrip().split("\n")
-    header = lines[0].rstrip("\r").split("\t")
+    lines = re.split(r"\r\n|\r|\n", read_text(path).rstrip())
+    header = lines[0].split("\t")
     if header != ["file_name", "point_index_list"]:
         raise UserError(
             f"{path}, line 1: file_name and point_index_list belong here, TAB-separated; found "
             f"'{' '.join(header)[:60]}'."
         )
     for number, line in enumerate(lines[1:], start=2):
-        name, tab, listed = line.rstrip("\r").partition("\t")
+        name, tab, listed = line.partition("\t")
         if not tab:
             raise UserError(f"{path}, line {number}: a TAB and a list of points are missing.")
         names.append(name.encode())

@@ -46,8 +46,10 @@ def find_plain(path: Path, header: list[str]) -> str | None:
         header: from `read_table`; the first column's name may be missing in the file.
     """
     delimiter, is_counted = _find_form(path)
-    with path.open(encoding="utf-8-sig", errors="replace") as text:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
         line = text.readline()
+    if line.endswith("\r"):
+        return None  # lines end as on old Macs
     delimiter = delimiter or textfile.find_delimiter(line)
     names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
     is_plain = not is_counted and delimiter != " "

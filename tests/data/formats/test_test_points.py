@@ -18,12 +18,13 @@ def written(write_file):
         PLAIN,
         PLAIN[:-1],
         PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r"),
         b"\xef\xbb\xbf" + PLAIN.encode(),
         PLAIN + "\n\n",
         PLAIN.replace("[", '"[').replace("]", ']"'),
         PLAIN.replace(", ", ","),
     ],
-    ids=["plain", "no end", "windows", "bom", "empty lines", "quoted", "dense"],
+    ids=["plain", "no end", "windows", "old mac", "bom", "empty lines", "quoted", "dense"],
 )
 def test_rows_and_indices_in_the_file_s_order(written, text):
     names, wanted = read_test_points(written(text))
