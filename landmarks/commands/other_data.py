@@ -12,6 +12,7 @@ from landmarks.commands.build import build
 from landmarks.data import formats
 from landmarks.data.faces import Faces
 from landmarks.data.find_format import find_format, require_format
+from landmarks.data.formats.numbered_names import are_numbers
 from landmarks.errors import UserError
 from landmarks.runs.trusted import trusted
 from landmarks.settings import check_arguments
@@ -97,9 +98,11 @@ def in_order(faces: Faces, names: list[str]) -> Faces:
         names: K names of the model's points; empty: it knows none, and the order is taken as it is.
 
     Raises:
-        UserError: if both have names, of other points.
+        UserError: if both have names, of other points, or one has numbers with a gap.
     """
     own = list(faces.point_names)
+    if bool(own) != bool(names) and are_numbers(own or names):
+        _refuse_numbers(faces, own, names)
     if not own or not names or own == list(names) or len(own) != len(names):
         return faces
     lacking = [name for name in names if name not in own]
@@ -118,4 +121,17 @@ def in_order(faces: Faces, names: list[str]) -> Faces:
         visible=None if faces.visible is None else faces.visible[:, order],
         flip=None,  # its numbers are those of the old order
         point_names=names,
+    )
+
+
+def _refuse_numbers(faces: Faces, own: list[str], names: list[str]) -> None:
+    """Refuse points that are numbered with a gap beside others that are counted one by one."""
+    if faces.points is None and not own:
+        return
+    said = ", ".join((own or names)[:5])
+    have, lack = ("the data", "the model") if own else ("the model", "the data")
+    raise UserError(
+        f"The points of {faces.source} and of the model may be others: those of {have} are "
+        f"numbered {said}, ... with a gap, those of {lack} one by one; label the same points in "
+        f"both, and train with layout=auto, which keeps the numbers."
     )

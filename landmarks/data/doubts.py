@@ -113,6 +113,7 @@ class Doubts:
         self.small[what] += len(small)
         self.fractions[what] += int((small != np.rint(small)).sum())
 
+    @np.errstate(over="ignore", invalid="ignore")  # near the end of float32 all is far
     def _find_signs(self, points: np.ndarray) -> None:
         """Count points with one number in x and y, and with negative ones, away from their face."""
         x, y = points[:, :, 0], points[:, :, 1]

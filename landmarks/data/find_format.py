@@ -12,7 +12,7 @@ from landmarks.data.folder_walk import IMAGE_ENDINGS
 from landmarks.data.formats.coco_places import list_annotations
 from landmarks.data.formats.columns import find_columns
 from landmarks.data.formats.label_studio import UPLOADED
-from landmarks.data.formats.table_rows import read_first, read_header
+from landmarks.data.formats.table_rows import read_first, read_header, refuse_nested
 from landmarks.data.recognise import HEAD, kind_of
 from landmarks.errors import UserError
 
@@ -78,6 +78,8 @@ def require_format(root: Path) -> Format:
     """
     found = find_format(root)
     if found is None:
+        for path in _some_files(root) if root.is_dir() else [root]:
+            refuse_nested(path)
         raise UserError(
             f"No labels of a known kind in '{root}': set data.root=FOLDER, or name the format with "
             f"data=NAME (docs/data.md lists them)."

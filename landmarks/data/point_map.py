@@ -79,8 +79,12 @@ def _read_pairs(
         if len(fields) != 2:
             raise UserError(f"{where}: two points belong here, from and to; found '{line[:40]}'.")
         known = [names, wanted]
-        is_point = [f.isdecimal() or f in some for f, some in zip(fields, known, strict=True)]
-        if not any(is_point) and not pairs:
+        # Beside names that are numbers, such as 0, 1, 7, a number is a name.
+        is_point = [
+            f in some or (f.isdecimal() and not any(map(str.isdecimal, some)))
+            for f, some in zip(fields, known, strict=True)
+        ]
+        if not pairs and not any(is_point) and not any(map(str.isdecimal, fields)):
             continue  # a header
         for field, some, is_one in zip(fields, known, is_point, strict=True):
             if not is_one:

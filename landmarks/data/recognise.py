@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from landmarks.data.formats.table_rows import FLAT, find_nested
 from landmarks.data.text_file import refuse_binary
 from landmarks.errors import UserError
 
@@ -176,7 +177,7 @@ def _of_folder(root: Path) -> tuple[Kind | None, Path]:
 
 def _of_file(path: Path) -> Kind | None:
     if path.suffix.lower() in (".parquet", ".pq"):
-        return Kind("a table", "table", TABLE)
+        return _of_parquet(path)
     if path.suffix.lower() == ".mat":
         return COFW if path.name.lower().startswith(("cofw_train", "cofw_test")) else MAT
     refuse_binary(path)
@@ -187,6 +188,16 @@ def _of_file(path: Path) -> Kind | None:
         if re.match(start, text, re.DOTALL) and re.search(within, text):
             return kind
     return _of_numbers(path, [line.split() for line in head.splitlines() if line.strip()])
+
+
+def _of_parquet(path: Path) -> Kind:
+    try:
+        nested = find_nested(path)
+    except UserError:  # its reader says why
+        nested = []
+    return (
+        Kind("a table of nested columns", "", FLAT) if nested else Kind("a table", "table", TABLE)
+    )
 
 
 def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:

@@ -14,13 +14,15 @@ from landmarks.data.formats.coco_annotations import Keys
 from landmarks.data.formats.coco_file import CocoFile, choose_faces, load, point_names
 from landmarks.data.formats.coco_places import find_places
 from landmarks.data.formats.json_items import read_members
-from landmarks.data.formats.named_points import say_names, take_number
+from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.formats.named_points import take_number
+from landmarks.data.formats.numbered_names import say_names
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 
-VERSION = 3
+VERSION = 4
 BLOCK = 1024  # annotations turned into arrays at once
 
 
@@ -136,7 +138,7 @@ def _refuse_faults(file: CocoFile, kept: np.ndarray, first: int | None) -> None:
     values = [] if box is None else _numbers(box, f"{where}, {them.keys.edges}")
     raise UserError(
         f"{where}, {them.keys.edges}: {str(box)[:60]}; x, y, width and height belong here."
-        if len(values) != 4 or np.isnan(values).any()
+        if len(values) != 4 or not np.abs(values).sum() <= FLOAT32_MAX
         else f"{where}: what stands there is no face."
     )
 

@@ -139,7 +139,6 @@ class Annotations:
         if self.keys.truth is not None and not face.get(self.keys.truth, True):
             points = []
         box = face.get(self.keys.edges)
-        box = face.get(self.keys.edges)
         is_box = box is None or (type(box) is list and len(box) == 4)
         values, are_numbers = _to_numbers(points)
         edges, are_edges = _to_numbers(box if box and is_box else [None] * 4)
@@ -157,9 +156,10 @@ class Annotations:
         values, corners = np.array(self._points), np.array(self._edges).reshape(-1, 4)
         del self._points[:], self._edges[:]
         x, y, width, height = corners.T
-        boxes = np.stack([x, y, x + width, y + height], axis=1) - 0.5
-        are_faulty |= have_boxes & (np.isnan(boxes) | (np.abs(corners) > FLOAT32_MAX)).any(axis=1)
-        self._boxes.frombytes(boxes.astype(np.float32).tobytes())
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are refused below
+            boxes = np.stack([x, y, x + width, y + height], axis=1) - 0.5
+            self._boxes.frombytes(boxes.astype(np.float32).tobytes())
+        are_faulty |= have_boxes & ~(np.abs(boxes) <= FLOAT32_MAX).all(axis=1)
 
         owners = np.repeat(np.arange(len(taken)), counts)
         are_whole = counts % 3 == 0

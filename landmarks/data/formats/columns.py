@@ -18,10 +18,11 @@ BOXES = (
     ["xmin", "ymin", "xmax", "ymax"],
 )
 AXIS = "(x|y|v|vis|visible|visibility)"
-LAST = re.compile(rf"(.*?)(\d+)([_ .-]?){AXIS}")  # 0_x, Point_0_X, landmark_0_x
-FIRST = re.compile(rf"((?:.*[_ .-])?){AXIS}([_ .-]?)(\d+)")  # x0, x_0, point_x0
+LAST = re.compile(rf"(.*?)(\d{{1,18}})([_ .-]?){AXIS}")  # 0_x, Point_0_X, landmark_0_x
+FIRST = re.compile(rf"((?:.*[_ .-])?){AXIS}([_ .-]?)(\d{{1,18}})")  # x0, x_0, point_x0
 NAMED = re.compile(rf"(?=.*[a-z])(.+?)([_ .-]?){AXIS}")  # left_eye_x, noseX
 AXIS_NAMED = re.compile(rf"{AXIS}([_ .-])(.+)")  # x_nose
+WHOLE = re.compile(r"\d{1,18}")
 FIELD = r"b?box|face|roi|rect|crop|image|img|scale|size|cent(er|re)|min|max|offset|resolution"
 NO_POINT = re.compile(rf"({FIELD})s?", re.IGNORECASE)
 FILE_NAME = re.compile(r"\S.*\.[A-Za-z]\w{1,4}")
@@ -167,8 +168,8 @@ def _find_points(
     (columns,) = ways.values()
     points = list(dict.fromkeys(point for point, _ in columns))
     if isinstance(points[0], int):
-        points = list(range(min(*points, 1), max(points) + 1))
-    for point, axis in [(point, axis) for point in points for axis in "xy"]:
+        points = range(min(*points, 1), max(points) + 1)  # the number of a name may be any
+    for point, axis in ((point, axis) for point in points for axis in "xy"):
         if (point, axis) not in columns:
             raise UserError(
                 f"{path}, line 1: there is no column for {axis} of point {point}; points have x "
@@ -181,7 +182,7 @@ def _find_points(
             f"{points[seen.index(None)]}; all points have one, or none."
         )
     pairs = [columns[point, axis] for point in points for axis in "xy"]
-    is_named = isinstance(points[0], str)
+    is_named = not isinstance(points, range)
     names = [_name_of(header[columns[point, "x"]]) for point in points] if is_named else []
     return pairs, [] if None in seen else seen, names
 
@@ -207,7 +208,7 @@ def _name_of(text: str) -> str:
 
 def _find_bare(path: Path, header: list[str], others: set[int]) -> list[int]:
     """Return columns named 0, 1, 2, ..., which are x and y in turn; none: there are no such."""
-    bare = [i for i, text in enumerate(header) if i not in others and text.isdecimal()]
+    bare = [i for i, text in enumerate(header) if i not in others and WHOLE.fullmatch(text)]
     counted = [int(header[i]) for i in bare]
     if not bare or counted != list(range(counted[0], counted[0] + len(bare))) or counted[0] > 1:
         return []
@@ -239,6 +240,6 @@ def _refuse_two(path: Path, header: list[str], ways: list[dict]) -> None:
     corners = next((sorted(columns.values()) for columns in ways if len(columns) == 4), None)
     box = "X0,Y0,X1,Y1" if corners is None else ",".join(header[column] for column in corners)
     raise UserError(
-        f"{path}, line 1: '{first}' and '{second}' both look like points; name those of the box "
-        f"with data.box_columns=[{box}], or rename or remove one kind."
+        f"{path}, line 1: '{first[:40]}' and '{second[:40]}' both look like points; "
+        f"name those of the box with data.box_columns=[{box[:200]}], or rename or remove one kind."
     )

@@ -24,7 +24,7 @@ from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
-VERSION = 1
+VERSION = 2
 
 
 @flat

@@ -7,14 +7,19 @@ from landmarks.data.cache_folder import describe_source
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
 from landmarks.data.formats.label_source import find_file, find_images
-from landmarks.data.formats.named_points import Face, parse_number, read_faces_named
+from landmarks.data.formats.named_points import (
+    Face,
+    parse_number,
+    read_faces_named,
+    take_number,
+)
 from landmarks.data.formats.xml_elements import read_elements
 from landmarks.data.mapped import map_faces, to_faces
 from landmarks.data.reading import StoredReading
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
-VERSION = 2
+VERSION = 3
 
 
 @flat
@@ -34,8 +39,8 @@ def read_faces(
         test_images: that of the test faces; None: as `images`.
 
     Points are the parts, in the order of their numbers, or of their names, and `point_names` are
-    these. A part that a box lacks is missing. Boxes with ignore='1' and, in training, boxes without
-    parts are left out.
+    these, if they do not count from 0 or 1. A part that a box lacks is missing. Boxes with
+    ignore='1' and, in training, boxes without parts are left out.
 
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.
@@ -90,4 +95,7 @@ def _read_box(written: dict[str, str], where: str) -> tuple[float, float, float,
         parse_number(written.get(edge), f"{where}, {edge} of the box")
         for edge in ("left", "top", "width", "height")
     )
-    return left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5
+    right, bottom = (
+        take_number(edge, f"{where}, far edge of the box") for edge in (left + width, top + height)
+    )
+    return left - 0.5, top - 0.5, right - 0.5, bottom - 0.5

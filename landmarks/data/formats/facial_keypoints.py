@@ -12,7 +12,7 @@ from landmarks.data.cache_folder import cached, describe_source
 from landmarks.data.faces import Asked, Faces
 from landmarks.data.fields import parse_numbers
 from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.lookup_table import read_lookup
+from landmarks.data.formats.lookup_table import MAX_DIGITS, read_lookup
 from landmarks.data.images import check_images
 from landmarks.data.reading import Reading
 from landmarks.data.recognise import refuse_near, refuse_other
@@ -191,7 +191,7 @@ def _parse(
                 f"{len(header)}."
             )
         name = str(count) if number is None else row[number].strip()
-        if not (name.isascii() and name.isdecimal()):
+        if not (name.isascii() and name.isdecimal() and len(name) <= MAX_DIGITS):
             raise UserError(
                 f"{path}, line {line}, column {number + 1} ('{ID}'): '{name[:40]}' is no whole "
                 f"number."

@@ -26,8 +26,9 @@ from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
-VERSION = 1
+VERSION = 2
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before an uploaded file's name
+MAX_SIDE = 1 << 24  # pixels of an image
 Several = Literal["first", "last"] | None
 
 
@@ -154,7 +155,7 @@ def _read_result(result: Any, where: str) -> Shape | Box | None:
     if not isinstance(value, dict) or "x" not in value or "y" not in value:
         return None
     width, height = (result.get(f"original_{side}") for side in ("width", "height"))
-    if not all(type(side) in (int, float) and side > 0 for side in (width, height)):
+    if not all(type(it) in (int, float) and 0 < it < MAX_SIDE for it in (width, height)):
         raise UserError(f"{where}: original_width and original_height are missing.")
     if result.get("image_rotation"):
         raise UserError(
@@ -162,7 +163,7 @@ def _read_result(result: Any, where: str) -> Shape | Box | None:
             f"turn the file, and label it anew."
         )
     x, y = (take_number(value[axis], f"{where}.value.{axis}") for axis in "xy")
-    x, y = x * width / 100, y * height / 100
+    x, y = _to_pixels(x, width, where), _to_pixels(y, height, where)
     label = _find_label(value)
     if "keypointlabels" in value or result.get("type") in ("keypointlabels", "keypoint"):
         if label is None:
@@ -170,9 +171,14 @@ def _read_result(result: Any, where: str) -> Shape | Box | None:
         return Shape(label, result.get("parentID"), [(x, y)], where)
     if "width" in value and "height" in value and not value.get("rotation"):
         far = take_number(value["width"], where), take_number(value["height"], where)
-        edges = (x, y, x + far[0] * width / 100, y + far[1] * height / 100)
+        wide, high = _to_pixels(far[0], width, where), _to_pixels(far[1], height, where)
+        edges = x, y, take_number(x + wide, where), take_number(y + high, where)
         return Box(result.get("id"), tuple(edge - 0.5 for edge in edges))
     return None
+
+
+def _to_pixels(percent: float, side: float, where: str) -> float:
+    return take_number(percent * side / 100, where)
 
 
 def _find_label(value: dict) -> str | None:

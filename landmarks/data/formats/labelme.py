@@ -24,7 +24,7 @@ from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
-VERSION = 1
+VERSION = 2
 HEAD = 4096  # characters of a file that tell whether Labelme wrote it
 POINTED = ("point", "points", "linestrip", "polygon", "line")  # shapes whose points are landmarks
 

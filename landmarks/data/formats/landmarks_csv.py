@@ -88,7 +88,12 @@ def read_points(path: Path, separator: str) -> tuple[int, Iterator[tuple[np.ndar
 
 def _check_header(path: Path, line: bytes) -> int:
     """Return K, or say what is wrong with the first line."""
-    header = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
+    whole = line.rstrip(b"\r\n")
+    if b"\r" in whole:
+        raise UserError(
+            f"{path}: its lines end in CR alone, as on old Macs; save it with lines that end in LF."
+        )
+    header = whole.decode("utf-8-sig", errors="replace").split("\t")
     if len(header) < 3:
         other = find_delimiter(header[0])
         if header[0].count(other) > 1:
@@ -103,7 +108,8 @@ def _check_header(path: Path, line: bytes) -> int:
     for column, name in enumerate(header[1:], start=2):
         index, axis = divmod(column - 2, 2)
         match = HEADER.fullmatch(name.strip())
-        if not match or int(match[2]) != index or match[3].upper() != "XY"[axis]:
+        number = match and (match[2].lstrip("0") or "0")
+        if number != str(index) or match[3].upper() != "XY"[axis]:
             raise UserError(
                 f"{path}, line 1, column {column}: 'Point_{index}_{'XY'[axis]}' belongs here; "
                 f"found '{name[:60]}'."

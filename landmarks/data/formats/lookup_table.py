@@ -9,6 +9,7 @@ from landmarks.data.faces import Asked
 from landmarks.data.text_file import read_rows
 from landmarks.errors import UserError, did_you_mean, say_count
 
+MAX_DIGITS = 18  # of an id, which is kept as int64 or names a file
 HEADER = ["RowId", "ImageId", "FeatureName", "Location"]
 
 
@@ -36,7 +37,7 @@ def read_lookup(path: Path, images: Sequence[str], points: Sequence[str]) -> Ask
         if len(row) != len(HEADER):
             raise UserError(f"{where}: {say_count(len(row), 'column')}; {len(HEADER)} belong here.")
         number, image, feature, _ = (field.strip() for field in row)
-        if not (number.isascii() and number.isdecimal()):
+        if not (number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS):
             raise UserError(f"{where}, column 1 ('RowId'): '{number[:40]}' is no whole number.")
         if image not in face_of:
             raise UserError(

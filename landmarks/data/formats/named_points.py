@@ -5,7 +5,6 @@ group are one face; their labels, the names of its points.
 """
 
 import logging
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,13 +14,12 @@ import numpy as np
 
 from landmarks.data.fields import NO_VALUE
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX, refuse_field
+from landmarks.data.formats.numbered_names import order_names, say_names
 from landmarks.data.mapped import Arrays
 from landmarks.errors import UserError, say_count
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # faces turned into arrays at once
-NUMBERED = re.compile(r"(.*?)(\d+)", re.DOTALL)
-DIGITS = re.compile(r"(\d+)")
 Place = tuple[float, float]
 
 
@@ -204,27 +202,6 @@ def _look_through(faces: Iterable[Face]) -> tuple[list[str], bool, bool]:
         has_boxes = has_boxes or face.box is not None
         has_occluded = has_occluded or bool(face.occluded)
     return order_names(names), has_boxes, has_occluded
-
-
-def order_names(names: Iterable[str]) -> list[str]:
-    """Return names in the order of letters, and of numbers in them.
-
-    The order in which a file happens to have them would differ between a set's parts.
-    """
-    return sorted(names, key=lambda name: [_key(part) for part in DIGITS.split(name)])
-
-
-def _key(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdecimal() else (-1, text)
-
-
-def say_names(names: list[str]) -> list[str]:
-    """Return what `Faces.point_names` are: none where names number the points, or two are one."""
-    if len({*names}) < len(names):
-        return []
-    found = [NUMBERED.fullmatch(name) for name in names]
-    is_numbered = None not in found and len({it[1] for it in found}) <= 1
-    return [] if is_numbered else names
 
 
 def _to_arrays(faces: list[Face], names: list[str], has_boxes: bool, has_occluded: bool) -> Arrays:

@@ -83,9 +83,9 @@ def _read_pairs(path: Path, kind: str) -> list[tuple[int, list[str]]]:
             pairs.append((number, pair))
     for number, line in enumerate(lines[:begin], start=1):
         count = COUNT.fullmatch(line)
-        if count and int(count[1]) != len(pairs):
+        if count and count[1].lstrip("0") != (str(len(pairs)) if pairs else ""):
             raise UserError(
-                f"{path}, line {number}: n_points is {count[1]}, and "
+                f"{path}, line {number}: n_points is {count[1][:40]}, and "
                 f"{say_count(len(pairs), 'point')} follow."
             )
     if not pairs:

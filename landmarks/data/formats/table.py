@@ -11,7 +11,7 @@ from landmarks.data.doubts import HiddenName
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
 from landmarks.data.formats.label_source import find_file, find_images
-from landmarks.data.formats.table_rows import read_first, read_header, read_rows
+from landmarks.data.formats.table_rows import read_first, read_header, read_rows, refuse_nested
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
@@ -69,8 +69,13 @@ def map_table(
 ) -> tuple[Arrays, list[str]]:
     """Return the faces of a table, mapped, and the names of its points; see `read_faces`."""
     header = read_header(path)
-    columns = find_columns(path, header, name_column, box_columns, read_first(path))
+    try:
+        columns = find_columns(path, header, name_column, box_columns, read_first(path))
+    except UserError:
+        refuse_nested(path)
+        raise
     if reading.part == "train" and not columns.points:
+        refuse_nested(path)
         raise UserError(
             f"{path}, line 1: no columns of points, as x_0, y_0, x_1, ... or NAME_x, NAME_y, ..., "
             f"among {', '.join(header)[:80]}; name them so."

@@ -14,12 +14,35 @@ from landmarks.data.formats.plain_rows import NotPlainError, read_plain
 from landmarks.data.formats.text_table import read_table
 from landmarks.errors import UserError, did_you_mean, say_count
 
+# What to do about columns of structs and lists, as Hugging Face's data sets have them.
+FLAT = (
+    "write its images to files, and a table with a row a face: file_name, x_0, y_0, x_1, ... "
+    "(data=table)"
+)
 BLOCK = 1 << 18  # fields parsed at once
 
 
 def is_parquet(path: Path) -> bool:
     """Return whether a table's name says that it is Parquet."""
     return path.suffix.lower() in (".parquet", ".pq")
+
+
+def find_nested(path: Path) -> list[str]:
+    """Return the nested columns of a Parquet file, "keypoints (list<element: double>)"; none of
+    what is no Parquet file."""
+    if not is_parquet(path):
+        return []
+    fields = _open_parquet(path).schema_arrow
+    from pyarrow import types
+
+    return [f"{it.name} ({str(it.type)[:60]})" for it in fields if types.is_nested(it.type)]
+
+
+def refuse_nested(path: Path) -> None:
+    """Raise UserError if the file is Parquet with columns of structs or lists."""
+    nested = find_nested(path)
+    if nested:
+        raise UserError(f"{path} has nested columns, {', '.join(nested[:5])}: {FLAT}.")
 
 
 def read_header(path: Path) -> list[str]:
@@ -185,6 +208,9 @@ def _parquet_rows(
     from pyarrow import types
 
     file = _open_parquet(path)
+    for column in (name, *numbers):
+        if types.is_nested(file.schema_arrow.field(column).type):
+            refuse_nested(path)
     for column in numbers:
         kind = file.schema_arrow.field(column).type
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)):
@@ -192,12 +218,6 @@ def _parquet_rows(
                 f"{path}, column {column + 1} ('{header[column]}'): numbers belong here; found "
                 f"{kind}."
             )
-    kind = file.schema_arrow.field(name).type
-    if types.is_nested(kind):
-        raise UserError(
-            f"{path}, column {name + 1} ('{header[name]}'): names of image files belong here; "
-            f"found {kind}: write the images to files."
-        )
     first = 1
     wanted = [header[column] for column in (name, *numbers)]
     for batch in file.iter_batches(max(1, BLOCK // len(wanted)), columns=wanted):

@@ -22,8 +22,10 @@ from landmarks.errors import UserError, did_you_mean, say_count
 from landmarks.settings import flat
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 BLOCK = 256  # images whose labels are parsed at once
+MAX_CLASS = 1 << 24  # whole numbers below are exact as float32
+MAX_SHARE = 8  # of a side of the image: points and boxes may reach beyond it
 BOX = 5  # fields before the points: class, middle and size of the box
 
 
@@ -158,10 +160,17 @@ class _Reader:
         """Return (n,) bool, which of the lines are faces; check their numbers."""
         points = values[:, BOX:].reshape(-1, self.data.num_points, self.data.numbers)
         classes = values[:, 0]
-        for i in np.flatnonzero(classes != np.rint(classes))[:1]:
+        are_classes = (classes == np.rint(classes)) & (classes >= 0) & (classes < MAX_CLASS)
+        for i in np.flatnonzero(~are_classes)[:1]:
             raise UserError(
                 f"{rows[i].path}, line {rows[i].line}, column 1: the number of a class belongs "
                 f"here; found '{rows[i].fields[0][:40]}'."
+            )
+        for i, k in np.argwhere(np.abs(values[:, 1:BOX]) > MAX_SHARE)[:1]:
+            raise UserError(
+                f"{rows[i].path}, line {rows[i].line}, column {k + 2}: a box's middle and size "
+                f"are shares of the image's width and height, from 0 to 1; found "
+                f"{values[i, k + 1]:g}."
             )
         if self.data.numbers == 3:
             for i, k in np.argwhere(~np.isin(points[:, :, 2], (0, 1, 2)))[:1]:
@@ -170,7 +179,7 @@ class _Reader:
                     f"is 0, 1 or 2; found '{rows[i].fields[BOX + 3 * k + 2][:40]}'."
                 )
         shares = points[:, :, :2]
-        for i, k in np.argwhere((np.abs(shares) > 8).any(axis=2))[:1]:
+        for i, k in np.argwhere((np.abs(shares) > MAX_SHARE).any(axis=2))[:1]:
             raise UserError(
                 f"{rows[i].path}, line {rows[i].line}, column {BOX + self.data.numbers * k + 1}: "
                 f"x and y are shares of the image's width and height, from 0 to 1; found "

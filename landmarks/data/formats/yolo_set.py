@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from landmarks.data.folder_walk import IMAGE_ENDINGS, ending, walk_files
+from landmarks.data.formats.numbered_names import say_names
 from landmarks.data.recognise import refuse_other
 from landmarks.data.text_file import read_text
 from landmarks.errors import UserError
 
+MAX_POINTS = 1 << 20  # of a face
 FILES = ("data.yaml", "data.yml", "dataset.yaml")
 
 
@@ -46,7 +48,7 @@ def open_set(root: Path) -> YoloSet:
     path = root if root.is_file() else _find_yaml(root)
     try:
         content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of days and numbers that are none
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -54,7 +56,8 @@ def open_set(root: Path) -> YoloSet:
     if not isinstance(content, dict):
         raise UserError(f"{path}: path, train, val, kpt_shape and names belong here.")
     shape = content.get("kpt_shape")
-    if not (_are_numbers(shape) and len(shape) == 2 and shape[0] > 0 and shape[1] in (2, 3)):
+    is_shape = _are_numbers(shape) and len(shape) == 2 and shape[1] in (2, 3)
+    if not (is_shape and 0 < shape[0] <= MAX_POINTS):
         raise UserError(
             f"{path}, kpt_shape: [number of points, 2 or 3] belongs here; found {_say(shape)}."
         )
@@ -188,7 +191,12 @@ def _read_classes(path: Path, names: Any) -> dict[int, str]:
         names = dict(enumerate(names))
     if not isinstance(names or {}, dict):
         raise UserError(f"{path}, names: the classes' names belong here; found {_say(names)}.")
-    return {int(number): str(name) for number, name in (names or {}).items()}
+    if not _are_numbers([*(names or {})]):
+        raise UserError(
+            f"{path}, names: a class's number belongs before each name, as in 0: face; found "
+            f"{_say(names)}."
+        )
+    return {number: str(name) for number, name in (names or {}).items()}
 
 
 def _read_point_names(names: Any, num_points: int) -> list[str]:
@@ -196,7 +204,7 @@ def _read_point_names(names: Any, num_points: int) -> list[str]:
     if isinstance(names, dict):
         names = next(iter(names.values()), None)
     is_whole = isinstance(names, list) and len({*map(str, names)}) == num_points
-    return [str(name) for name in names] if is_whole else []
+    return say_names([str(name) for name in names]) if is_whole else []
 
 
 def _say(value: Any) -> str:

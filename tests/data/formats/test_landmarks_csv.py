@@ -111,6 +111,7 @@ BAD = {
     "wrong column name": (PLAIN.replace("Point_1_X", "Nose"), ["line 1, column 4", "'Point_1_X'"]),
     "wrong order": (PLAIN.replace("0_X\tPoint_0_Y", "0_Y\tPoint_0_X"), ["line 1, column 2"]),
     "commas": (PLAIN.replace("\t", ","), ["line 1", "','", "TAB"]),
+    "old mac": (PLAIN.replace("\n", "\r"), ["CR alone", "save it with lines that end in LF"]),
     "semicolons": (PLAIN.replace("\t", ";"), ["line 1", "';'", "TAB"]),
     "empty file": ("", ["line 1"]),
     "header only": (HEADER, ["a header and no faces"]),

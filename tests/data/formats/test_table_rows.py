@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landmarks.data.find_format import require_format
 from landmarks.data.formats.table_rows import read_header, read_rows, read_texts
+from landmarks.data.recognise import refuse_other
 from landmarks.errors import UserError
 
 NAMES = ["2024-01-01T10:00.png", "~new.png", "a b.png", "sub/ü.png", "c, d.png"]
@@ -36,8 +38,28 @@ def test_parquet_of_images_is_refused(tmp_path):
 
     image = pa.array([{"bytes": b"1", "path": "a.png"}])
     parquet.write_table(pa.table({"image": image, "x": [1.0]}), tmp_path / "t.parquet")
-    with pytest.raises(UserError, match=r"column 1 \('image'\).*write the images to files"):
+    with pytest.raises(UserError, match=r"columns, image \(struct.*data=table"):
         read(tmp_path / "t.parquet", 0, [1])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_in_any_way(tmp_path, end):
+    path = tmp_path / "t.csv"
+    rows = ["file_name,x_0,y_0", "a.png,1,2", "b.png,3,4"]
+    path.write_bytes(end.join([*rows, ""]).encode())
+    faces = [(names.tolist(), values.tolist()) for names, values in read_rows(path, 0, [1, 2])]
+    assert faces == [([b"a.png", b"b.png"], [[1, 2], [3, 4]])]
+
+
+def test_nested_columns_are_named_where_a_folder_is_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    nested = pa.table({"file_name": ["a.png"], "keypoints": [[1.0, 2.0]]})
+    parquet.write_table(nested, tmp_path / "train.parquet")
+    for read in (require_format, lambda root: refuse_other(root, "thousand")):
+        with pytest.raises(UserError, match=r"nested columns.*file_name, x_0"):
+            read(tmp_path)
 
 
 def test_blanks_and_odd_names_are_read(tmp_path):
