@@ -8,6 +8,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from landmarks.data.faces import Faces
+from landmarks.data.formats.numbered_names import are_numbers
 from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout, pair_names
 from landmarks.shapes.landmark_places import find_misplaced
@@ -40,7 +41,10 @@ def settle_layout(
     spots = named.spots()
     doubt = find_misplaced(faces.points, rows, spots, seed) if spots else ""
     if not doubt:
-        named = replace(named, names=named.names or list(faces.point_names))
+        own = list(faces.point_names)
+        if named.name == "none" and not are_numbers(own):  # which numbers these are is kept
+            own = []
+        named = replace(named, names=named.names or own)
         return _drop_unlabelled_eyes(named, faces, labelled)
     if node["name"] == "auto":
         return _of_data(faces) if has_own else _unname(named, doubt)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from landmarks.cli import main as cli
+from landmarks.commands.choose_layout import settle_layout
+from landmarks.data.faces import Faces
 from landmarks.runs.checkpoint import load_checkpoint
 
 SHAPE = {  # as Kaggle's Facial Keypoints names them; the subject's left is at the right
@@ -64,3 +66,10 @@ def test_names_that_the_labels_contradict_are_not_followed(train):
 def test_layout_none_names_nothing(train):
     content, _ = train(NAMES, "layout=none")
     assert content.layout["names"] == [] and content.flip is None
+
+
+def test_layout_none_keeps_which_numbers_points_have():
+    named = ["0", "1", "7"]
+    faces = Faces(Path(), np.array([b"a"]), np.zeros((1, 3, 2), np.float32), point_names=named)
+    layout = settle_layout({"name": "none"}, faces, np.array([0]), np.ones(3, bool))
+    assert layout.names == named and layout.flip_permutation() is None
