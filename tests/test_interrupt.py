@@ -11,6 +11,15 @@ from landmarks import interrupt
 from landmarks.interrupt import SIGNALS, Interrupted, graceful_stop, tidy_end
 
 
+@pytest.fixture(autouse=True)
+def not_ignored():
+    """A run in the background of a shell begins with some of the signals ignored."""
+    before = {n: signal.signal(n, signal.default_int_handler) for n in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(seconds=100.0)
