@@ -173,26 +173,25 @@ class ShapeModel:
         of its variance that noise of `JITTER` would have: the best test of that noise (Neyman and
         Pearson 1933). It is 1 for the least that 98 of 100 faces with such noise have.
         """
-        variances, weights = self._jitter_weights()
+        variances, weights, _ = self._jitter_weights()
         weights = weights / variances
         along = (offsets @ self.modes) ** 2
         beside = np.maximum((offsets**2).sum(1) - along.sum(1), 0)
         return (along @ weights[:-1] + beside * weights[-1]) / self._least_noisy()
 
-    def _jitter_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return variances and weights (m + 1,) of the modes and of one direction beside them."""
+    def _jitter_weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return variances, weights and numbers (m + 1,) of directions: the modes, each of which is
+        one, and all those beside them, but for the four that an alignment takes."""
         variances = np.append(self.spread, self.noise).astype(np.float64) ** 2
-        return variances, JITTER**2 / (JITTER**2 + variances)
+        beside = max(0, len(self.centre) - 4 - len(self.spread))
+        count = np.append(np.ones(len(self.spread)), beside)
+        return variances, JITTER**2 / (JITTER**2 + variances), count
 
     def _least_noisy(self) -> float:
-        variances, weights = self._jitter_weights()
-        count = np.append(np.ones(len(self.spread)), self._directions_beside())
+        variances, weights, count = self._jitter_weights()
         each = weights * (1 + JITTER**2 / variances)
         mean, alike = count @ each, (count @ each) ** 2 / (count @ each**2)  # of as many directions
         return float(mean * chi2.ppf(LEAST, alike) / alike)
-
-    def _directions_beside(self) -> int:
-        return max(0, len(self.centre) - 4 - len(self.spread))  # an alignment takes four
 
     def noticed(
         self, out: float, pull: float, rest: float, noisy: float
@@ -205,8 +204,7 @@ class ShapeModel:
         every = np.arange(len(ways))
         over = (self.out(unit) / out, pulls[every, every // 2] / pull, rms(pulls) / rest)
         noise = rest / float(np.sqrt((pulls**2).sum(0).mean()))
-        variances, weights = self._jitter_weights()
-        count = np.append(np.ones(len(self.spread)), self._directions_beside())
+        variances, weights, count = self._jitter_weights()
         more = max(noisy * self._least_noisy() - count @ weights, 0) / (
             count @ (weights / variances)
         )
