@@ -75,6 +75,8 @@ def _open(path: Path) -> Iterator[Any]:
         with h5py.File(path) as file:
             yield file
     except OSError as error:
+        if error.errno is not None:  # of the system, such as a full disk that images are written to
+            raise
         raise UserError(
             f"{path}: no MATLAB file of version 7.3, which is HDF5 ({str(error)[:100]})."
         ) from error

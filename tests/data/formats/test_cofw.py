@@ -1,6 +1,8 @@
 """COFW's MATLAB files: images, points, occlusion and boxes, as MATLAB's HDF5 keeps them."""
 
+import errno
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -119,3 +121,15 @@ def test_other_places_files_and_a_missing_library_are_named(write, tmp_path, mon
     (root / "COFW_color/COFW_train_color.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(600))
     with pytest.raises(UserError, match=r"no MATLAB file of version 7\.3"):
         read_faces(str(root))
+
+
+def test_a_full_disk_is_not_the_file_s_fault(write, monkeypatch):
+    root = write()
+
+    def refuse(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises((OSError, UserError), match=r"No space left|full") as refused:
+        read_faces(str(root))
+    assert "MATLAB" not in str(refused.value)
