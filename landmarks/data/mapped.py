@@ -1,5 +1,6 @@
 """Faces read once, block by block, into files that every later start maps."""
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -139,9 +140,11 @@ def _write(aside: Path, path: str, blocks: Iterable[Arrays]) -> dict:
 
 
 def _readable(path: str, blocks: Iterable[Arrays]) -> Iterator[Arrays]:
-    """Yield the blocks; say of an error that it was the source's, not the cache's."""
+    """Yield the blocks; say of an error that it was the source's, but for a full disk."""
     try:
         yield from blocks
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # of what a reader writes beside the cache
+            raise
         reason = error.strerror or str(error).splitlines()[0]
         raise UserError(f"{error.filename or path} cannot be read ({reason}).") from error

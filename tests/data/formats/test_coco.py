@@ -1,5 +1,6 @@
 """COCO files as tools write them: categories, other lists of points, ids as text, nulls."""
 
+import errno
 import json
 from io import BytesIO
 
@@ -231,3 +232,19 @@ def test_what_is_no_json_or_no_such_file_is_said(read, tmp_path, change, said):
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=said):
         load(path, Keys(), BytesIO())
+
+
+def test_a_full_disk_is_not_the_file_s_fault(tmp_path, monkeypatch):
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [{"image_id": 1, "keypoints": [1, 2, 2]}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+
+    def refuse(*given, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("landmarks.data.formats.coco.TemporaryFile", refuse)
+    with pytest.raises((OSError, UserError)) as refused:
+        read_faces(train_annotations=str(tmp_path / "a.json"), train_images=str(tmp_path))
+    assert "a.json cannot be read" not in str(refused.value)
