@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.errors import UserError
 from landmarks.runs.find import FINISHED
 from landmarks.runs.quoting import say_setting
+from landmarks.runs.study import is_poor
 from landmarks.settings import parse_duration
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.memory_estimate import Estimate, estimate_step
@@ -44,7 +46,16 @@ def open_budget(
         frozen_epochs=0 if frozen == math.inf else frozen,
         thaw=compare_thawed(training, needed, *inputs.shapes),
         patience=settings.patience,
+        is_poor=_watch_trial(settings),
     )
+
+
+def _watch_trial(settings: TrainSettings) -> Callable[[dict], bool]:
+    """Return what says after an epoch whether this is a search's trial that ends early."""
+    search = settings.search
+    if search is None or search.get("trial") is None or settings.resume:
+        return lambda row: False
+    return lambda row: is_poor(search, row["epoch"], row["val_mse"])
 
 
 def compare_thawed(

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,6 @@ from landmarks.interrupt import Stop, graceful_stop
 from landmarks.runs.find import mark_failure
 from landmarks.runs.log import RunFiles
 from landmarks.runs.quoting import say_setting
-from landmarks.runs.study import is_poor
 from landmarks.runs.trackers import Trackers
 from landmarks.training.budget import Budget, say_duration
 from landmarks.training.engine import fit
@@ -148,16 +147,7 @@ def _fit(
             display=display,
             stop=stop,
             keep=folder.keep,
-            is_poor=_watch(settings),
         )
-
-
-def _watch(settings: TrainSettings) -> Callable[[dict], bool] | None:
-    """Return what says after an epoch whether a search's trial ends; None: this is no trial."""
-    search = settings.search
-    if search is None or search.get("trial") is None or settings.resume:
-        return None
-    return lambda row: is_poor(search, row["epoch"], row["val_mse"])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -31,6 +32,7 @@ class Budget:
         frozen_epochs: the first ones, in which a step costs less, as the backbone is frozen.
         thaw: how many times as much a step costs after them, guessed, until seen.
         patience: epochs without a lower error after which training ends; None: it goes on.
+        is_poor: called with each epoch's row; says whether training ends, as others are better.
 
     Raises:
         UserError: if neither epochs nor max_time is set.
@@ -47,6 +49,7 @@ class Budget:
         frozen_epochs: int = 0,
         thaw: float = 1.0,
         patience: int | None = None,
+        is_poor: Callable[[dict], bool] = lambda row: False,
     ):
         if epochs is None and max_time is None:
             raise UserError("epochs=null needs max_time, which then decides: max_time=2h.")
@@ -54,7 +57,7 @@ class Budget:
         self.max_time, self.steps_per_epoch, self.started = max_time, steps_per_epoch, started
         self.validation_share, self.per_validation = validation_share, 0.0
         self.frozen_steps, self.thaw = frozen_epochs * steps_per_epoch, thaw
-        self.patience = patience
+        self.patience, self.is_poor = patience, is_poor
         self._seen: dict[bool, float] = {}  # whether the backbone was frozen -> seconds a step
 
     @property

@@ -28,7 +28,6 @@ def fit(
     display: Display,
     stop: Stop,
     keep: Callable[[bool, bool], None],
-    is_poor: Callable[[dict], bool] | None = None,
 ) -> bool:
     """Train to the end of the budget, from wherever `training` stands.
 
@@ -39,7 +38,6 @@ def fit(
             `landmarks.training.validation.validate` does.
         stop: looked at after every step; a stop is saved and returns.
         keep: called as keep(is_best, is_epoch) when `training` should be saved.
-        is_poor: called with an epoch's row; says whether the training ends, as others are better.
 
     Returns:
         True if training is complete, False if it was stopped.
@@ -79,7 +77,7 @@ def fit(
         training.seconds = budget.spent
         keep(is_best, True)
         display.end_epoch(row, is_best)
-        if is_poor is not None and is_poor(row):
+        if budget.is_poor(row):
             display.say("Other trials of the search were better by now: the end.")
             break
         if counted > 0:
