@@ -19,9 +19,13 @@ from landmarks.commands.build import nodes_of
 from landmarks.data.cache_use import release
 from landmarks.data.formats.facial_keypoints import POINTS
 from landmarks.models import backbones
+from landmarks.runs import log
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
 from landmarks.runs.older_formats import LATER
+from landmarks.runs.pictures import save_curves
 from landmarks.runs.trusted import trusted
+from landmarks.training import memory_advice
+from landmarks.training.memory_estimate import estimate_step
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 K, SIZE = 5, 32
@@ -44,6 +48,36 @@ def unsynced(monkeypatch):
     """Tests need no file to outlive a power cut; waiting for the disk takes most of their time."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setattr(os, "sync", lambda: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_runs():
+    """Draw no curves of runs, and count the memory of each kind of step once.
+
+    Both take many times as long as a tiny training. `whole_runs` takes this back.
+    """
+    counted = {}
+
+    def count_once(training, *shapes):
+        model, ema = training.model, training.ema is None
+        given = model, model.training, [p.requires_grad for p in model.parameters()]
+        given += training.optimizer, training.accumulate, training.augment is None, ema
+        given += training.precision.name, training.precision.device, shapes
+        if repr(given) not in counted:
+            counted[repr(given)] = estimate_step(training, *shapes)
+        return counted[repr(given)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "save_curves", lambda path, history: None)
+        patch.setattr(memory_advice, "estimate_step", count_once)
+        yield
+
+
+@pytest.fixture
+def whole_runs(monkeypatch):
+    """Let a run draw and count all that it does for a user."""
+    monkeypatch.setattr(log, "save_curves", save_curves)
+    monkeypatch.setattr(memory_advice, "estimate_step", estimate_step)
 
 
 class NarrowResNet(ResNet):

@@ -1,6 +1,7 @@
 """Which layout the points have: the named one or, of that number of points, the one that fits."""
 
 import logging
+import re
 from dataclasses import replace
 from importlib.resources import files
 
@@ -108,9 +109,9 @@ def choose_layout(node: dict, num_points: int) -> Layout:
     if node["name"] == "auto":
         for file in sorted(files("landmarks.configs.layout").iterdir(), key=lambda f: f.name):
             if file.name.endswith(".yaml"):
-                known = OmegaConf.to_container(OmegaConf.create(file.read_text()))
-                if known.get("num_points") == num_points:
-                    return Layout(**known)
+                text = file.read_text()
+                if re.search(rf"^num_points: {num_points}\b", text, re.MULTILINE):
+                    return Layout(**OmegaConf.to_container(OmegaConf.create(text)))
     if "num_points" not in node:
         return Layout("none", num_points)
     if node["num_points"] != num_points:

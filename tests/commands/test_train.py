@@ -12,7 +12,7 @@ from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.state import Training
 
 
-def test_a_run_leaves_checkpoints_metrics_and_pictures(train, tmp_path):
+def test_a_run_leaves_checkpoints_metrics_and_pictures(train, whole_runs, tmp_path):
     train("name=first")
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.endswith("-first") and "=" not in run.name
@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite_names_the_faces(train, monkeypatch, capsys):
     assert not Path("a/last.pt").exists()
 
 
-def test_the_estimate_changes_no_number(train, monkeypatch):
+def test_the_estimate_changes_no_number(train, whole_runs, monkeypatch):
     train("run_dir=a", "epochs=1")
     monkeypatch.setattr("landmarks.commands.train.check_memory", lambda *a, **settings: None)
     train("run_dir=b", "epochs=1")

@@ -86,7 +86,7 @@ def test_the_page_s_example_runs_without_torch(exported, photos, tmp_path):
     assert "the eyes are at" in said and (tmp_path / "points.png").is_file()
 
 
-def test_half_precision_halves_the_file(exported, photos, tmp_path):
+def test_half_precision_halves_the_file(exported, traced, tmp_path):
     path, run = exported
     half = tmp_path / "half.onnx"
     assert cli.main(["export", f"checkpoint={run}", f"output={half}", "fp16=true"]) in (0, 1)
@@ -94,7 +94,7 @@ def test_half_precision_halves_the_file(exported, photos, tmp_path):
         assert half.stat().st_size < 0.55 * path.stat().st_size
 
 
-def test_torch_s_own_program_answers_alike(exported, photos, tmp_path):
+def test_torch_s_own_program_answers_alike(exported, traced, photos, tmp_path):
     path = tmp_path / "face.pt2"
     words = [f"checkpoint={exported[1]}", "format=torch_export", f"output={path}"]
     assert cli.main(["export", *words]) == 0

@@ -30,6 +30,8 @@ MODELS = sorted(
 # Boxes are chosen on the host, and it is slow: tests/models/test_keypoint_rcnn.py has its contract.
 APART = {"keypoint_rcnn"}
 every_model = pytest.mark.parametrize("name", sorted(set(MODELS) - LARGER - APART))
+# What a head does, whatever its backbone; test_backbones.py has the backbones.
+each_head = pytest.mark.parametrize("name", ["resnet18", "unet", "unet_resnet18"])
 
 
 def node_of(name):
@@ -58,7 +60,7 @@ def faces(count=2, seed=0, size=SIZE):
     return images.contiguous(memory_format=torch.channels_last), points
 
 
-@every_model
+@each_head
 def test_loss_is_a_float32_scalar_and_reaches_every_parameter(name):
     model = make(name).train()
     loss = model(*faces())
@@ -71,7 +73,7 @@ def test_loss_is_a_float32_scalar_and_reaches_every_parameter(name):
     )
 
 
-@every_model
+@each_head
 def test_predicts_points_and_confidence_in_float32(name):
     model = make(name).eval()
     images, _ = faces(3)
@@ -88,7 +90,7 @@ def test_starts_at_the_mean_shape(name):
     assert torch.equal(points, mean.expand(2, K, 2))
 
 
-@every_model
+@each_head
 def test_masked_points_have_no_influence(name):
     """What is unlabelled has no gradient; its head's rows, of offsets or maps, stay as they are."""
     model = make(name, mse).train()

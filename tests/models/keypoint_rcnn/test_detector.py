@@ -51,7 +51,7 @@ def faces(count=2):
 
 @pytest.mark.parametrize("amp", [False, True])
 def test_loss_is_a_float32_scalar_and_reaches_every_parameter(model, amp):
-    images, points = faces()
+    images, points = faces(1 if amp else 2)  # bfloat16 is slow on many CPUs
     points[:, 1:3] = torch.nan
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
         loss = model.train()(images, points)
