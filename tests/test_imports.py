@@ -9,8 +9,11 @@ import landmarks
 from landmarks.cli.main import COMMANDS
 
 PACKAGE = Path(landmarks.__file__).parent
-TOP = set("devices errors files geometry interrupt layout losses machine metrics settings".split())
-LEAVES = TOP | {"distributed"}  # what everybody uses: they import nothing of ours but one another
+TOP = set("devices errors files geometry interrupt layout losses machine metrics".split())
+LEAVES = TOP | {
+    "distributed",
+    "settings",
+}  # what everybody uses: they import nothing of ours but one another
 ANYTHING = None
 ALLOWED = {  # beside the leaves and the room itself
     "cli": {"commands", "runs", "training"},

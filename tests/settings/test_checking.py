@@ -1,4 +1,3 @@
-import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -6,7 +5,6 @@ import pytest
 
 from landmarks.errors import UserError
 from landmarks.settings import (
-    ABOVE_ZERO,
     Count,
     Duration,
     GroupOf,
@@ -19,9 +17,7 @@ from landmarks.settings import (
     Workers,
     check_arguments,
     describe_parameters,
-    flat,
     marks_of,
-    parse_duration,
     settings_of,
 )
 
@@ -147,35 +143,6 @@ def test_classes(kind):
         check_arguments(kind, {"sise": 1})
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", 90),
-        ("25m", 1500),
-        ("1h30m", 5400),
-        ("2h", 7200),
-        ("1h1m1s", 3661),
-        ("0.5h", 1800),
-        (" 90 ", 90),
-        (90, 90),
-        (1.5, 1.5),
-        ("2h0m", 7200),
-    ],
-)
-def test_durations(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", ".", "h", "soon", "0", "0m", "-5m", "1d", "30m2h", "5 m", "1.2.3s", "1:30", "1h30", "nan"],
-)
-def test_what_is_no_duration(text):
-    """The 30 of "1h30" is minutes to most people, and a plain number is seconds."""
-    with pytest.raises(ValueError):
-        parse_duration(text)
-
-
 @pytest.mark.parametrize("kind", [Count, PositiveInt, Positive, int | None, Workers])
 def test_a_number_that_no_machine_holds_is_refused(kind):
     def function(value):
@@ -204,30 +171,6 @@ def test_a_dataclass_is_a_signature():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
-    lr: Positive
-    steps: PositiveInt = 3
-
-
-@flat
-def takes_shared(model: str, *, shared: Shared, name: str = "a") -> tuple:
-    return model, shared, name
-
-
-def test_settings_shared_in_a_dataclass_are_given_checked_and_described_one_by_one():
-    assert takes_shared("m", lr=0.5, name="b") == ("m", Shared(lr=0.5), "b")
-    assert list(inspect.signature(takes_shared).parameters) == ["model", "lr", "steps", "name"]
-    assert check_arguments(takes_shared, {"lr": 0.1, "steps": 4}) == {"lr": 0.1, "steps": 4}
-    with pytest.raises(UserError, match=r"steps=0 does not fit"):
-        check_arguments(takes_shared, {"steps": 0})
-    with pytest.raises(UserError, match=r"There is no setting 'shared'"):
-        check_arguments(takes_shared, {"shared": 1})
-    assert describe_parameters(takes_shared)["lr"] == "a number above 0"
-    with pytest.raises(TypeError):
-        takes_shared("m")  # without lr
-
-
-@dataclass(frozen=True, kw_only=True)
 class Framed:
     crop: Literal["whole", "box"]
     margin: Annotated[Positive | None, Needs("crop", "box"), Needs("/command", ("a", "b"))] = None
@@ -242,30 +185,3 @@ def test_marks_are_found_and_change_nothing_of_what_a_setting_takes():
     assert check_arguments(Framed, {"margin": None, "layout": {}}) == {"margin": None, "layout": {}}
     with pytest.raises(UserError, match="margin takes a number above 0 or null"):
         check_arguments(Framed, {"margin": 0})
-
-
-@pytest.mark.parametrize(
-    ("needs", "settings", "holds"),
-    [
-        (Needs("crop", "box"), {"crop": "box"}, True),
-        (Needs("crop", "box"), {"crop": "whole"}, False),
-        (Needs("crop", "box"), {"data.crop": "box"}, False),
-        (Needs("/init", None), {}, True),
-        (Needs("/init", None), {"init": "a"}, False),
-        (Needs("/init", ("a", "b")), {"init": "b"}, True),
-        (Needs("/noise", ABOVE_ZERO), {"noise": 0.1}, True),
-        (Needs("/noise", ABOVE_ZERO), {"noise": 0}, False),
-        (Needs("/noise", ABOVE_ZERO), {}, False),
-        (Needs(("/noise", "/blur"), ABOVE_ZERO), {"noise": 0, "blur": 1}, True),
-    ],
-)
-def test_what_a_setting_needs(needs, settings, holds):
-    assert needs.holds(settings) is holds
-
-
-def test_a_setting_of_a_group_needs_one_of_that_group():
-    needs = Needs("by", "groups")
-    assert needs.holds({"split.by": "groups", "by": "blocks"}, "split")
-    assert needs.say("split") == "split.by=groups"
-    assert Needs(("a", "/b"), ABOVE_ZERO).say("g") == "g.a or b above 0"
-    assert Needs("a", 1, "a model with one").say("g") == "a model with one"

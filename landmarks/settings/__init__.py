@@ -1,0 +1,74 @@
+"""Setting types, and the check of configured values against the signature that receives them.
+
+A signature is the only place where a setting's type and range are written down:
+
+    def adamw(model, *, lr: Positive, weight_decay: NonNegative): ...
+
+A command's settings are the fields of one frozen dataclass, which is such a signature.
+"""
+
+from landmarks.settings.checking import (
+    GROUPED,
+    check_arguments,
+    describe_parameters,
+    marks_of,
+    settings_of,
+)
+from landmarks.settings.kinds import (
+    ABOVE_ZERO,
+    AmpName,
+    Count,
+    DecoderName,
+    DeviceName,
+    Duration,
+    Factor,
+    Graph,
+    InputSize,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Probability,
+    Range,
+    Rounds,
+    RunName,
+    Share,
+    Threads,
+    Workers,
+    parse_duration,
+)
+from landmarks.settings.marks import GroupOf, Needs, Rule, Several
+from landmarks.settings.shared import flat, flatten
+
+__all__ = [
+    "ABOVE_ZERO",
+    "GROUPED",
+    "AmpName",
+    "Count",
+    "DecoderName",
+    "DeviceName",
+    "Duration",
+    "Factor",
+    "Graph",
+    "GroupOf",
+    "InputSize",
+    "Needs",
+    "NonNegative",
+    "Positive",
+    "PositiveInt",
+    "Probability",
+    "Range",
+    "Rounds",
+    "Rule",
+    "RunName",
+    "Several",
+    "Share",
+    "Threads",
+    "Workers",
+    "check_arguments",
+    "describe_parameters",
+    "flat",
+    "flatten",
+    "marks_of",
+    "parse_duration",
+    "settings_of",
+]
