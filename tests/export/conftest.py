@@ -1,35 +1,42 @@
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from landmarks.cli import main as cli
 from landmarks.commands import export as command
-from landmarks.export.exporters import trace
 
 
 @pytest.fixture(scope="session")
-def traced_export(run_of, tmp_path_factory):
-    """An exported regression: the file, its run, and the program that torch has made of it."""
+def first_export(run_of, tmp_path_factory):
+    """An exported regression: the file, its run, and what torch has made of it on the way."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    run = run_of(unlabelled=[3], settings={"flip_test": True})
-    path, programs = tmp_path_factory.mktemp("exported") / "face.onnx", []
+    made = SimpleNamespace(run=run_of(unlabelled=[3], settings={"flip_test": True}))
+    made.path = tmp_path_factory.mktemp("exported") / "face.onnx"
 
-    def keep(*given):
-        programs.append(trace(*given))
-        return programs[-1]
+    def keep(name, function):
+        def call(*given, **options):
+            setattr(made, name, function(*given, **options))
+            return getattr(made, name)
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "trace", keep)
-        assert cli.main(["export", f"checkpoint={run}", f"output={path}"]) == 0
-    return path, run, *programs
+        patch.setattr(command, "trace", keep("program", command.trace))
+        patch.setattr(torch.onnx, "export", keep("graph", torch.onnx.export))
+        assert cli.main(["export", f"checkpoint={made.run}", f"output={made.path}"]) == 0
+    return made
 
 
 @pytest.fixture
-def exported(traced_export):
+def exported(first_export):
     """An exported regression with its run: (file, run)."""
-    return traced_export[:2]
+    return first_export.path, first_export.run
 
 
 @pytest.fixture
-def traced(traced_export, monkeypatch):
-    """Let the run of `exported` be exported again without being traced, which takes long."""
-    monkeypatch.setattr(command, "trace", lambda *given: traced_export[2])
+def traced(first_export, monkeypatch):
+    """Let the run of `exported` be exported again without what takes torch long."""
+    monkeypatch.setattr(command, "trace", lambda *given: first_export.program)
+    monkeypatch.setattr(torch.onnx, "export", lambda *given, **options: first_export.graph)
