@@ -28,6 +28,7 @@ COMMANDS = {
     "ensemble": "combine files of predictions of the same faces",
     "average": "average the weights of several checkpoints (a model soup)",
     "check": "find faulty images and labels before hours are spent",
+    "pack": "write a data set as shards, to train on from a disk or a store",
     "cache": "list or clear what is kept to start sooner",
 }
 

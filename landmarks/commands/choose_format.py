@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from landmarks.commands.choices import read_text
-from landmarks.data.find_format import Format, find_format, require_format
+from landmarks.data.find_format import Format, find_format, of_store, require_format
+from landmarks.data.store import is_remote
 
 
 def choose_format(
@@ -29,6 +30,8 @@ def choose_format(
         return None
     if data is None and experiment and "/data:" in read_text(f"experiment/{experiment}", folders):
         return None
+    if root is not None and is_remote(root):
+        return of_store(root)
     place = Path(root or "data")
     is_needed = data == "auto" or default is None
     found = require_format(place) if is_needed else find_format(place)

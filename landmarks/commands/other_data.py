@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple
 from landmarks.commands.build import build
 from landmarks.data import formats
 from landmarks.data.faces import Faces
-from landmarks.data.find_format import find_format, require_format
+from landmarks.data.find_format import Format, find_format, of_store, require_format
 from landmarks.data.formats.numbered_names import are_numbers
+from landmarks.data.store import is_remote
 from landmarks.errors import UserError
 from landmarks.runs.trusted import trusted
 from landmarks.settings import check_arguments
@@ -49,7 +50,7 @@ def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Face
     given = {key: value for key, value in data.items() if value is not None}
     reader = _of_training(trained["data"])
     if "root" in given:
-        reader = _of_folder(Path(given.pop("root")), reader)
+        reader = _of_root(given.pop("root"), reader)
     expected = inspect.signature(reader.function).parameters.values()
     required = {it.name for it in expected if it.default is it.empty} - {"part", "reading"}
     if not required <= {*reader.settings}:
@@ -66,6 +67,15 @@ def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Face
 def _of_training(node: dict) -> _Reader:
     function = trusted(node, "data")
     return _Reader(function, function.__module__.rpartition(".")[2], node)
+
+
+def _of_root(root: str, own: _Reader) -> _Reader:
+    """Return what reads a folder, a file or a store's address."""
+    if not is_remote(root):
+        return _of_folder(Path(root), own)
+    if own.kind == "shards":
+        return own._replace(settings={**own.settings, "root": root})
+    return _reader_of(of_store(root))
 
 
 def _of_folder(root: Path, own: _Reader) -> _Reader:
@@ -87,6 +97,10 @@ def _of_folder(root: Path, own: _Reader) -> _Reader:
     if found.name == own.kind:  # the same doubts have the same answers
         kept = {key: value for key, value in own.settings.items() if "images" not in key}
         return own._replace(settings={**kept, **found.settings})
+    return _reader_of(found)
+
+
+def _reader_of(found: Format) -> _Reader:
     function = importlib.import_module(f"{formats.__name__}.{found.name}").read_faces
     return _Reader(function, found.name, found.settings)
 

@@ -98,7 +98,7 @@ def cached(
             part.mkdir()
             note = {**source, **_build(build, part)}
             (part / NOTE).write_text(json.dumps(note, indent=1))
-            _sync(part)
+            sync_folder(part)
             _move_into_place(part, folder)
     except OSError as error:
         raise cannot_make(root, error) from error
@@ -141,7 +141,7 @@ def _has_all(folder: Path, note: dict) -> bool:
         return False
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Write a folder's files through to the disk before the folder gets its name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     if len(files) > MAX_SYNCED_FILES and hasattr(os, "sync"):

@@ -131,7 +131,7 @@ def _describe(faces: Faces, crop: Crop | BoxCrop, size: int, margin: int) -> dic
     if isinstance(crop, BoxCrop):
         content.update(np.ascontiguousarray(faces.boxes).tobytes())
     return {
-        "path": str(faces.folder.resolve()),
+        "path": faces.packed.root if faces.packed is not None else str(faces.folder.resolve()),
         "faces": content.hexdigest(),
         "crop": crop if isinstance(crop, str) else ["box", crop.margin],
         "size": size,

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from landmarks.data.faces import ExifName
+from landmarks.data.packed import PackedImage
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras use in files of 16 bits
 ORIENTATION, SHORT = 0x112, 3  # the EXIF tag, and the type of its value
@@ -60,6 +61,8 @@ def image_size(path: str, exif: ExifName = "rotate") -> tuple[int, int] | None:
 
 def read_bytes(path: str) -> bytes | None:
     """Return a file's content, or None if it cannot be read."""
+    if isinstance(path, PackedImage):
+        return path.read()
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (once a face, every epoch)
             return file.read()
@@ -72,6 +75,8 @@ def stamp(path: str) -> tuple[int, int, int]:
 
     A replacement may have the same size and mtime; its ctime differs.
     """
+    if isinstance(path, PackedImage):
+        return path.stamp()
     try:
         stat = os.stat(path)  # noqa: PTH116 (once a face)
     except (OSError, ValueError):

@@ -6,22 +6,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
 from landmarks.errors import UserError
 from landmarks.settings import Needs
 
+if TYPE_CHECKING:
+    from landmarks.data.packed import Packed
+
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
 CacheName = Annotated[Literal["auto", "device", "disk", "ram", "off"], Needs("/command", "train")]
 OnError = Annotated[
-    Literal["stop", "skip"], Needs("/command", ("train", "predict", "evaluate", "show"))
+    Literal["stop", "skip"], Needs("/command", ("train", "predict", "evaluate", "show", "pack"))
 ]
-Excluded = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
-TrainingPath = Annotated[str, Needs("/command", ("train", "check", "evaluate", "show"))]
-TrainingPlace = Annotated[str | None, Needs("/command", ("train", "check", "evaluate", "show"))]
+READ_TRAINING = Needs("/command", ("train", "check", "evaluate", "show", "pack"))
+Excluded = Annotated[str | None, READ_TRAINING]
+TrainingPath = Annotated[str, READ_TRAINING]
+TrainingPlace = Annotated[str | None, READ_TRAINING]
 ExifName = Literal["rotate", "ignore"]
 
 
@@ -68,6 +72,7 @@ class Faces:
         weights: how often an epoch of training shows each face of these sets.
         asked: the coordinates a submission asks, where it asks not the same of each face.
         scored_to: a contest's score clips predicted coordinates to 0 ... this; None: it does not.
+        packed: where their images lie in shards; None: each is a file of `folder`.
     """
 
     folder: Path
@@ -88,6 +93,7 @@ class Faces:
     weights: Sequence[float] = ()
     asked: Asked | None = None
     scored_to: float | None = None
+    packed: "Packed | None" = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -106,8 +112,18 @@ class Faces:
         """Return the file name of a face."""
         return self.names[row].decode()
 
+    def say(self, row: int) -> str:
+        """Return in words which image a face's is: its name, and its shard where it has one."""
+        name = self.name(row)
+        return name if self.packed is None else f"{name} in {self.packed.shard_of(row)}"
+
     def path(self, row: int) -> str:
-        """Return the path of a face's image."""
+        """Return the path of a face's image; of packed ones, a `landmarks.data.packed.PackedImage`.
+
+        Its bytes are read by `landmarks.data.decoding.read_bytes`.
+        """
+        if self.packed is not None:
+            return self.packed.place(row, self.name(row))
         return os.path.join(self.folder, self.name(row))  # noqa: PTH118 (five times a Path's speed)
 
     def __getstate__(self) -> dict:

@@ -13,6 +13,7 @@ from landmarks.data.formats.coco_places import list_annotations
 from landmarks.data.formats.columns import find_columns
 from landmarks.data.formats.label_studio import UPLOADED
 from landmarks.data.formats.table_rows import read_first, read_header, refuse_nested
+from landmarks.data.pack_index import PACK
 from landmarks.data.recognise import HEAD, kind_of
 from landmarks.errors import UserError
 
@@ -87,8 +88,15 @@ def require_format(root: Path) -> Format:
     return found
 
 
+def of_store(root: str) -> Format:
+    """Return the reader of a store's address, of which there is one."""
+    return Format("shards", {"root": root}, "it is the address of a store")
+
+
 def _find_whole(root: Path) -> Format | None:
     """Return the reader of a data set whose folder cannot be mistaken."""
+    if (root / PACK).is_file():
+        return Format("shards", {"root": str(root)}, f"there is {root / PACK}")
     for base in (root, root / "contest01_data"):
         if (base / "train/landmarks.csv").is_file() or (base / "test/test_points.csv").is_file():
             named = base / "train/landmarks.csv"

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from landmarks.data.canvas import CanvasFaces
 from landmarks.data.cropped import Batch, is_plausible
+from landmarks.data.packed import Packed
 from landmarks.data.worker_processes import (
     PREFETCH,
     count_readers,
@@ -44,6 +45,8 @@ class BatchOrder:
         weights: (n,) how often a shuffled epoch shows each face; what is left of a whole number is
             drawn anew each epoch. None: once.
         shared: an iteration yields this rank's part of each batch, where it has one.
+        packed: where the images lie in shards; the order then is `ShardOrder`'s. None: they do not.
+        brings: an iteration fetches the shards that its batches need.
     """
 
     def __init__(
@@ -53,8 +56,11 @@ class BatchOrder:
         seed: int | None,
         weights: np.ndarray | None = None,
         shared: bool = False,
+        packed: Packed | None = None,
+        brings: bool = False,
     ):
         self.rows, self.seed, self.weights, self.shared = rows, seed, weights, shared
+        self.packed, self.brings = packed, brings
         self.count = len(rows) if weights is None else max(1, round(float(weights.sum())))
         self.batch_size = min(batch_size, self.count)
         self.epoch, self.first_batch = 0, 0
@@ -66,7 +72,8 @@ class BatchOrder:
         return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        for rows in self.own_rows():
+        batches = self.own_rows()
+        for rows in self.packed.bring_ahead(batches) if self.brings else batches:
             yield rows.tolist()
 
     def own_rows(self) -> list[np.ndarray]:
@@ -81,17 +88,23 @@ class BatchOrder:
         rows = self.rows
         if self.seed is not None:
             rows = self._draw(np.random.default_rng([self.seed, epoch]))
+        elif self.packed is not None and self.shared:
+            rows = self.packed.order.spread(rows, self.batch_size)
         return [rows[i * self.batch_size :][: self.batch_size] for i in range(len(self))]
 
     def _draw(self, random: np.random.Generator) -> np.ndarray:
         """Return an epoch's rows, shuffled: each as often as its weight, rounded up or down."""
-        if self.weights is None:
-            return random.permutation(self.rows)
+        rows = self.rows if self.weights is None else self._draw_weighted(random)
+        if self.packed is None:
+            return random.permutation(rows)
+        return self.packed.order.mix(rows, self.packed.shard[rows], self.batch_size, random)
+
+    def _draw_weighted(self, random: np.random.Generator) -> np.ndarray:
         order = random.permutation(len(self.rows))
         ends = np.cumsum(self.weights[order])
         places = (np.arange(self.count) + random.random()) * (ends[-1] / self.count)
         drawn = order[np.searchsorted(ends, places, side="right").clip(max=len(order) - 1)]
-        return self.rows[random.permutation(drawn)]
+        return self.rows[drawn]
 
 
 class Batches:
@@ -129,13 +142,15 @@ class Batches:
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self._settings = {"seed": seed, "workers": workers, "pin_memory": pin_memory}
         self._settings |= {"weights": weights, "shared": shared}
-        self.order = BatchOrder(rows, batch_size, seed, weights, shared)
+        packed, is_kept = self.faces.packed, isinstance(source, CanvasFaces)
+        in_shards = {"packed": packed, "brings": packed is not None and not is_kept}
+        self.order = BatchOrder(rows, batch_size, seed, weights, shared, **in_shards)
         if shared and seed is not None:
             refuse_uneven(self.order.batch_size, self.order.count)
         self.unreadable: set[int] = set()
         self.readers: Callable = lambda: None  # a weak reference to the worker processes' iterator
         # A gathered batch is a copy of a few megabytes: handing it to another process costs more.
-        self.threaded = workers > 0 and isinstance(source, CanvasFaces)
+        self.threaded = workers > 0 and is_kept
         processes = 0
         if workers > 0 and not self.threaded:
             side = source.size + 2 * source.margin
@@ -206,7 +221,7 @@ class Batches:
         if self.on_error == "stop":
             raise UnreadableImages(
                 f"Unreadable images in {self.faces.folder}: "
-                f"{', '.join(self.faces.name(row) for row in rows)}. Restore them, or go on "
+                f"{', '.join(self.faces.say(row) for row in rows)}. Restore them, or go on "
                 f"without them with data.on_error=skip.",
                 [self.faces.path(row) for row in rows],
             )

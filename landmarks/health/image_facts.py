@@ -1,7 +1,6 @@
 """Every image file read: its size, whether it can be decoded, its fingerprints."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from landmarks.data.decoding import (
     jpeg_size,
     read_bytes,
     reduction,
+    stamp,
     unused_bits,
 )
 from landmarks.data.faces import Faces
@@ -80,7 +80,7 @@ class Reader:
         """Look at one face's image; return it, grey, and by how much it is reduced; None: bad."""
         data, looks = read_bytes(self.faces.path(row)), self.looks
         if data is None:
-            there = os.path.isfile(self.faces.path(row))  # noqa: PTH113 (once a face)
+            there = stamp(self.faces.path(row))[0] >= 0
             looks.state[row] = CORRUPT if there else MISSING
             return None
         digest = hashlib.blake2b(data, digest_size=16).digest()

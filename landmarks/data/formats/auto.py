@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.find_format import require_format
+from landmarks.data.find_format import of_store, require_format
 from landmarks.data.reading import FileReading, Reading
+from landmarks.data.store import is_remote
 from landmarks.settings import flat
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ def read_faces(root: str, *, reading: AutoReading) -> Faces:
     Raises:
         UserError: if none is found, or several may be meant; see also the reader.
     """
-    found = require_format(Path(root))
+    found = of_store(root) if is_remote(root) else require_format(Path(root))
     log.info(f"'{root}' is read as data={found.name}: {found.why}.")
     module = importlib.import_module(f"landmarks.data.formats.{found.name}")
     given = asdict(reading)
     if reading.exif is None:
         del given["exif"]
-    if found.name == "facial_keypoints":  # its files leave no doubts
+    if found.name in ("facial_keypoints", "shards"):  # their files leave no doubts
         given = {key: given[key] for key in asdict(Reading())}
     return module.read_faces(**found.settings, **given)

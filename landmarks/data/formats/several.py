@@ -111,7 +111,13 @@ def _open(where: str, node: dict, reading: Reading) -> _Set:
         raise UserError(f"{where} lacks {', '.join(lacking)}, which data={name} needs.")
     shared = {key: getattr(reading, key) for key in SHARED if key in known}
     shared |= {"exclude": None} if "exclude" in known else {}
-    return _Set(where, reader(**arguments, **shared), float(weight), chosen)
+    faces = reader(**arguments, **shared)
+    if faces.packed is not None:
+        raise UserError(
+            f"{where}: packed faces are a data set by themselves: pack the sets together, with "
+            f"landmarks pack data=several, or name their own files here."
+        )
+    return _Set(where, faces, float(weight), chosen)
 
 
 def _find_reader(where: str, name: object) -> Callable:

@@ -1,0 +1,119 @@
+"""`data=shards`: what `landmarks pack` has written, in a folder or in a store."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from landmarks.data.cache_folder import cache_root, cannot_make
+from landmarks.data.cache_use import claim
+from landmarks.data.exclude import find_excluded
+from landmarks.data.faces import Asked, Faces, check_name
+from landmarks.data.pack_index import ASKED, LABELS, PLACES, SAME, VERSION, PartIndex, read_index
+from landmarks.data.packed import AHEAD, Packed
+from landmarks.data.reading import Reading
+from landmarks.data.shard_order import ShardOrder
+from landmarks.data.shard_room import ShardRoom
+from landmarks.data.store import Store, is_remote
+from landmarks.errors import UserError
+from landmarks.machine import say_bytes
+from landmarks.settings import Needs, NonNegative, Positive, PositiveInt, Rule, flat
+
+IN_TRAINING = Needs("/command", "train")
+IN_A_STORE = Needs("root", Rule(lambda v: is_remote(str(v)), ""), "a data.root in a store")
+
+
+@flat
+def read_faces(
+    root: str,
+    *,
+    window: Annotated[NonNegative, IN_TRAINING] = 4,
+    streams: Annotated[PositiveInt, IN_TRAINING] = 8,
+    room_gb: Annotated[Positive, IN_A_STORE] = 10,
+    reading: Reading,
+) -> Faces:
+    """Return the faces of a pack. Images stay in their shards and are read when they are wanted.
+
+    Args:
+        root: a folder, or a store's address.
+        window, streams: see `landmarks.data.shard_order.ShardOrder`.
+        room_gb: how much of a store's shards may lie on this machine's disk at a time.
+
+    That images can be decoded was seen when they were packed, and is not looked at again: damage
+    since then is found when an image is read.
+
+    Raises:
+        UserError: if there is no pack, it is damaged, or the store cannot be reached.
+    """
+    index = read_index(root, reading.part, reading.cache_dir)
+    note, arrays = index
+    _refuse_names(arrays["names"], root)
+    order = ShardOrder(streams, window)
+    room = None if not is_remote(root) else _open_room(root, index, order, room_gb, reading)
+    packed = Packed(root, note["shards"], *(arrays[name] for name in PLACES), order, room)
+    kept = {name: arrays[name] for name in LABELS if name in arrays}
+    kept |= {name: note[name] for name in SAME}
+    kept["flip"] = None if note["flip"] is None else np.array(note["flip"])
+    whole = Faces(Path(root), arrays["names"], source=root, packed=packed, **kept)
+    if "asked_rows" in arrays:
+        whole = replace(whole, asked=Asked(root, *(arrays[f"asked_{key}"] for key in ASKED)))
+    faces = _first(whole, reading.limit)
+    faces = replace(faces, cache=reading.cache, cache_dir=reading.cache_dir)
+    if reading.part == "test":
+        return faces
+    if faces.points is None:
+        raise UserError(f"{root} holds no points of its training faces: pack labelled ones.")
+    return replace(faces, rows=np.flatnonzero(~find_excluded(faces, reading.exclude)))
+
+
+def _first(faces: Faces, limit: int | None) -> Faces:
+    """Return the first so many faces."""
+    if limit is None or limit >= len(faces):
+        return faces
+    fewer = {key: getattr(faces, key) for key in ("names", *LABELS)}
+    fewer = {key: None if values is None else values[:limit] for key, values in fewer.items()}
+    places = {key: getattr(faces.packed, key)[:limit] for key in PLACES}
+    asked = faces.asked
+    if asked is not None:
+        there = asked.faces < limit
+        asked = asked._replace(**{key: getattr(asked, key)[there] for key in ASKED})
+    return replace(faces, **fewer, asked=asked, packed=replace(faces.packed, **places))
+
+
+def _refuse_names(names: np.ndarray, root: str) -> None:
+    """Refuse names that lead out of a folder: what is written beside photos goes by them."""
+    joined = b"\n".join(names.tolist())
+    if any(sign in joined for sign in (b"..", b"\\", b":", b"\0", b"\n/")) or joined[:1] == b"/":
+        for row, name in enumerate(names.tolist()):
+            check_name(name.decode(), f"{root}, face {row + 1}")
+
+
+def _open_room(
+    root: str, index: PartIndex, order: ShardOrder, room_gb: float, reading: Reading
+) -> ShardRoom:
+    """Return the room of a store's shards.
+
+    Raises:
+        UserError: if training would need more of them at once than it holds.
+    """
+    note = index.note
+    largest, count = max(note["sizes"]), len(note["sizes"])
+    # Those in use, those on their way, and as many that others of this machine fetch.
+    needed = min(order.shards_at_once(), count) * largest + 2 * AHEAD * largest
+    limit = int(room_gb * 1e9)
+    if reading.part == "train" and limit < needed:
+        raise UserError(
+            f"data.room_gb={room_gb:g} is too small for shards of {say_bytes(largest)}: training "
+            f"uses up to {say_bytes(needed)} of them at a time; give it that, or set a smaller "
+            f"data.window or data.streams."
+        )
+    told = {"path": root, "id": note["id"], "version": VERSION}
+    key = hashlib.sha256(f"{root} {note['id']}".encode()).hexdigest()[:24]
+    folder = cache_root("shards", reading.cache_dir) / key
+    try:
+        claim(folder, told)
+    except OSError as error:
+        raise cannot_make(folder, error) from error
+    return ShardRoom(folder, Store(root), note["sizes"], limit, AHEAD)
