@@ -34,6 +34,7 @@ BENCHMARKS = {
     "facial_keypoints": "Kaggle's second contest: what incomplete rows are worth",
     "pasted": "faces in larger photos, against their own photos",
     "clip": "a drawn face followed through a clip, its jitter and its lag",
+    "shards": "batches from shards and a web server, against plain files",
     "ranks": "a training by several processes, against the same by one",
     "startup": "how long `landmarks --help` takes",
 }

@@ -231,3 +231,9 @@ def test_the_floor_has_the_products_of_a_step(benchmark, uncompiled, name, uncou
         model(images, points).backward()
     counted = Floor(model, images).flops - uncounted
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-4)
+
+
+def test_shards_are_compared_with_plain_files(run):
+    found = run("shards", "--faces", "40", "--rounds", "1", "--shard-bytes", "60000")
+    assert set(found) == {"folder_ratio", "fetched_ratio", "room_ratio", "near_pairs"}
+    assert all(value > 0 for value in found.values())

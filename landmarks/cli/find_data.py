@@ -4,7 +4,8 @@ from landmarks.cli.words import is_sweep, overrides_in, read_value, searched
 from landmarks.runs.find import all_checkpoints
 from landmarks.runs.quoting import write_word
 
-DEFAULTS = {"train": "thousand", "check": "thousand"}  # formats; other commands have a model's
+# The formats of commands whose data are not a model's.
+DEFAULTS = dict.fromkeys(("train", "check", "pack"), "thousand")
 
 
 def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:

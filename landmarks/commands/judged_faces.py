@@ -134,4 +134,5 @@ def take(faces: Faces, rows: np.ndarray) -> Faces:
             ("sets", faces.sets),
         )
     }
-    return replace(faces, rows=None, **kept)
+    packed = None if faces.packed is None else faces.packed.take(chosen)
+    return replace(faces, rows=None, packed=packed, **kept)

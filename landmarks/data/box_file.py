@@ -77,6 +77,7 @@ def take_faces(faces: Faces, rows: list[int] | np.ndarray, boxes: list | np.ndar
     pixels = None if faces.pixels is None else [faces.pixels[row] for row in rows]
     boxes = np.float32(boxes).reshape(-1, 4)
     kept = {"points": None, "wanted": None, "asked": None, "visible": None, "rows": None}
+    kept["packed"] = None if faces.packed is None else faces.packed.take(rows)
     return replace(faces, names=faces.names[rows], boxes=boxes, pixels=pixels, **kept)
 
 

@@ -95,6 +95,10 @@ class Faces:
     scored_to: float | None = None
     packed: "Packed | None" = None
 
+    def __post_init__(self):
+        if self.packed is not None and len(self.packed.shard) != len(self.names):
+            raise ValueError("packed faces are taken with their places: see Packed.take")
+
     def __len__(self) -> int:
         return len(self.names)
 

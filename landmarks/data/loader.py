@@ -61,6 +61,7 @@ class BatchOrder:
     ):
         self.rows, self.seed, self.weights, self.shared = rows, seed, weights, shared
         self.packed, self.brings = packed, brings
+        self.failed: UserError | None = None  # why the last iteration ended early
         self.count = len(rows) if weights is None else max(1, round(float(weights.sum())))
         self.batch_size = min(batch_size, self.count)
         self.epoch, self.first_batch = 0, 0
@@ -73,8 +74,12 @@ class BatchOrder:
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = self.own_rows()
-        for rows in self.packed.bring_ahead(batches) if self.brings else batches:
-            yield rows.tolist()
+        self.failed = None
+        try:
+            for rows in self.packed.bring_ahead(batches) if self.brings else batches:
+                yield rows.tolist()
+        except UserError as error:  # torch would leave its worker processes half-started
+            self.failed = error
 
     def own_rows(self) -> list[np.ndarray]:
         """Return the rows of each batch that the coming iteration yields."""
@@ -211,6 +216,8 @@ class Batches:
                 if not batch.readable.all():
                     self.note(batch.rows[~batch.readable].tolist())
                 yield batch
+            if self.order.failed is not None:
+                raise self.order.failed
 
     def note(self, rows: list[int]) -> None:
         """Take note of unreadable images: of these rows of the data set.

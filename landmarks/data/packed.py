@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,6 +59,11 @@ class Packed:
     order: ShardOrder
     room: ShardRoom | None = None
     locks: dict[int, threading.Lock] = field(default_factory=dict, init=False, repr=False)
+
+    def take(self, rows: slice | np.ndarray) -> "Packed":
+        """Return the places of some of the faces, in this order."""
+        places = {key: getattr(self, key)[rows] for key in ("shard", "start", "length", "check")}
+        return replace(self, **places)
 
     def shard_of(self, row: int) -> str:
         """Return the file name of the shard that a face's image lies in."""

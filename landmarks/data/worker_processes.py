@@ -84,10 +84,16 @@ def explain_readers(workers: int) -> Iterator[None]:
     """Turn errors of so many worker processes in this context into advice.
 
     Raises:
-        UserError: if a process has ended, or memory or open files have run out.
+        UserError: if a process has ended, or memory or open files have run out; also a process's
+            own, without the trace that torch puts before it.
     """
     try:
         yield
+    except UserError as error:
+        own = str(error).rpartition(f".{UserError.__name__}: ")[2].strip()
+        if workers == 0 or own == str(error):
+            raise
+        raise UserError(own) from error
     except (RuntimeError, OSError) as error:
         said = str(error).lower()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM)

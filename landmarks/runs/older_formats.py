@@ -32,7 +32,7 @@ LATER = {
 # Readers without a setting of EXIF: it says nothing, or each set has its own.
 UNTURNED = tuple(
     f"landmarks.data.formats.{name}.read_faces"
-    for name in ("synthetic", "facial_keypoints", "several")
+    for name in ("synthetic", "facial_keypoints", "several", "shards")
 )
 
 

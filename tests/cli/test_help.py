@@ -21,6 +21,7 @@ COMMON = {
     "runs": ["folder", "sort"],
     "export": ["checkpoint"],
     "check": ["input_size", "crop"],
+    "pack": ["out", "shard_mb"],
     "cache": ["only", "unused_for", "clear"],
 }
 

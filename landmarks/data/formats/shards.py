@@ -74,12 +74,11 @@ def _first(faces: Faces, limit: int | None) -> Faces:
         return faces
     fewer = {key: getattr(faces, key) for key in ("names", *LABELS)}
     fewer = {key: None if values is None else values[:limit] for key, values in fewer.items()}
-    places = {key: getattr(faces.packed, key)[:limit] for key in PLACES}
     asked = faces.asked
     if asked is not None:
         there = asked.faces < limit
         asked = asked._replace(**{key: getattr(asked, key)[there] for key in ASKED})
-    return replace(faces, **fewer, asked=asked, packed=replace(faces.packed, **places))
+    return replace(faces, **fewer, asked=asked, packed=faces.packed.take(slice(limit)))
 
 
 def _refuse_names(names: np.ndarray, root: str) -> None:

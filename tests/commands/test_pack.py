@@ -1,0 +1,100 @@
+"""`landmarks pack`, and what the other commands do with what it has written."""
+
+from pathlib import Path
+
+import pytest
+
+from landmarks.cli import main as cli
+from landmarks.data import store
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def packed(train, capsys):
+    """A folder with a pack of the faces that `train` trains on, a few images a shard."""
+    words = [f"data.root={train.made.root}", "out=packs/faces", "shard_mb=0.006"]
+    assert cli.main(["pack", *words]) == 0
+    assert "data.root=packs/faces" in capsys.readouterr().out
+    assert len(list(Path("packs/faces").glob("train-*.tar"))) > 2
+    return Path("packs/faces")
+
+
+@pytest.fixture
+def address(packed, tmp_path):
+    """The address of the pack in a store."""
+    system, place = fsspec.filesystem("memory"), f"/{tmp_path.name}"
+    system.put(str(packed), place, recursive=True)
+    yield f"memory:/{place}"
+    system.rm(place, recursive=True)
+
+
+def test_a_run_on_a_store_is_that_on_a_folder_and_goes_on_within_an_epoch(
+    train, packed, address, stop_at_step
+):
+    words = ["data=shards", "data.cache=off", "data.window=1", "epochs=1"]
+    train("run_dir=folder", *words, f"data.root={packed}")
+    train("run_dir=whole", *words, f"data.root={address}")
+    with stop_at_step(1):
+        train("run_dir=parts", *words, f"data.root={address}", code=143)
+    assert cli.main(["train", "resume=parts"]) == 0
+    assert train.are_equal("whole", "parts") and train.are_equal("whole", "folder")
+    assert train.metrics("whole") == train.metrics("parts") == train.metrics("folder")
+
+
+def test_a_cache_changes_nothing_but_where_pixels_come_from(train, address, cache):
+    train("run_dir=read", f"data.root={address}", "data.cache=off", "epochs=1")
+    train("run_dir=kept", f"data.root={address}", "data.cache=disk", "epochs=1")
+    assert any((cache / "canvas").iterdir())
+    assert train.are_equal("read", "kept")
+
+
+def test_predictions_and_judgements_are_those_of_the_files(train, packed, address):
+    train("run_dir=run", f"data.root={packed}", "epochs=1")
+    root = train.made.root
+    for name, place in (("files", root), ("folder", packed), ("store", address)):
+        words = ["checkpoint=run", f"data.root={place}"]
+        assert cli.main(["predict", *words, f"run_dir=predict-{name}"]) == 0
+        assert cli.main(["evaluate", *words, f"run_dir=evaluate-{name}"]) == 0
+    for name in ("folder", "store"):
+        for file in ("predict-{}/submission.csv", "evaluate-{}/predictions.csv"):
+            assert Path(file.format(name)).read_text() == Path(file.format("files")).read_text()
+
+
+def test_damage_is_named_in_a_sentence_and_passed_over(train, packed, capsys):
+    shard = packed / "train-00001.tar"
+    shard.write_bytes(shard.read_bytes()[:700])
+    words = ["data=shards", f"data.root={packed}", "data.cache=off", "epochs=1"]
+    train("run_dir=run", *words, code=1)
+    assert f"in {shard.name}" in capsys.readouterr().err
+    train("run_dir=other", *words, "data.on_error=skip")
+    assert f"{shard}: " in capsys.readouterr().out
+    assert cli.main(["check", f"data.root={packed}", "run_dir=check"]) == 3
+    assert "corrupt" in Path("check/suspects.csv").read_text()
+
+
+@pytest.mark.parametrize("command", ["train", "check", "pack"])
+def test_a_store_that_cannot_be_reached_ends_in_a_sentence(command, train, capsys, monkeypatch):
+    monkeypatch.setattr(store, "PAUSES", ())
+    root = "data.root=http://127.0.0.1:9/faces"
+    assert cli.main([command, root, *(["out=new"] if command == "pack" else [])]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "http://127.0.0.1:9/faces/pack.json" in said and "\n" not in said
+    assert not Path("new").exists()
+
+
+def test_what_is_there_is_left_as_it_is(train, packed, capsys):
+    before = {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()}
+    assert cli.main(["pack", f"data.root={train.made.root}", f"out={packed}"]) == 1
+    assert str(packed) in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()}
+
+
+def test_images_that_cannot_be_read_are_listed_or_left_out(train, capsys):
+    lost = train.made.root / "train/images" / train.made.names[3]
+    lost.write_bytes(b"no image")
+    words = [f"data.root={train.made.root}", "out=new"]
+    assert cli.main(["pack", *words]) == 1
+    assert lost.name in capsys.readouterr().err and not Path("new").exists()
+    assert cli.main(["pack", *words, "data.on_error=skip"]) == 0
+    assert "15 train faces" in capsys.readouterr().out
