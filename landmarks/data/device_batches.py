@@ -157,6 +157,8 @@ class DeviceBatches:
         """Yield the blocks' faces in order, read in as many threads as there are cores."""
 
         def read(rows: np.ndarray) -> Batch:
+            if self.order.brings:
+                self.faces.bring(rows)
             batch = self.source.__getitems__(rows.tolist())
             return batch._replace(
                 images=_pinned(batch.images, self.device),

@@ -121,6 +121,11 @@ class Faces:
         name = self.name(row)
         return name if self.packed is None else f"{name} in {self.packed.shard_of(row)}"
 
+    def bring(self, rows: np.ndarray) -> None:
+        """Fetch the shards of these faces (n,), where they lie in a store: many are to be read."""
+        if self.packed is not None:
+            self.packed.bring(rows)
+
     def path(self, row: int) -> str:
         """Return the path of a face's image; of packed ones, a `landmarks.data.packed.PackedImage`.
 

@@ -42,8 +42,7 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
 
     def read(chunk: np.ndarray) -> np.ndarray:
         out = np.empty(canvas.pixels.shape[1:], np.uint8)
-        if source.faces.packed is not None:
-            source.faces.packed.bring(rows[chunk])
+        source.faces.bring(rows[chunk])
         for row in rows[chunk]:
             out[:] = 0
             matrix = source.read(row, out)

@@ -81,6 +81,7 @@ def _pass(
     reader: Reader, rows: np.ndarray, threads: int, what: str, function: Callable | None
 ) -> Iterator:
     def work(part: np.ndarray) -> tuple:
+        reader.faces.bring(part)
         images = [reader.read(row) for row in part.tolist()]
         return len(part), None if function is None else function(part, images)
 
