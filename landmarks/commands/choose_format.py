@@ -4,7 +4,7 @@ from pathlib import Path
 
 from landmarks.commands.choices import read_text
 from landmarks.data.find_format import Format, find_format, of_store, require_format
-from landmarks.data.store import is_remote
+from landmarks.data.shard_store import is_remote
 
 
 def choose_format(

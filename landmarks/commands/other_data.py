@@ -13,7 +13,7 @@ from landmarks.data import formats
 from landmarks.data.faces import Faces
 from landmarks.data.find_format import Format, find_format, of_store, require_format
 from landmarks.data.formats.numbered_names import are_numbers
-from landmarks.data.store import is_remote
+from landmarks.data.shard_store import is_remote
 from landmarks.errors import UserError
 from landmarks.runs.trusted import trusted
 from landmarks.settings import check_arguments

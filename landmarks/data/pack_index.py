@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landmarks.data.cache_folder import cached
-from landmarks.data.store import Store, is_remote
+from landmarks.data.shard_store import Store, is_remote
 from landmarks.errors import UserError
 
 PACK = "pack.json"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from landmarks.data.store import DISK, Store
+from landmarks.data.shard_store import DISK, Store
 from landmarks.errors import UserError
 from landmarks.files import aside, sweep
 

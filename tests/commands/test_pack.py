@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from landmarks.cli import main as cli
-from landmarks.data import store
+from landmarks.data import shard_store
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -29,36 +29,29 @@ def address(packed, tmp_path):
     system.rm(place, recursive=True)
 
 
-def test_a_run_on_a_store_is_that_on_a_folder_and_goes_on_within_an_epoch(
-    train, packed, address, stop_at_step
+def test_a_run_on_a_store_goes_on_within_an_epoch_and_equals_a_cached_one_on_a_folder(
+    train, packed, address, cache, stop_at_step
 ):
     words = ["data=shards", "data.cache=off", "data.window=1", "epochs=1"]
-    train("run_dir=folder", *words, f"data.root={packed}")
     train("run_dir=whole", *words, f"data.root={address}")
     with stop_at_step(1):
         train("run_dir=parts", *words, f"data.root={address}", code=143)
     assert cli.main(["train", "resume=parts"]) == 0
-    assert train.are_equal("whole", "parts") and train.are_equal("whole", "folder")
-    assert train.metrics("whole") == train.metrics("parts") == train.metrics("folder")
-
-
-def test_a_cache_changes_nothing_but_where_pixels_come_from(train, address, cache):
-    train("run_dir=read", f"data.root={address}", "data.cache=off", "epochs=1")
-    train("run_dir=kept", f"data.root={address}", "data.cache=disk", "epochs=1")
+    train("run_dir=folder", "data.window=1", "epochs=1", f"data.root={packed}", "data.cache=disk")
     assert any((cache / "canvas").iterdir())
-    assert train.are_equal("read", "kept")
+    for other in ("parts", "folder"):
+        assert train.are_equal("whole", other) and train.metrics("whole") == train.metrics(other)
 
 
 def test_predictions_and_judgements_are_those_of_the_files(train, packed, address):
     train("run_dir=run", f"data.root={packed}", "epochs=1")
     root = train.made.root
-    for name, place in (("files", root), ("folder", packed), ("store", address)):
+    for name, place in (("files", root), ("store", address)):
         words = ["checkpoint=run", f"data.root={place}"]
         assert cli.main(["predict", *words, f"run_dir=predict-{name}"]) == 0
         assert cli.main(["evaluate", *words, f"run_dir=evaluate-{name}"]) == 0
-    for name in ("folder", "store"):
-        for file in ("predict-{}/submission.csv", "evaluate-{}/predictions.csv"):
-            assert Path(file.format(name)).read_text() == Path(file.format("files")).read_text()
+    for file in ("predict-{}/submission.csv", "evaluate-{}/predictions.csv"):
+        assert Path(file.format("store")).read_text() == Path(file.format("files")).read_text()
 
 
 def test_damage_is_named_in_a_sentence_and_passed_over(train, packed, capsys):
@@ -75,7 +68,7 @@ def test_damage_is_named_in_a_sentence_and_passed_over(train, packed, capsys):
 
 @pytest.mark.parametrize("command", ["train", "check", "pack"])
 def test_a_store_that_cannot_be_reached_ends_in_a_sentence(command, train, capsys, monkeypatch):
-    monkeypatch.setattr(store, "PAUSES", ())
+    monkeypatch.setattr(shard_store, "PAUSES", ())
     root = "data.root=http://127.0.0.1:9/faces"
     assert cli.main([command, root, *(["out=new"] if command == "pack" else [])]) == 1
     said = capsys.readouterr().err.strip()

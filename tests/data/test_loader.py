@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from landmarks.data.batch_order import BatchOrder
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import read_faces
-from landmarks.data.loader import Batches, BatchOrder, choose_workers, mean_points
+from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.worker_processes import end_readers
 from landmarks.errors import UserError
 from landmarks.geometry import Crop, crop_matrix, transform

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.data.loader import BatchOrder
+from landmarks.data.batch_order import BatchOrder
 from landmarks.data.packed import Packed
 from landmarks.data.shard_order import ShardOrder
 

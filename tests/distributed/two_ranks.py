@@ -14,8 +14,8 @@ import torch
 
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
+from landmarks.data.batch_order import BatchOrder
 from landmarks.data.cropped import Batch
-from landmarks.data.loader import BatchOrder
 from landmarks.distributed import collectives, processes, store
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet

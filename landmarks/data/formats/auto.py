@@ -8,7 +8,7 @@ from pathlib import Path
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.find_format import of_store, require_format
 from landmarks.data.reading import FileReading, Reading
-from landmarks.data.store import is_remote
+from landmarks.data.shard_store import is_remote
 from landmarks.settings import flat
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from landmarks.data.packed import AHEAD, Packed
 from landmarks.data.reading import Reading
 from landmarks.data.shard_order import ShardOrder
 from landmarks.data.shard_room import ShardRoom
-from landmarks.data.store import Store, is_remote
+from landmarks.data.shard_store import Store, is_remote
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 from landmarks.settings import Needs, NonNegative, Positive, PositiveInt, Rule, flat

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarks.data import store, write_pack
+from landmarks.data import shard_store, write_pack
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.decoding import read_bytes, read_image
 from landmarks.data.faces import Asked
@@ -33,7 +33,7 @@ SMALL = 4000  # bytes of a shard: an image or two
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     """Try again at once."""
-    monkeypatch.setattr(store, "PAUSES", (0, 0))
+    monkeypatch.setattr(shard_store, "PAUSES", (0, 0))
 
 
 @pytest.fixture
