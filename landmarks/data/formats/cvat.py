@@ -8,7 +8,7 @@ import numpy as np
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
-from landmarks.data.formats.label_source import FirstPixel, find_file, find_images
+from landmarks.data.formats.label_source import FirstPixel, ImageFolders, find_file, find_images
 from landmarks.data.formats.named_points import (
     Box,
     Face,
@@ -32,8 +32,7 @@ def read_faces(
     train: TrainingPath,
     test: str,
     *,
-    images: str | None = None,
-    test_images: str | None = None,
+    folders: ImageFolders,
     first_pixel: FirstPixel = 0.0,
     reading: FileReading,
 ) -> Faces:
@@ -41,8 +40,7 @@ def read_faces(
 
     Args:
         train, test: the XML files; that of `test` need hold no points.
-        images: the folder that file names start from; None: the file's own.
-        test_images: that of the test faces; None: as `images`.
+        folders: see `ImageFolders`.
         first_pixel: where the centre of the first pixel lies, in the points' coordinates.
 
     A face is a skeleton, the shapes of one group, all shapes of an image or, where one shape has
@@ -62,7 +60,7 @@ def read_faces(
         reading,
         first_pixel=first_pixel,
     )
-    folder = find_images(path, images, test_images, reading.part)
+    folder = find_images(path, folders, reading.part)
     return to_faces(arrays, folder, str(path), reading, named_by="data.images")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from landmarks.data.cache_folder import describe_source
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
-from landmarks.data.formats.label_source import find_file, find_images
+from landmarks.data.formats.label_source import ImageFolders, find_file, find_images
 from landmarks.data.formats.named_points import (
     Face,
     parse_number,
@@ -27,16 +27,14 @@ def read_faces(
     train: TrainingPath,
     test: str,
     *,
-    images: str | None = None,
-    test_images: str | None = None,
+    folders: ImageFolders,
     reading: StoredReading,
 ) -> Faces:
     """Return the faces of a file of dlib's imglab, one a box, in the file's order.
 
     Args:
         train, test: the XML files; that of `test` need hold no parts.
-        images: the folder that file names start from; None: the file's own.
-        test_images: that of the test faces; None: as `images`.
+        folders: see `ImageFolders`.
 
     Points are the parts, in the order of their numbers, or of their names, and `point_names` are
     these, if they do not count from 0 or 1. A part that a box lacks is missing. Boxes with
@@ -53,7 +51,7 @@ def read_faces(
         lambda: read_faces_named(str(path), lambda: _faces(path), part, "box"),
         reading,
     )
-    folder = find_images(path, images, test_images, reading.part)
+    folder = find_images(path, folders, reading.part)
     return to_faces(arrays, folder, str(path), reading, named_by="data.images")
 
 

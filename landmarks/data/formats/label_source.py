@@ -1,5 +1,6 @@
 """The file of labels that `data.train` or `data.test` names, in formats of one file a part."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,19 @@ from landmarks.settings import Rule
 
 # Where a file's coordinates have the centre of the first pixel.
 FirstPixel = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolders:
+    """The folders that hold the images.
+
+    Args:
+        images: the folder that file names start from; None: that of the file of labels.
+        test_images: the same of the test faces; None: as `images`.
+    """
+
+    images: str | None = None
+    test_images: str | None = None
 
 
 def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
@@ -40,7 +54,8 @@ def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
     return path
 
 
-def find_images(path: Path, images: str | None, test_images: str | None, part: str) -> Path:
+def find_images(path: Path, named: ImageFolders, part: str) -> Path:
     """Return the folder that the names in a part's file start from: its own, if none is named."""
-    named = test_images if part == "test" and test_images is not None else images
-    return path.parent if named is None else Path(named)
+    is_other = part == "test" and named.test_images is not None
+    folder = named.test_images if is_other else named.images
+    return path.parent if folder is None else Path(folder)

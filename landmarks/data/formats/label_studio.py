@@ -12,7 +12,7 @@ from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
 from landmarks.data.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.formats.json_items import read_items
-from landmarks.data.formats.label_source import FirstPixel, find_file, find_images
+from landmarks.data.formats.label_source import FirstPixel, ImageFolders, find_file, find_images
 from landmarks.data.formats.named_points import (
     Box,
     Face,
@@ -37,8 +37,7 @@ def read_faces(
     train: TrainingPath,
     test: str,
     *,
-    images: str | None = None,
-    test_images: str | None = None,
+    folders: ImageFolders,
     several: Several = None,
     first_pixel: FirstPixel = 0.0,
     reading: FileReading,
@@ -47,10 +46,9 @@ def read_faces(
 
     Args:
         train, test: the JSON files; that of `test` need hold no points.
-        images: the folder that holds the images; None: the file's own. The end of an image's
-            address in the export is its path there, without the eight letters and figures that
-            Label Studio puts before the name of an uploaded file.
-        test_images: that of the test faces; None: as `images`.
+        folders: see `ImageFolders`. The end of an image's address in the export is its path there,
+            without the eight letters and figures that Label Studio puts before the name of an
+            uploaded file.
         several: which of several annotations of one image counts; None: asked about.
         first_pixel: where the centre of the first pixel lies, in pixels.
 
@@ -61,7 +59,7 @@ def read_faces(
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
     path, part = find_file(train, test, "label_studio", reading), reading.part
-    folder = find_images(path, images, test_images, part)
+    folder = find_images(path, folders, part)
     chosen = {"images": str(folder.resolve()), "several": several, "first_pixel": first_pixel}
     source = {**describe_source(path, VERSION), "part": part, **chosen}
     arrays = map_faces(

@@ -10,7 +10,7 @@ from landmarks.data.cache_folder import describe_source
 from landmarks.data.doubts import HiddenName
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.label_source import find_file, find_images
+from landmarks.data.formats.label_source import ImageFolders, find_file, find_images
 from landmarks.data.formats.table_rows import read_first, read_header, read_rows, refuse_nested
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.reading import FileReading
@@ -26,8 +26,7 @@ def read_faces(
     test: str,
     *,
     hidden: HiddenName = None,
-    images: str | None = None,
-    test_images: str | None = None,
+    folders: ImageFolders,
     name_column: str | None = None,
     box_columns: list[str] | None = None,
     reading: FileReading,
@@ -36,8 +35,7 @@ def read_faces(
 
     Args:
         train, test: the files; that of `test` need hold no points.
-        images: the folder that file names start from; None: the file's own.
-        test_images: that of the test faces; None: as `images`.
+        folders: see `ImageFolders`.
         name_column: of the file names; None: the first there is of
             `landmarks.data.formats.columns.NAMES`, or the one whose first row names a file.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
@@ -55,7 +53,7 @@ def read_faces(
     """
     path = find_file(train, test, "table", reading)
     arrays, names = map_table(path, reading, hidden, name_column, box_columns)
-    folder = find_images(path, images, test_images, reading.part)
+    folder = find_images(path, folders, reading.part)
     faces = to_faces(arrays, folder, str(path), reading, named_by="data.images")
     return replace(faces, point_names=names)
 
