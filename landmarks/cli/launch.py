@@ -56,8 +56,7 @@ def launch(
     Args:
         load: returns its function; to import it takes seconds.
         fail: prints a sentence and returns the exit code that it is given, or 2.
-        tell_job: lets the other processes of a training do a job of these settings; None: there are
-            none.
+        tell_job: lets the other processes do a job of these settings; None: there are none.
     """
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
     OmegaConf.register_new_resolver("gpus_of_job", _gpus_of_job, replace=True)
@@ -137,8 +136,8 @@ class _Start:
         arguments, self.reader = name_reader(self.command, arguments)
         if self.tell_job is not None and is_sweep(arguments):
             raise UserError(
-                "-m starts several runs, and several processes train one: start the runs one by "
-                "one, or each with one process."
+                "-m starts several jobs, and several processes do one: start the jobs one by one, "
+                "or each with one process."
             )
         if self.command == "train":
             arguments = plan_trials(arguments)
@@ -238,12 +237,12 @@ class _Start:
 
 
 def refuse_one_process(settings: dict) -> None:
-    """Refuse what several processes, which train one model, cannot do.
+    """Refuse what several processes, which do one job, cannot do.
 
     Raises:
         UserError: naming the setting.
     """
-    if settings["compile"]:
+    if settings.get("compile"):
         raise UserError(f"compile=true trains in one process, and {world()} were started.")
 
 

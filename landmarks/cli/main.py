@@ -32,7 +32,8 @@ COMMANDS = {
     "cache": "list or clear what is kept to start sooner",
 }
 
-# With them Hydra answers and trains nothing, so several processes are not needed.
+SHARED = {"train", "predict", "evaluate"}  # several processes can do these together
+# With them Hydra answers and does nothing else, so several processes are not needed.
 OPTIONS_THAT_TELL = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc"}
 
 USAGE = """landmarks {version}: train, judge and run dense facial landmark models.
@@ -137,12 +138,14 @@ def _run(command: str, arguments: list[str]) -> int:
         return load_command(command)
 
     # Imported here: `landmarks --help` must not wait for Hydra.
-    if command == "train" and OPTIONS_THAT_TELL.isdisjoint(arguments):
+    if command in SHARED and OPTIONS_THAT_TELL.isdisjoint(arguments):
         from landmarks.cli.ranks import lead
 
-        return lead(load, arguments, _fail)
-    if processes.world() > 1 and not processes.is_main():
+        return lead(command, load, arguments, _fail)
+    if not processes.is_main():
         return 0
+    if processes.world() > 1:
+        processes.forget_others()  # the first one does it alone
     from landmarks.cli.launch import launch
 
     return launch(command, load, arguments, _fail)

@@ -1,4 +1,4 @@
-"""Several processes for one training: `gpus=N` starts them, and all but the first follow it."""
+"""Several processes for one job: `gpus=N` starts them, and all but the first follow it."""
 
 import hashlib
 import json
@@ -52,12 +52,13 @@ def wanted_ranks(arguments: list[str]) -> int:
     return int(value)
 
 
-def start_ranks(count: int, arguments: list[str], fail: Callable[..., int]) -> int:
-    """Train by so many processes of this machine; return the exit code.
+def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[..., int]) -> int:
+    """Run a command by so many processes of this machine; return the exit code.
 
     Args:
+        command: that several processes can do.
         count: of processes.
-        arguments: behind `landmarks train`.
+        arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -81,30 +82,33 @@ def start_ranks(count: int, arguments: list[str], fail: Callable[..., int]) -> i
         local_addr="localhost",
         max_restarts=0,
     )
-    command = ["-m", "landmarks", "train", *words, f"{GPUS}{count}"]
+    module = ["-m", "landmarks", command]
     try:
-        elastic_launch(config, sys.executable)(*command)
+        elastic_launch(config, sys.executable)(*module, *words, f"{GPUS}{count}")
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
         if failure.exitcode >= 0:
             return failure.exitcode
         name = Signals(-failure.exitcode).name
-        return fail(f"Process {number} of the training was ended by {name}.", 1)
+        return fail(f"Process {number} of {count} was ended by {name}.", 1)
     except SignalException as stop:
         raise Interrupted(stop.sigval) from None
     return 0
 
 
-def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]) -> int:
-    """Train by one process or several, as the words ask for; return the exit code.
+def lead(
+    command: str, load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]
+) -> int:
+    """Run a command by one process or several, as the words ask for; return the exit code.
 
     Args:
+        command: that several processes can do.
         load: returns the command's function.
-        arguments: behind `landmarks train`.
+        arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given, or 2.
     """
     if not processes.is_main():
-        return follow(load, arguments, fail)
+        return follow(load, [command, *arguments], fail)
     from landmarks.cli.launch import launch
 
     if processes.world() == 1:
@@ -113,8 +117,8 @@ def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[...,
         except UserError as error:
             return fail(str(error), 1)
         if count == 1:
-            return launch("train", load, arguments, fail)
-        return start_ranks(count, arguments, fail)
+            return launch(command, load, arguments, fail)
+        return start_ranks(command, count, arguments, fail)
 
     count = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)][-1:]
     if count not in ([], ["auto"], [str(processes.world())]):
@@ -126,11 +130,11 @@ def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[...,
         return fail(sentence, code)
 
     try:
-        leader = Leader(arguments)
+        leader = Leader([command, *arguments])
     except UserError as error:
         return fail(str(error), 1)
     try:
-        return launch("train", load, arguments, tell, leader.tell_job)
+        return launch(command, load, arguments, tell, leader.tell_job)
     finally:
         leader.end()
 
@@ -138,10 +142,10 @@ def lead(load: Callable[[], Callable], arguments: list[str], fail: Callable[...,
 class Leader:
     """What rank 0 tells the others: how it was started, the settings of each job, and the end."""
 
-    def __init__(self, arguments: list[str]):
+    def __init__(self, words: list[str]):
         self.jobs = 0
         store.meet()
-        store.tell("start", describe_start(arguments))
+        store.tell("start", describe_start(words))
 
     def tell_job(self, settings: dict) -> None:
         """Let the others do a job of these settings, plain JSON data."""
@@ -153,20 +157,21 @@ class Leader:
         store.tell(f"job/{self.jobs + 1}", None)
 
 
-def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]) -> int:
+def follow(load: Callable[[], Callable], words: list[str], fail: Callable[..., int]) -> int:
     """Do what rank 0 does, as another rank; return the exit code.
 
     Args:
         load: returns the command's function.
-        arguments: that this process was started with, which must be rank 0's.
+        words: that this process was started with, which must be rank 0's.
         fail: prints a sentence and returns the exit code that it is given.
     """
     prefix = f"rank {processes.rank()}: "
     logging.basicConfig(level=logging.ERROR, format=f"{prefix}%(message)s")
-    logging.getLogger("landmarks.data.loader").setLevel(logging.WARNING)  # images of its own part
+    for name in ("data.loader", "runs.pictures"):  # of images of its own part, and why it fails
+        logging.getLogger(f"landmarks.{name}").setLevel(logging.WARNING)
     try:
         store.meet()
-        _refuse_others(describe_start(arguments))
+        _refuse_others(describe_start(words))
         function = load()
         kind = settings_of(function)
         for job in range(1, sys.maxsize):
@@ -188,7 +193,7 @@ def follow(load: Callable[[], Callable], arguments: list[str], fail: Callable[..
 
 
 def _refuse_others(own: dict) -> None:
-    """Refuse to train with a process that was started otherwise."""
+    """Refuse to work with a process that was started otherwise."""
     leading = store.hear("start", "rank 0")
     for what in ("version", "words"):
         if leading[what] != own[what]:
@@ -207,11 +212,11 @@ def _difference(own, leading) -> str:
     return f"{more[0]}, not {more[1]}"
 
 
-def describe_start(arguments: list[str]) -> dict:
+def describe_start(words: list[str]) -> dict:
     """Return how a process was started: its words, and the version of this program, by content."""
     content = hashlib.sha256()
     package = Path(str(files("landmarks")))
     for path in sorted(package.rglob("*.py")):
         content.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     version = f"{__version__} {content.hexdigest()[:12]}"
-    return json.loads(json.dumps({"words": arguments, "version": version}))
+    return json.loads(json.dumps({"words": words, "version": version}))

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.judge import Framing, Sharing, judge_file
@@ -15,6 +15,7 @@ from landmarks.commands.predict import OtherData
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.data.boxes import BoxSource
 from landmarks.data.labelled import find_labelled
+from landmarks.distributed.dealing import refuse_several
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
 from landmarks.layout import Layout
@@ -67,6 +68,7 @@ class EvaluateSettings(ModelSettings, OutputFolder):
     decoder: Annotated[DecoderName | None, OF_A_MODEL]
     flip_test: Annotated[bool | None, OF_A_MODEL]
     device: Annotated[DeviceName, OF_A_MODEL]
+    gpus: Annotated[PositiveInt | Literal["auto"], OF_A_MODEL]
     amp: Annotated[AmpName, OF_A_MODEL]
     threads: Annotated[Threads, OF_A_MODEL]
     box_from: Annotated[BoxSource | None, OF_A_MODEL]
@@ -81,6 +83,8 @@ def evaluate(settings: EvaluateSettings) -> int:
     out = settings.make_folder()
     sharing = Sharing(settings.table, settings.groups, settings.block, settings.slices)
     judgement = (_judge_file if settings.predictions else _judge_model)(settings, out, sharing)
+    if judgement is None:  # the first of several processes has it
+        return 0
     outcome = conclude(judgement, settings.thresholds, settings.seed)
     write_outcome(out, judgement, outcome)
     draw_worst(out, judgement, settings.worst)
@@ -98,7 +102,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     return FAILED
 
 
-def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
+def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement | None:
     framing = Framing(
         settings.batch_size,
         settings.box_from,
@@ -119,6 +123,7 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
 
 
 def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
+    refuse_several(f"predictions={settings.predictions}: a file is judged by one process")
     faces = open_labelled(settings.data, settings.split)
     rows = faces.usable
     require_truth(faces, rows, None)

@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
+from landmarks.commands.collected import Collected
 from landmarks.commands.judged_faces import Judged, require_truth, take
 from landmarks.data.boxes import BoxSource
 from landmarks.data.faces import Faces, OnError
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.formats.wflw import read_attributes
+from landmarks.distributed.dealing import dealing, hand_over
+from landmarks.distributed.processes import is_main
 from landmarks.errors import UserError
 from landmarks.evaluation.face_errors import Blocks, FaceErrors, forget_pages, in_blocks, measure
 from landmarks.evaluation.grouping import group_faces
 from landmarks.evaluation.outcome import Judgement
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
-from landmarks.geometry import transform
 from landmarks.inference.model import Finder
 from landmarks.layout import Layout
-from landmarks.metrics import normalized_error, squared_error
-from landmarks.runs.predictions import PredictionFile
 from landmarks.settings import PositiveInt, Workers
 
 log = logging.getLogger(__name__)
@@ -56,28 +54,34 @@ class Framing(NamedTuple):
 
 def judge_model(
     finder: Finder, paths: list[Path], judged: Judged, out: Path, framing: Framing, sharing: Sharing
-) -> Judgement:
+) -> Judgement | None:
     """Judge a model on labelled faces; leave its predictions in the folder `out`.
+
+    Several processes share the faces; the first one has the judgement, the others have None.
 
     Args:
         paths: of its checkpoint, or of those of several models as one.
     """
     require_truth(judged.faces, judged.rows, finder.num_points)
     faces = take(judged.faces, judged.rows)
-    batches = finder.batches(faces, **framing._asdict())
-    found = _Collected(finder, batches, out)
+    batches = finder.batches(faces, **framing._asdict(), dealt=True)
+    found = Collected(finder, batches, out)
     layout = finder.layout
-    errors = measure(
-        found.blocks(),
-        faces.names,
-        judged.rows,
-        finder.num_points,
-        layout.eyes,
-        faces.scored_to,
-        out,
-    )
-    if batches.unreadable:
-        log.warning(f"Unreadable images: {len(batches.unreadable)}; they are not judged.")
+    with dealing():
+        if not is_main():
+            hand_over(found.looks())
+            return None
+        errors = measure(
+            found.blocks(),
+            faces.names,
+            judged.rows,
+            finder.num_points,
+            layout.eyes,
+            faces.scored_to,
+            out,
+        )
+    if found.unreadable:
+        log.warning(f"Unreadable images: {found.unreadable}; they are not judged.")
     stored = read_predictions(out / "predictions.npz", out)
     origin = {"data": _say_data(judged), "checkpoint": say_model(finder, paths)}
     mean_shape = found.judge_mean_shape(faces)
@@ -140,70 +144,6 @@ def judge_file(
         **({} if model is None else {"checkpoint": model}),
     }
     return _gather(judged, take(faces, rows), errors, stored, layout, sharing, origin, at)
-
-
-class _MeanShape(NamedTuple):
-    """How wrong the mean shape is: its MSE, and its NME (N,)."""
-
-    mse: float
-    nme: np.ndarray
-
-
-class _Collected:
-    """Predictions on their way to a file and to their errors; what the mean shape is made of."""
-
-    def __init__(self, finder: Finder, batches, out: Path):
-        self.finder, self.batches, self.out = finder, batches, out
-        self.total = np.zeros((finder.num_points, 2))
-        self.count = np.zeros((finder.num_points, 2))
-        self.to_image: list[np.ndarray] = []
-
-    def blocks(self) -> Blocks:
-        finder, faces = self.finder, self.batches.source.faces
-        file = PredictionFile(
-            self.out,
-            faces.names,
-            finder.num_points,
-            rounded=False,
-            npz=True,
-            unlabelled=finder.unlabelled,
-            boxes=faces.boxes,
-            certainty=finder.certainty,
-        )
-        bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
-        with file as written, bar:
-            for batch, points, confidence in finder.predict(self.batches):
-                written.add(points, confidence)
-                if hasattr(batch, "to_image"):  # not of an exported file
-                    self._add(batch)
-                points, rows = points.copy(), np.asarray(batch.rows)
-                points[:, finder.unlabelled] = np.nan
-                truth = np.array(faces.points[rows])
-                truth[np.isin(rows, list(self.batches.unreadable))] = np.nan
-                bar.update(len(rows))
-                if finder.certainty != "confidence":  # a spread is in pixels
-                    confidence = np.full_like(confidence, np.nan)
-                yield points, truth, confidence
-
-    def _add(self, batch) -> None:
-        known = batch.points.numpy().astype(np.float64)
-        self.total += np.nansum(known, axis=0)
-        self.count += np.isfinite(known).sum(0)
-        self.to_image.append(batch.to_image.numpy())
-
-    def judge_mean_shape(self, faces: Faces) -> _MeanShape | None:
-        """Return how wrong it would be to predict the faces' own mean shape in the input."""
-        if not self.to_image:
-            return None
-        mean = self.total / np.where(self.count > 0, self.count, np.nan)
-        eyes, done, squared, nme = self.finder.layout.eyes, 0, [], []
-        for matrices in self.to_image:
-            truth = np.array(faces.points[done : done + len(matrices)], np.float64)
-            done += len(matrices)
-            placed = torch.from_numpy(transform(matrices.astype(np.float64), mean))
-            squared.append(squared_error(placed, torch.from_numpy(truth)))
-            nme.append(normalized_error(placed, torch.from_numpy(truth), eyes))
-        return _MeanShape(float(torch.cat(squared).nanmean()), torch.cat(nme).numpy())
 
 
 def _gather(

@@ -14,6 +14,8 @@ from landmarks.commands.judged_faces import (
 from landmarks.commands.other_data import in_order, read_data
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split
+from landmarks.distributed.dealing import refuse_several
+from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError
 from landmarks.evaluation.outcome import Judgement
 from landmarks.inference.model import Finder
@@ -34,8 +36,8 @@ def judge_checkpoint(
     framing: Framing,
     sharing: Sharing,
     **options: Any,
-) -> tuple[Judgement, Finder | None]:
-    """Return a judgement of a model, and the model.
+) -> tuple[Judgement | None, Finder | None]:
+    """Return a judgement of a model, see `judge_model`, and the model.
 
     A k-fold is judged by the predictions that it keeps: of each face by the model that has not seen
     it. On other faces the mean of its models counts; then, as of any model, there is one.
@@ -53,6 +55,7 @@ def judge_checkpoint(
     if isinstance(source, str) and is_kfold(Path(source)) and split in (None, "val", "all"):
         faces = _faces_of_folds(paths, data)
         if faces is not None:
+            refuse_several(f"{source} is a k-fold, whose own predictions are judged by one process")
             _refuse_options({**options, **framing._asdict()})
             return _judge_folds(Path(source), paths, faces, out, sharing), None
     if paths[0].suffix.lower() == ".onnx" and not is_named(data):
@@ -61,7 +64,8 @@ def judge_checkpoint(
             f"data=FORMAT and data.root=FOLDER."
         )
     finder = open_finder(source, **options)
-    judged = choose_judged(finder.config, [path.parent for path in paths], data, split)
+    with first_of_node("what the first process of this machine reads"):
+        judged = choose_judged(finder.config, [path.parent for path in paths], data, split)
     judged = judged._replace(faces=in_order(judged.faces, finder.layout.names))
     if judged.trained:
         who = "The model was" if len(paths) == 1 else "Some of the models were"

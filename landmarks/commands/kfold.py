@@ -13,7 +13,8 @@ from landmarks.commands.batch_size import keep_chosen
 from landmarks.commands.report_run import judge_run
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.split import load_validation_rows
-from landmarks.distributed import processes
+from landmarks.distributed import collectives, processes
+from landmarks.distributed.dealing import dealing
 from landmarks.errors import UserError
 from landmarks.evaluation.read_predictions import read_predictions
 from landmarks.files import replacing
@@ -65,8 +66,9 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
     if left:
         log.info(f"Not finished yet: {', '.join(left)}.")
         return 0
+    _judge_folds(folders, settings)
     if processes.is_main():
-        gather_folds(run, folders, settings)
+        gather_folds(run, folders)
     return 0
 
 
@@ -100,12 +102,19 @@ def _settings_of_fold(settings: TrainSettings, fold: int, folder: Path) -> Train
     return replace(own, resume=str(last))
 
 
-def gather_folds(run: Path, folders: list[Path], settings: TrainSettings) -> None:
+def _judge_folds(folders: list[Path], settings: TrainSettings) -> None:
+    """Predict the validation faces of each fold whose report has not, by all processes."""
+    with dealing():
+        there = collectives.agree([(folder / "predictions.npz").is_file() for folder in folders])
+        for folder, is_there in zip(folders, there, strict=True):
+            if not is_there:
+                judge_run(folder, folder, settings.device, settings.workers)
+
+
+def gather_folds(run: Path, folders: list[Path]) -> None:
     """Write the out-of-fold predictions of all faces, and mark the k-fold as finished."""
     rows, names, points, confidence = [], [], [], []
     for folder in folders:
-        if not (folder / "predictions.npz").is_file():
-            judge_run(folder, folder, settings.device, settings.workers)
         found = read_predictions(folder / "predictions.npz", folder / ".points.f32")
         rows.append(load_validation_rows(folder / "split.npz"))
         if len(rows[-1]) != len(found.names):

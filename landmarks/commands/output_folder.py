@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from landmarks.distributed.processes import is_main
 from landmarks.settings import RunName
 
 
@@ -14,7 +15,8 @@ class OutputFolder:
     run_dir: str
 
     def make_folder(self) -> Path:
-        """Return the folder, made where it is missing."""
+        """Return the folder, made where it is missing, by the process that writes there."""
         folder = Path(self.run_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        if is_main():
+            folder.mkdir(parents=True, exist_ok=True)
         return folder

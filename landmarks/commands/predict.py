@@ -1,9 +1,7 @@
 """`landmarks predict`: a model and images -> predictions, a picture and a submission."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,22 +9,18 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.commands.faces_to_predict import open_faces
+from landmarks.commands.find_points import FoundPoints
 from landmarks.commands.model_settings import ModelSettings
 from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict_clip import predict_clip
 from landmarks.commands.predicted_labels import open_labels
-from landmarks.commands.predicted_pictures import Album
 from landmarks.data.boxes import BoxSource
-from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.data.frames import is_clip
+from landmarks.distributed.dealing import dealing, hand_over, refuse_several
+from landmarks.distributed.processes import is_main
+from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError, say_count
-from landmarks.inference.looks import (
-    boxes_of_detector,
-    boxes_of_file,
-    look_at_faces,
-    open_detector,
-)
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import open_finder
 from landmarks.runs.labelling import FormatName
@@ -91,67 +85,62 @@ class PredictSettings(ModelSettings, OutputFolder):
 
 def predict(settings: PredictSettings) -> int:
     """Predict; return the exit code."""
-    out = Path(settings.run_dir)
-    refuse_predicted(out)
+    refuse_predicted(Path(settings.run_dir))
     predictor = _open(settings)
     if is_clip(settings.input):
+        refuse_several(f"input={settings.input}: one process follows a face through a clip")
         return predict_clip(settings, predictor)
-    faces = open_faces(predictor, settings.data, settings.input, settings.other_points)
-    framing = {
-        "box_from": settings.box_from,
-        "box_margin": settings.box_margin,
-        "on_error": settings.data["on_error"],
-    }
-    if settings.faces == "whole":
-        batches = predictor.batches(
-            faces, batch_size=settings.batch_size, workers=settings.workers, **framing
-        )
-        faces, stream = batches.source.faces, predictor.predict(batches)
-    else:
-        batches, faces = None, _find_faces(settings, faces)
-        asked = {"batch_size": settings.batch_size, "on_error": settings.data["on_error"]}
-        stream = look_at_faces(predictor, faces, looks=settings.looks, workers=0, **asked)
-    unlabelled = predictor.unlabelled
+    with first_of_node("what the first process of this machine reads"):
+        faces = open_faces(predictor, settings.data, settings.input, settings.other_points)
+    with dealing():
+        found = FoundPoints(settings, predictor, faces)
+        if is_main():
+            _write(settings, predictor, found)
+        else:
+            hand_over(found)
+    return 0
+
+
+def _write(settings: PredictSettings, finder: Finder, found: FoundPoints) -> None:
+    """Write what is found, as it comes."""
+    out, faces, unlabelled = Path(settings.run_dir), found.faces, finder.unlabelled
     # The contest's labels are whole pixels; those of Facial Keypoints are not.
     rounded = faces.asked is None if settings.round is None else settings.round
-    strips = _heatmaps_of(predictor) if settings.heatmaps else None
-    album = Album(out, faces, strips)
-    bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
     file = PredictionFile(
         out,
         faces.names,
-        predictor.num_points,
+        finder.num_points,
         rounded=rounded,
         npz=is_npz(settings),
         unlabelled=unlabelled,
         boxes=faces.boxes,
-        certainty=predictor.certainty,
+        certainty=finder.certainty,
         columns=settings.confidence,
         tell_all=settings.faces != "whole",
     )
-    submission = _open_submission(faces)
-    labels = open_labels(out, settings.format, predictor, faces, rounded)
+    submission, unreadable = _open_submission(faces), []
+    labels = open_labels(out, settings.format, finder, faces, rounded)
+    bar = tqdm(total=len(faces), desc="predicting", unit="face", disable=None)
     with file as written, labels as label, bar:
-        for batch, points, sure in stream:
-            written.add(points, sure)
-            rows = np.asarray(batch.rows)
+        for batch in found:
+            written.add(batch.points, batch.sure)
             if submission is not None:
-                submission.add(points, rows)
-            points[:, unlabelled] = np.nan
-            label(rows, points)
-            album.add(batch, points)
-            bar.update(len(rows))
+                submission.add(batch.points, batch.rows)
+            batch.points[:, unlabelled] = np.nan
+            label(batch.rows, batch.points)
+            found.album.add(batch.tiles)
+            unreadable += batch.rows[batch.unreadable].tolist()
+            bar.update(len(batch.rows))
     log.info(f"{say_count(len(faces), 'face')}, all points: {out / 'predictions.csv'}")
-    if batches is not None and batches.unreadable:
+    if unreadable:
         log.warning(
-            f"Missing or unreadable images: {len(batches.unreadable)}, "
-            f"'{faces.name(min(batches.unreadable))}' first; they keep their rows, with "
+            f"Missing or unreadable images: {len(unreadable)}, "
+            f"'{faces.name(unreadable[0])}' first; they keep their rows, with "
             "points that are guesses."
         )
     if submission is not None:
         _submit(settings, submission, rounded)
-    album.save()
-    return 0
+    found.album.save()
 
 
 def _open(settings: PredictSettings) -> Finder:
@@ -162,19 +151,6 @@ def _open(settings: PredictSettings) -> Finder:
             f"name several checkpoints, whose spread is then written."
         )
     return finder
-
-
-def _find_faces(settings: PredictSettings, photos: Faces) -> Faces:
-    """Return the faces of photos, one a row, with boxes.
-
-    Raises:
-        UserError: if there are none, or what finds them does not.
-    """
-    if settings.faces != "detect":
-        return boxes_of_file(photos, Path(settings.faces))
-    if settings.detector is None:
-        raise UserError(f"faces=detect needs detector=FILE: {WHERE}, or a keypoint_rcnn's run.")
-    return boxes_of_detector(photos, open_detector(Path(settings.detector), settings.device))
 
 
 def refuse_predicted(out: Path) -> None:
@@ -190,25 +166,6 @@ def refuse_predicted(out: Path) -> None:
 def is_npz(settings: PredictSettings) -> bool:
     """Say whether predictions.npz is wanted."""
     return settings.npz or settings.format == "npz"
-
-
-def _heatmaps_of(finder: Finder) -> Callable:
-    """Return what makes strips of heatmaps of images.
-
-    Raises:
-        UserError: if the model has none.
-    """
-    from landmarks.commands.model_pictures import has_heatmaps, show_heatmaps  # they need torch
-
-    finder = next(iter(getattr(finder, "members", [])), finder)  # the first of several
-    model = getattr(finder, "model", None)
-    if model is None or not has_heatmaps(model):
-        raise UserError(
-            f"heatmaps=true: this is a {finder.description.partition(',')[0]}, which has no "
-            f"heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."
-        )
-    ranges = finder.layout.pick_ranges(finder.config["pictured_region"])
-    return partial(show_heatmaps, model, ranges=ranges, precision=finder.precision)
 
 
 def _open_submission(faces: Faces) -> Submission | LookupSubmission | None:

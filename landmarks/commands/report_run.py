@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from landmarks.commands.judge import Framing, Sharing, judge_model
@@ -9,6 +10,9 @@ from landmarks.commands.judge_checkpoint import share_as_split
 from landmarks.commands.judged_faces import choose_judged
 from landmarks.commands.reporting import find_other, report_judgement
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.distributed.dealing import dealing
+from landmarks.distributed.processes import is_main
+from landmarks.distributed.store import Lost
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, write_outcome
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_config
@@ -26,11 +30,15 @@ SAME_DATA = dict.fromkeys(("root", "cache_dir", "limit", "exif"))
 def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
     """Judge a run's best model on its validation faces and write report.html into its folder.
 
-    What fails here is said, and ends nothing: the model is trained.
+    All processes of a training come here. What fails is said, and ends nothing: the model is
+    trained.
     """
     started = time.monotonic()
-    with drawing(run):
+    # A process that fails leaves `dealing`, so that the others, which wait for it there, fail too.
+    with drawing(run), nullcontext() if is_main() else suppress(Lost), dealing():
         judgement, outcome = judge_run(run, run, device, settings.workers)
+        if judgement is None:
+            return
         other = find_other(None, judgement, outcome, run, run.parent)
         report_judgement(run, judgement, outcome, other)
         log.info(f"The report took {say_duration(time.monotonic() - started)}.")
@@ -38,8 +46,10 @@ def report_run(run: Path, settings: TrainSettings, device: DeviceName) -> None:
 
 def judge_run(
     run: Path, out: Path, device: DeviceName, workers: Workers
-) -> tuple[Judgement, Outcome]:
+) -> tuple[Judgement, Outcome] | tuple[None, None]:
     """Judge a run's best model on its validation faces; write figures and tables to a folder.
+
+    Of several processes the first one returns them.
 
     Args:
         run: its folder.
@@ -54,6 +64,8 @@ def judge_run(
     framing = Framing(2 * config["batch_size"], on_error=data["on_error"], workers=workers)
     sharing = share_as_split(Sharing(None, None, BLOCK, []), config["split"])
     judgement = judge_model(predictor, [path], judged, out, framing, sharing)
+    if judgement is None:
+        return None, None
     outcome = conclude(judgement, THRESHOLDS, config["seed"])
     write_outcome(out, judgement, outcome)
     return judgement, outcome

@@ -108,14 +108,14 @@ def _train(settings: TrainSettings, trackers: Trackers) -> int:
         explained = explain_training_memory(training, needed, inputs.training.batch_size, savings)
         with graceful_stop() as stop, mark_failure(folder.path), explained, _told_lost(folder.path):
             complete = _fit(settings, training, inputs, budget, stop, folder)
+    if complete and settings.report:  # before the mark: a run killed meanwhile is taken up again
+        report_run(folder.path, settings, precision.device.type)
     if not is_main():
         return stop.exit_code if not complete else 0
     if not complete:
         _say_stopped(training, folder.path)
         folder.stop()
         return stop.exit_code
-    if settings.report:  # before the mark, so that a run killed meanwhile is taken up again
-        report_run(folder.path, settings, precision.device.type)
     folder.finish()
     _say_done(settings, training, budget, started, begun)
     return 0

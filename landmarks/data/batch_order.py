@@ -6,6 +6,7 @@ import numpy as np
 
 from landmarks.data.packed import Packed
 from landmarks.distributed import processes
+from landmarks.distributed.dealing import deal
 from landmarks.errors import UserError
 
 
@@ -21,6 +22,7 @@ class BatchOrder:
         weights: (n,) how often a shuffled epoch shows each face; what is left of a whole number is
             drawn anew each epoch. None: once.
         shared: an iteration yields this rank's part of each batch, where it has one.
+        dealt: an iteration yields this rank's batches, whole, of all that are dealt out.
         packed: where the images lie in shards; the order then is `ShardOrder`'s. None: they do not.
         brings: an iteration fetches the shards that its batches need.
     """
@@ -32,10 +34,12 @@ class BatchOrder:
         seed: int | None,
         weights: np.ndarray | None = None,
         shared: bool = False,
+        dealt: bool = False,
         packed: Packed | None = None,
         brings: bool = False,
     ):
-        self.rows, self.seed, self.weights, self.shared = rows, seed, weights, shared
+        self.rows, self.seed, self.weights = rows, seed, weights
+        self.shared, self.dealt = shared, dealt
         self.packed, self.brings = packed, brings
         self.failed: UserError | None = None  # why the last iteration ended early
         self.count = len(rows) if weights is None else max(1, round(float(weights.sum())))
@@ -60,6 +64,8 @@ class BatchOrder:
     def own_rows(self) -> list[np.ndarray]:
         """Return the rows of each batch that the coming iteration yields."""
         batches = self.batch_rows(self.epoch)[self.first_batch :]
+        if self.dealt:
+            return deal(batches)
         if not self.shared:
             return batches
         return [rows for rows in map(processes.part_of, batches) if len(rows)]

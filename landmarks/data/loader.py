@@ -47,6 +47,7 @@ class Batches:
         on_error: "stop" raises at an unreadable image, "skip" leaves it in, black and unlabelled.
         weights: see `BatchOrder`.
         shared: of each batch this rank yields its part; a shuffled batch must part evenly.
+        dealt: see `BatchOrder`.
 
     Raises:
         UserError: if it does not.
@@ -64,13 +65,14 @@ class Batches:
         on_error: Literal["stop", "skip"] = "stop",
         weights: np.ndarray | None = None,
         shared: bool = False,
+        dealt: bool = False,
     ):
         self.source, self.faces, self.on_error = source, source.faces, on_error
         self._settings = {"seed": seed, "workers": workers, "pin_memory": pin_memory}
-        self._settings |= {"weights": weights, "shared": shared}
+        self._settings |= {"weights": weights, "shared": shared, "dealt": dealt}
         packed, is_kept = self.faces.packed, isinstance(source, CanvasFaces)
         in_shards = {"packed": packed, "brings": packed is not None and not is_kept}
-        self.order = BatchOrder(rows, batch_size, seed, weights, shared, **in_shards)
+        self.order = BatchOrder(rows, batch_size, seed, weights, shared, dealt, **in_shards)
         if shared and seed is not None:
             refuse_uneven(self.order.batch_size, self.order.count)
         self.unreadable: set[int] = set()
@@ -99,7 +101,7 @@ class Batches:
         )
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
+        """Batches in a whole epoch, of all ranks."""
         return len(self.order)
 
     @property

@@ -1,1 +1,1 @@
-"""Several processes that train one model: with one process everything here does nothing."""
+"""Several processes that do one job: with one process everything here does nothing."""

@@ -5,7 +5,7 @@ They go through torch.distributed; with one process each returns what it was giv
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, distributed
 
 from landmarks.distributed.processes import is_main, rank, world
-from landmarks.distributed.store import GRACE_SECONDS, Lost, barrier, open_part, say_lost
+from landmarks.distributed.store import (
+    GRACE_SECONDS,
+    JOIN_SECONDS,
+    Lost,
+    barrier,
+    open_part,
+    say_lost,
+)
 
 STEP_SECONDS = 600.0  # in which all must have come to the same exchange of tensors
 # How torch, gloo and NCCL say that another process has gone.
@@ -31,8 +38,12 @@ _groups = _Groups()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def joined(device: torch.device, seconds: float = JOIN_SECONDS) -> Iterator[None]:
     """Exchange tensors in this context: by NCCL on CUDA, by gloo on the CPU.
+
+    Args:
+        device: of the tensors.
+        seconds: in which all processes must have come here.
 
     Raises:
         Lost: if another process fails meanwhile.
@@ -40,7 +51,7 @@ def joined(device: torch.device) -> Iterator[None]:
     if world() == 1:
         yield
         return
-    barrier("the start of another process")
+    barrier("the start of another process", seconds)
     limit = timedelta(seconds=STEP_SECONDS)
     with exchanging():
         distributed.init_process_group(
@@ -56,6 +67,11 @@ def joined(device: torch.device) -> Iterator[None]:
         with exchanging():
             yield
         distributed.destroy_process_group()
+    except BaseException:
+        if device.type == "cpu":  # so that the others need not wait for this one; NCCL might wait
+            with suppress(RuntimeError):
+                distributed.destroy_process_group()
+        raise
     finally:
         _groups.control = _groups.statistics = None
 
@@ -92,14 +108,21 @@ def agree(value: Any) -> Any:
     return held[0]
 
 
-def gather(value: Any) -> list:
-    """Return what every rank was given, plain data, in the order of ranks."""
+def gather(value: Any, everywhere: bool = True) -> list:
+    """Return what every rank was given, plain data or arrays, in the order of ranks.
+
+    Args:
+        everywhere: on all ranks; False: on rank 0, and nothing on the others.
+    """
     if world() == 1:
         return [value]
-    found = [None] * world()
+    found = [None] * world() if everywhere or is_main() else None
     with exchanging():
-        distributed.all_gather_object(found, value, group=_groups.control)
-    return found
+        if everywhere:
+            distributed.all_gather_object(found, value, group=_groups.control)
+        else:
+            distributed.gather_object(value, found, dst=0, group=_groups.control)
+    return found or []
 
 
 def largest(number: int) -> int:

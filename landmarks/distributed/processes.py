@@ -34,6 +34,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def forget_others() -> None:
+    """Let this process be the only one: for what one process does, however many were started."""
+    for name in NAMED:
+        os.environ.pop(name, None)
+
+
 def part_of(rows):
     """Return this rank's part of the rows of a batch: a sequence or an array, cut evenly."""
     first, end = (len(rows) * (rank() + i) // world() for i in (0, 1))

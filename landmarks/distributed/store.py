@@ -27,7 +27,7 @@ GRACE_SECONDS = 2.0  # in which a process that fails waits for rank 0 to say the
 
 
 class Lost(UserError):
-    """Another process of this training has ended; what was saved before is whole."""
+    """Another of the processes that do one job has ended; what was saved before is whole."""
 
 
 class _Meeting:
@@ -138,7 +138,7 @@ def say_lost(failed: dict[int, str] | None = None) -> str:
     """Say that another process has ended, and of what."""
     failed = failures() if failed is None else failed
     said = "".join(f" (rank {other}: {text.rstrip('.')})" for other, text in failed.items())
-    return f"Another process of this training has ended{said}; what was saved before is whole."
+    return f"Another process of this job has ended{said}; what was saved before is whole."
 
 
 def barrier(what: str = "another process", seconds: float = JOIN_SECONDS) -> None:

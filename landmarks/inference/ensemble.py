@@ -148,6 +148,10 @@ class EnsembleBatches:
         self.faces, self.asked, self.each = faces, asked, each
         self.batch_size: int = asked["batch_size"]
 
+    def __len__(self) -> int:
+        """Batches of all faces."""
+        return -(-len(self.faces) // self.batch_size)
+
     @property
     def source(self) -> Any:
         """What the first model's batches are read from: its `faces` are those framed."""

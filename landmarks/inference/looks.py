@@ -12,14 +12,16 @@ from landmarks.data.boxes import have_size, point_boxes
 from landmarks.data.decoding import read_image
 from landmarks.data.face_detector import FaceDetector
 from landmarks.data.faces import Faces
+from landmarks.distributed.dealing import deal, merge
 from landmarks.errors import UserError
 from landmarks.inference.model import Finder, Rows
 
 log = logging.getLogger(__name__)
+PHOTOS = 16  # searched for faces between two exchanges of several processes
 
 
 def look_at_faces(
-    finder: Finder, faces: Faces, *, looks: int, batch_size: int, **asked: Any
+    finder: Finder, faces: Faces, *, looks: int, batch_size: int, dealt: bool = False, **asked: Any
 ) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
     """Yield rows of the faces, points (B, K, 2) in original pixels and certainty (B, K).
 
@@ -27,10 +29,12 @@ def look_at_faces(
         faces: one a row, with boxes about their points as a detector finds them.
         looks: how often; from the second on, the square is moved to the points found before.
         batch_size: faces computed at once.
+        dealt: see `Predictor.batches`.
         asked: of `finder.batches`.
     """
     known = np.setdiff1d(np.arange(finder.num_points), finder.unlabelled)
-    for first in range(0, len(faces), batch_size):
+    starts = range(0, len(faces), batch_size)
+    for first in deal(starts) if dealt else starts:
         rows = np.arange(first, min(first + batch_size, len(faces)))
         boxes = faces.boxes[rows]
         for _ in range(looks):
@@ -73,7 +77,7 @@ def boxes_of_file(faces: Faces, path: Path) -> Faces:
 
 
 def boxes_of_detector(faces: Faces, find: Any) -> Faces:
-    """Return the faces that a detector finds in photos.
+    """Return the faces that a detector finds in photos, which the ranks share.
 
     Args:
         find: image (H, W, 3) BGR -> boxes (n, 4).
@@ -81,17 +85,22 @@ def boxes_of_detector(faces: Faces, find: Any) -> Faces:
     Raises:
         UserError: if it finds none.
     """
-    rows, boxes = [], []
-    for row in range(len(faces)):
-        image = read_image(faces.path(row), exif=faces.exif)
-        found = [] if image is None else find(image).tolist()
-        rows += [row] * len(found)
-        boxes += found
+    parts = range(0, len(faces), PHOTOS)
+    own = (_search(faces, range(len(faces))[first : first + PHOTOS], find) for first in deal(parts))
+    each = [found for part in merge(own, len(parts), everywhere=True) for found in part]
+    rows = [row for row, found in enumerate(each) for _ in found]
+    boxes = [box for found in each for box in found]
     if not rows:
         raise UserError(f"The detector found no face in {len(faces)} photos of {faces.source}.")
     without = len(faces) - len(set(rows))
     log.info(f"{len(rows)} faces in {len(faces)} photos; none in {without} of them.")
     return take_faces(faces, rows, boxes)
+
+
+def _search(faces: Faces, rows: range, find: Any) -> list[list]:
+    """Return the boxes found in each of some photos; none in what cannot be read."""
+    images = (read_image(faces.path(row), exif=faces.exif) for row in rows)
+    return [[] if image is None else find(image).tolist() for image in images]
 
 
 def open_detector(path: Path, device: str = "auto") -> Any:

@@ -10,11 +10,14 @@ import numpy as np
 from landmarks.data.boxes import BoxSource
 from landmarks.data.crop import blacken, read_reduced
 from landmarks.data.faces import ExifName, Faces, OnError
+from landmarks.distributed import processes
+from landmarks.distributed.dealing import deal
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.inference.framing import frame_as_trained, frame_detected
 from landmarks.inference.model import Rows
 from landmarks.layout import Layout
+from landmarks.machine import count_cores
 from landmarks.settings import DeviceName, Threads
 
 MISSING = "{path}: ONNX files need onnxruntime: pip install onnxruntime."
@@ -33,14 +36,27 @@ class _Source(NamedTuple):
 class PhotoBatches:
     """The batches of all faces, in order; see `landmarks.data.loader.Batches`."""
 
-    def __init__(self, faces: Faces, crop: Crop | BoxCrop, batch_size: int, on_error: OnError):
+    def __init__(
+        self,
+        faces: Faces,
+        crop: Crop | BoxCrop,
+        batch_size: int,
+        on_error: OnError,
+        dealt: bool = False,
+    ):
         self.source, self.batch_size, self.on_error = _Source(faces, crop), batch_size, on_error
+        self.dealt = dealt
         self.unreadable: set[int] = set()
 
+    def __len__(self) -> int:
+        """Batches of all faces."""
+        return -(-len(self.source.faces) // self.batch_size)
+
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield the rows of each batch."""
+        """Yield the rows of each batch, or of this rank's ones."""
         count = len(self.source.faces)
-        for first in range(0, count, self.batch_size):
+        starts = range(0, count, self.batch_size)
+        for first in deal(starts) if self.dealt else starts:
             yield np.arange(first, min(first + self.batch_size, count))
 
 
@@ -50,7 +66,8 @@ class OnnxModel:
     Args:
         path: of the file.
         device: "auto": a GPU if onnxruntime has one.
-        threads: that compute on a CPU; None and "auto": onnxruntime's choice.
+        threads: that compute on a CPU; None and "auto": onnxruntime's choice, of several processes
+            an equal share of the cores.
 
     Attributes are those of `landmarks.inference.model.Finder`.
 
@@ -67,6 +84,8 @@ class OnnxModel:
         options.log_severity_level = 3
         if isinstance(threads, int):
             options.intra_op_num_threads = threads
+        elif processes.local_world() > 1:  # onnxruntime would take all cores for each process
+            options.intra_op_num_threads = max(1, count_cores() // processes.local_world())
         providers = _choose_providers(device, onnxruntime.get_available_providers())
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
@@ -103,6 +122,7 @@ class OnnxModel:
         detected: bool = False,
         on_error: OnError = "stop",
         workers: Any = 0,
+        dealt: bool = False,
     ) -> PhotoBatches:
         """Return the batches of all faces; arguments as of `Predictor.batches`.
 
@@ -113,7 +133,7 @@ class OnnxModel:
             faces, crop = frame_detected(faces, self.places, self.description)
         else:
             faces, crop = frame_as_trained(faces, self.config, box_from, box_margin, leave_out)
-        return PhotoBatches(faces, crop, batch_size, on_error)
+        return PhotoBatches(faces, crop, batch_size, on_error, dealt)
 
     def predict(self, batches: PhotoBatches) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
         """Yield each batch, points (B, K, 2) in original pixels and certainty (B, K), float32."""
@@ -193,13 +213,16 @@ class OnnxModel:
         return np.hstack([middle - half, middle + half])
 
 
-def _choose_providers(device: DeviceName, there: list[str]) -> list[str]:
-    if device == "auto":
-        return [name for name in (*PROVIDERS["cuda"], *PROVIDERS["cpu"]) if name in there]
-    wanted = PROVIDERS[device]
-    if wanted[0] not in there:
+def _choose_providers(device: DeviceName, there: list[str]) -> list:
+    """Return onnxruntime's names of the devices, or (name, options): each process has its GPU."""
+    wanted = PROVIDERS["cuda"] if device == "auto" else PROVIDERS[device]
+    if device != "auto" and wanted[0] not in there:
         raise UserError(f"device={device}: this onnxruntime has none; use device=auto.")
-    return list(dict.fromkeys([*wanted, *PROVIDERS["cpu"]]))
+    names = [name for name in dict.fromkeys([*wanted, *PROVIDERS["cpu"]]) if name in there]
+    if processes.world() == 1:
+        return names
+    own = {"device_id": processes.local_rank()}
+    return [(name, own) if name in PROVIDERS["cuda"] else name for name in names]
 
 
 def _read_facts(session: Any, path: Path) -> dict:

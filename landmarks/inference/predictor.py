@@ -129,6 +129,7 @@ class Predictor:
         detected: bool = False,
         on_error: OnError = "stop",
         workers: Workers = "auto",
+        dealt: bool = False,
     ) -> Batches:
         """Return the batches of all faces, in order, framed as the model was trained.
 
@@ -142,6 +143,8 @@ class Predictor:
                 face as large and as central as those trained on were, whatever the crop.
             on_error: "skip" keeps unreadable images' rows, with points that are guesses.
             workers: processes that read images.
+            dealt: of several processes each iterates over its own, see
+                `landmarks.distributed.dealing`.
 
         Raises:
             UserError: if the faces cannot be framed as they were in training.
@@ -158,6 +161,7 @@ class Predictor:
             workers=choose_workers(workers, self.device.type),
             pin_memory=self.device.type == "cuda",
             on_error=on_error,
+            dealt=dealt,
         )
 
     def predict(self, batches: Batches) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:

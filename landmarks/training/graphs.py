@@ -29,7 +29,7 @@ def choose_graph(graph: Graph, recordable: bool, device: torch.device) -> Graph:
     if device.type != "cuda":
         why_not = f"work is recorded on CUDA alone, and this is device={device.type}"
     elif processes.world() > 1:
-        why_not = "steps of several processes, which wait for one another, are not recorded"
+        why_not = "the work of several processes, which wait for one another, is not recorded"
     elif not recordable:
         why_not = "this model's work differs from batch to batch, so it cannot be recorded"
     if graph is True and why_not:

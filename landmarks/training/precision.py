@@ -31,7 +31,7 @@ def choose_device(name: DeviceName) -> torch.device:
 def _own_device(name: str) -> torch.device:
     """Return the device of one of several processes: the GPU of its number on this machine."""
     if name == "mps":
-        raise UserError("device=mps trains in one process: use one, or device=cpu.")
+        raise UserError("device=mps is for one process: use one, or device=cpu.")
     if name == "cpu":
         return torch.device("cpu")
     found, wanted = torch.cuda.device_count(), processes.local_world()

@@ -160,7 +160,7 @@ def test_gpus_starts_processes_and_says_how_one_has_ended(tmp_path, monkeypatch,
     started = time.monotonic()
     assert cli.main(["train", "gpus=2", "device=cpu", "epochs=1"]) == 1
     assert time.monotonic() - started < 30
-    assert capfd.readouterr().err == "landmarks: Process 1 of the training was ended by SIGKILL.\n"
+    assert capfd.readouterr().err == "landmarks: Process 1 of 2 was ended by SIGKILL.\n"
     words = "-m landmarks train device=cpu epochs=1 gpus=2"
     said = sorted((tmp_path / "said").read_text().splitlines())
     assert said == [f"{rank} of 2: {words}" for rank in range(2)]
