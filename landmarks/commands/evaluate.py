@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.judge import Framing, Sharing, judge_file
@@ -24,6 +24,7 @@ from landmarks.settings import (
     Count,
     DecoderName,
     DeviceName,
+    Gpus,
     GroupOf,
     Needs,
     NonNegative,
@@ -68,7 +69,7 @@ class EvaluateSettings(ModelSettings, OutputFolder):
     decoder: Annotated[DecoderName | None, OF_A_MODEL]
     flip_test: Annotated[bool | None, OF_A_MODEL]
     device: Annotated[DeviceName, OF_A_MODEL]
-    gpus: Annotated[PositiveInt | Literal["auto"], OF_A_MODEL]
+    gpus: Annotated[Gpus, OF_A_MODEL]
     amp: Annotated[AmpName, OF_A_MODEL]
     threads: Annotated[Threads, OF_A_MODEL]
     box_from: Annotated[BoxSource | None, OF_A_MODEL]

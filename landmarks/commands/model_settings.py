@@ -1,11 +1,11 @@
 """The settings of a command that opens a model to find points."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.opening import SEVERAL, Sources
-from landmarks.settings import AmpName, DecoderName, DeviceName, PositiveInt, Threads
+from landmarks.settings import AmpName, DecoderName, DeviceName, Gpus, Threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class ModelSettings:
     decoder: DecoderName | None
     flip_test: bool | None
     device: DeviceName
-    gpus: PositiveInt | Literal["auto"]
+    gpus: Gpus
     amp: AmpName
     threads: Threads
 

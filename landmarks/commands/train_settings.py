@@ -14,6 +14,7 @@ from landmarks.settings import (
     Count,
     DeviceName,
     Duration,
+    Gpus,
     Graph,
     GroupOf,
     InputSize,
@@ -66,7 +67,7 @@ class TrainSettings(OutputFolder):
     flip_test: bool
     seed: Count
     device: DeviceName
-    gpus: PositiveInt | Literal["auto"]
+    gpus: Gpus
     amp: AmpName
     compile: bool
     graph: Graph

@@ -49,6 +49,7 @@ Graph = bool | Literal["auto"]
 DecoderName = Literal["argmax", "weighted", "local", "dark"]  # of heatmaps
 Workers = Literal["auto"] | Count
 Threads = Literal["auto"] | PositiveInt
+Gpus = Literal["auto"] | PositiveInt
 Range = Annotated[
     list,
     Rule(
