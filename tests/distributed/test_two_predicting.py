@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from landmarks.cli import main as cli
+from landmarks.distributed import dealing, processes
+from landmarks.inference import onnx_model
 
 SCRIPT = Path(__file__).parent / "two_predicting.py"
 PLACES = {"center": [0.5, 0.5], "center_spread": [0.0, 0.0], "side": 0.5, "side_spread": 0.0}
@@ -120,6 +122,47 @@ def test_all_is_said_once_but_what_is_wrong_with_another_s_faces(done):
     assert said[0].count("Missing or unreadable images: ") == 1
     lost = said[1].splitlines()
     assert said[1].count("rank 1: Unreadable, taken as black") == len(lost) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("predict input=clip.mp4", "input=clip.mp4"),
+        ("evaluate predictions=a.csv data=table data.train=t.csv", "predictions=a.csv"),
+        ("evaluate checkpoint=folds", "folds is a k-fold"),
+    ],
+)
+def test_what_one_process_does_is_refused(words, says, done, monkeypatch, capsys):
+    monkeypatch.chdir(done[0])
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    monkeypatch.setattr(dealing, "world", lambda: 2)
+    monkeypatch.setattr("landmarks.commands.judge_checkpoint._faces_of_folds", lambda *given: [])
+    shutil.copytree("a", "folds/fold-0", dirs_exist_ok=True)
+    Path("folds/kfold.json").write_text('{"folds": 1}')
+    command, *words = words.split()
+    model = ["checkpoint=a"] if command == "predict" else []
+    assert cli.main([command, *model, *words, "run_dir=refused"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and says in said and "2 were started" in said
+
+
+def test_a_command_of_one_process_is_done_by_the_first_alone(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for rank, is_alone in ((1, False), (0, True)):
+        for name in processes.NAMED:
+            monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else str(rank))
+        assert cli.main(["--version"]) == cli.main(["cache"]) == 0
+        assert (processes.world() == 1) == is_alone
+
+
+def test_each_process_runs_an_exported_model_on_its_own_gpu(monkeypatch):
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert onnx_model._choose_providers("auto", there) == there
+    monkeypatch.setattr(processes, "world", lambda: 2)
+    monkeypatch.setattr(processes, "local_rank", lambda: 1)
+    own = (there[0], {"device_id": 1})
+    assert onnx_model._choose_providers("auto", there) == [own, there[1]]
+    assert onnx_model._choose_providers("cpu", there) == [there[1]]
 
 
 def test_a_process_that_is_killed_ends_the_other_and_leaves_nothing(done):

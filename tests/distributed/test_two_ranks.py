@@ -101,6 +101,17 @@ def test_the_command_leaves_one_run_and_says_everything_once(two):
     assert "epoch" not in said[1]
 
 
+def test_the_report_at_the_end_is_that_of_one_process(two, tmp_path, monkeypatch):
+    monkeypatch.chdir(two[1])
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    (run,) = Path("runs").glob("*of_two")
+    words = f"checkpoint={run} batch_size=8 device=cpu amp=off workers=0 threads=1 report=false"
+    assert cli.main(["evaluate", *words.split(), f"run_dir={tmp_path}"]) == 0
+    for name in ("predictions.npz", "errors.npz", "per_face.csv"):
+        assert (run / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert (run / "report.html").is_file()
+
+
 def test_a_process_that_was_started_otherwise_is_refused(two):
     found, _, said = two
     assert [each["refused"] for each in found] == [1, 1]
@@ -146,7 +157,8 @@ def test_more_gpus_than_there_are_is_refused(capsys):
     assert "gpus=99" in capsys.readouterr().err
 
 
-def test_gpus_starts_processes_and_says_how_one_has_ended(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("command", ["train", "predict"])
+def test_gpus_starts_processes_and_says_how_one_has_ended(command, tmp_path, monkeypatch, capfd):
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$RANK of $WORLD_SIZE: $*" >> said; exec "./rank$RANK"\n')
     (tmp_path / "rank0").write_text("#!/bin/sh\nsleep 60\n")
@@ -158,10 +170,10 @@ def test_gpus_starts_processes_and_says_how_one_has_ended(tmp_path, monkeypatch,
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "5")
     started = time.monotonic()
-    assert cli.main(["train", "gpus=2", "device=cpu", "epochs=1"]) == 1
+    assert cli.main([command, "gpus=2", "device=cpu", "name=a"]) == 1
     assert time.monotonic() - started < 30
     assert capfd.readouterr().err == "landmarks: Process 1 of 2 was ended by SIGKILL.\n"
-    words = "-m landmarks train device=cpu epochs=1 gpus=2"
+    words = f"-m landmarks {command} device=cpu name=a gpus=2"
     said = sorted((tmp_path / "said").read_text().splitlines())
     assert said == [f"{rank} of 2: {words}" for rank in range(2)]
 

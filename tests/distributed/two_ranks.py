@@ -139,7 +139,7 @@ def main(folder, contest):
     found = find()
     tiny = (
         "model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none input_size=32 amp=off "
-        f"split.share=0.2 device=cpu workers=0 report=false data.root={contest}"
+        f"split.share=0.2 device=cpu workers=0 data.root={contest}"
     ).split()
     words = [*tiny, "batch_size=4", "epochs=1", "name=of_two", "accumulate=2"]
     found["code"] = cli.main(["train", *words])
