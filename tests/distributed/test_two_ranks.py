@@ -84,6 +84,13 @@ def test_what_ranks_agree_on(one, two):
     assert one["agreed"]["norm"] == "BatchNorm2d"
 
 
+def test_who_leaves_an_exchange_ends_it_for_the_other_alone(two):
+    ends = [found["parted"][0] for found in two[0]]
+    assert ends[0] == ["ValueError", "Lost", ["a", "c", "b", "d"]]
+    assert ends[1] == ["Lost", "ValueError", ["a", "c", "b", "d"]]
+    assert max(found["parted"][1] for found in two[0]) < 60
+
+
 def test_faces_that_another_rank_cannot_predict_are_named(one, two):
     alone, *together = (found["agreed"]["blind"] for found in (one, *two[0]))
     assert together[0] == together[1]

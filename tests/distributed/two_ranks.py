@@ -7,6 +7,7 @@ leaves what it found in FOLDER. Then it trains from the command line in the fold
 """
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from landmarks.cli import main as cli
 from landmarks.data.batch_order import BatchOrder
 from landmarks.data.cropped import Batch
 from landmarks.distributed import collectives, processes, store
+from landmarks.distributed.dealing import dealing, merge
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.freezing import settle_norms
@@ -127,6 +129,21 @@ def agree():
     }
 
 
+def part_ways():
+    """Return how this rank comes out of two exchanges that one of them leaves, and of a third."""
+    ends = []
+    for leaving in range(2):
+        try:
+            with dealing():
+                if processes.rank() == leaving:
+                    raise ValueError
+                list(merge(range(3), 6))
+        except (ValueError, store.Lost) as error:
+            ends.append(type(error).__name__)
+    with dealing():
+        return [*ends, list(merge(processes.part_of("abcd"), 4, everywhere=True))]
+
+
 def find():
     """Return all that is compared, of this rank, which has met the others, or of one process."""
     with collectives.joined(CPU):
@@ -137,6 +154,8 @@ def main(folder, contest):
     torch.set_num_threads(1)
     store.meet()
     found = find()
+    started = time.monotonic()
+    found["parted"] = part_ways(), time.monotonic() - started
     tiny = (
         "model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none input_size=32 amp=off "
         f"split.share=0.2 device=cpu workers=0 data.root={contest}"
