@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from landmarks.geometry import MAX_SIDE
+from landmarks.health.shape_model import ShapeModel
 
 SIZE, CELLS, ORIENTATIONS = 64, 8, 8  # pixels of a cut; cells a side; directions
 GRIDS = (64, 40)  # pixels that the cells cover: all of the cut, and its middle in finer cells
@@ -80,6 +81,31 @@ class FaceToCut:
             image = image[top:, left:][:MAX_SIDE, :MAX_SIDE]
             x, y = x - left, y - top
         return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+class Cutter:
+    """Cuts out faces by a shape model of their k points."""
+
+    def __init__(self, model: ShapeModel):
+        self.model, self.bender = model, Bender(model.mean)
+
+    def place(self, images: list[tuple[np.ndarray, int]], shapes: np.ndarray) -> list[FaceToCut]:
+        """Return n faces to cut.
+
+        Args:
+            images: grey (H, W) uint8, and by how much each is smaller than its original.
+            shapes: (n, k) complex, labels in the originals; missing points are completed.
+        """
+        scale, shift, offsets, _ = self.model.place(shapes)
+        places = self.bender.bend((offsets + self.model.centre).view(np.complex64))
+        placed = zip(images, scale, shift, places, strict=True)
+        return [FaceToCut(*image, *rest) for image, *rest in placed]
+
+
+def describe_own(faces: list[FaceToCut]) -> np.ndarray:
+    """Return the features (n, FEATURES) of n faces' own cuts, displaced by nothing."""
+    cuts = [face.cut(np.zeros(3)) for face in faces]
+    return np.concatenate([np.empty((0, FEATURES), np.float32), *(describe(c[None]) for c in cuts)])
 
 
 def describe(cuts: np.ndarray) -> np.ndarray:

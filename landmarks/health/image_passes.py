@@ -1,19 +1,34 @@
 """The passes over the images: one to look and to learn, one to judge."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.faces import Faces
-from landmarks.health.cuts import CUT_SIDE, SIZE, Bender, FaceToCut
+from landmarks.health.cuts import CUT_SIDE, SIZE, Cutter, describe_own
 from landmarks.health.image_facts import GOOD, Looks, Reader, in_threads
+from landmarks.health.point_noise import MAX_POINTS, NoiseFinder
 from landmarks.health.shape_model import ShapeModel
 from landmarks.health.shifts import ShiftFinder, Shifts
 from landmarks.shapes.aligning import to_complex
 
-LEARNING_FACES = 2000  # faces that the shift finder learns from
-MIN_LEARNING_FACES = 150  # fewer teach it too little
+LEARNING_FACES = 2000  # faces that the finders learn from
+MIN_LEARNING_FACES = 150  # fewer teach them too little
+
+
+class Seen(NamedTuple):
+    """What the images say.
+
+    looks: of all N files, those of n rows seen; shifts: of the n faces; None: there are too few to
+    learn from; beside (n, 2k): how far each of few points lies beside its place, see
+    `point_noise.NoiseFinder`; (n, 0) of many points, None where there are too few faces.
+    """
+
+    looks: Looks
+    shifts: Shifts | None = None
+    beside: np.ndarray | None = None
 
 
 def scan(
@@ -22,59 +37,91 @@ def scan(
     threads: int,
     model: ShapeModel | None = None,
     scale: np.ndarray | None = None,
-) -> tuple:
-    """Return the looks of all N files (those of `rows` seen), and what `find_shifts` found.
+) -> Seen:
+    """Look at the images, learn from faces displaced on purpose, and judge all by that.
 
     Args:
         faces: N, of which `rows` (n,) are looked at.
         threads: that read and decode.
-        model: of the n faces' shapes; None: shifts are not looked for.
+        model: of the n faces' shapes; None: the images are only looked at.
         scale: (n,) of the faces' fits to it.
-
-    Returns:
-        `Looks`; the `Shifts` of the n faces, or None where there are too few to learn from.
     """
     looks = Looks.empty(len(faces))
     reader = Reader(faces, looks, np.full(len(faces), np.nan))
     if model is None:
         for _ in _pass(reader, rows, threads, "reading images", None):
             pass
-        return looks, None
+        return Seen(looks)
     fitting = rows[np.isfinite(scale)]
     reader.spare[rows] = np.abs(scale) * CUT_SIDE / SIZE  # what a cut would average anyway
     count = min(len(fitting), LEARNING_FACES)
     taught = fitting[np.linspace(0, len(fitting) - 1, count).astype(int)]
-    finder, bender = ShiftFinder(len(faces)), Bender(model.mean)
-    is_taught = np.isin(np.arange(len(faces)), taught)
-    enough = len(taught) >= MIN_LEARNING_FACES
-
-    def placed(function: Callable, chosen: np.ndarray) -> Callable:
-        def do(part: np.ndarray, images: list) -> tuple:
-            ok = [i for i, row in enumerate(part) if images[i] is not None and chosen[row]]
-            kept = part[ok]
-            shapes = to_complex(np.asarray(faces.points[kept])[:, model.chosen])
-            scales, shifts, offsets, _ = model.place(shapes)
-            bent = bender.bend((offsets + model.centre).view(np.complex64))
-            placed = (images[i] for i in ok), scales, shifts, bent
-            cut = [FaceToCut(*image, *place) for image, *place in zip(*placed, strict=True)]
-            return function(kept, cut)
-
-        return do
-
-    learn = placed(finder.look, is_taught) if enough else None
+    finders = _Finders(faces, model, taught)
+    learn = finders.look if len(taught) >= MIN_LEARNING_FACES else None
     for outcome in _pass(reader, rows, threads, "reading images", learn):
         if outcome is not None:
-            finder.learn(*outcome)
-    if finder.learned < MIN_LEARNING_FACES:
-        return looks, None
-    finder.solve()
+            finders.learn(*outcome)
+    if finders.shifts.learned < MIN_LEARNING_FACES:
+        return Seen(looks)
+    finders.solve()
     shifts = Shifts(*(np.full((len(faces), *shape), np.nan) for shape in ((2,), (2,), ())))
-    usable = fitting[looks.state[fitting] == GOOD]
-    judge = placed(finder.judge, np.ones(len(faces), bool))
-    for kept, found in _pass(reader, usable, threads, "looking for shifts", judge):
-        for values, some in zip(shifts, found, strict=True):
+    beside = np.full((len(faces), 2 * len(model.chosen) if finders.noise else 0), np.nan)
+    good = fitting[looks.state[fitting] == GOOD]
+    for kept, said, moved in _pass(reader, good, threads, "looking for shifts", finders.judge):
+        for values, some in zip(shifts, said, strict=True):
             values[kept] = some
-    return looks, Shifts(*(values[rows] for values in shifts))
+        beside[kept] = moved
+    return Seen(looks, Shifts(*(values[rows] for values in shifts)), beside[rows])
+
+
+class _Finders:
+    """What learns from faces displaced on purpose, and then judges: shifts and, of few points, each
+    point's place.
+
+    Args:
+        faces: N.
+        model: of their shapes.
+        taught: (m,) rows that they learn from.
+    """
+
+    def __init__(self, faces: Faces, model: ShapeModel, taught: np.ndarray):
+        self.faces, self.cutter = faces, Cutter(model)
+        self.is_taught = np.isin(np.arange(len(faces)), taught)
+        self.shifts = ShiftFinder(len(faces))
+        is_few = len(model.chosen) <= MAX_POINTS
+        self.noise = NoiseFinder(len(faces), self.cutter) if is_few else None
+
+    def look(self, rows: np.ndarray, images: list) -> tuple:
+        """Return what `learn` takes, of images (n,) of faces; None: one that cannot be read."""
+        rows, images, shapes = self._usable(rows, images, self.is_taught[rows])
+        shifted = self.shifts.look(rows, self.cutter.place(images, shapes))
+        return shifted, self.noise.look(rows, images, shapes) if self.noise else None
+
+    def learn(self, shifted: tuple, noisy: tuple | None) -> None:
+        """Take in what `look` returned."""
+        self.shifts.learn(*shifted)
+        if noisy is not None:
+            self.noise.learn(*noisy)
+
+    def solve(self) -> None:
+        """End the learning."""
+        self.shifts.solve()
+        if self.noise:
+            self.noise.solve()
+
+    def judge(self, rows: np.ndarray, images: list) -> tuple[np.ndarray, Shifts, np.ndarray]:
+        """Return the usable rows (n,), their shifts, and what lies beside (n, 2k or 0)."""
+        rows, images, shapes = self._usable(rows, images, np.ones(len(rows), bool))
+        features = describe_own(self.cutter.place(images, shapes))
+        beside = np.empty((len(rows), 0))
+        if self.noise:
+            beside = self.noise.judge(rows, features, shapes)
+        return rows, self.shifts.judge(rows, features), beside
+
+    def _usable(self, rows: np.ndarray, images: list, wanted: np.ndarray) -> tuple:
+        kept = [i for i, image in enumerate(images) if image is not None and wanted[i]]
+        points = np.asarray(self.faces.points[rows[kept]])[:, self.cutter.model.chosen]
+        return rows[kept], [images[i] for i in kept], to_complex(points)
 
 
 def _pass(

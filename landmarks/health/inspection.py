@@ -67,15 +67,17 @@ def inspect(
     model = _model(faces, rows, notes)
     fit = None if model is None else _fit(model, faces.points, rows)
     scale = None if fit is None else fit.scale
-    looks, shifts = scan(faces, rows, threads, model, scale)
+    looks, shifts, beside = scan(faces, rows, threads, model, scale)
     health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
     health.findings += image_findings(faces, rows, looks, "train")
     health.findings += place_findings(faces, rows, health.places)
     health.advice += advise(faces, rows, looks, scale, eyes)
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
-        health.findings += shape_findings(faces, rows, fit, angles, shifts)
+        health.findings += shape_findings(faces, rows, fit, angles, shifts, beside)
         notes += _say_judged(model, fit, health.places)
+        if beside is not None and beside.shape[1]:
+            notes.append("The pictures show smaller noise of few points, too.")
         if shifts is None:
             notes.append(
                 f"Shifted labels were not looked for: that needs {MIN_LEARNING_FACES} faces."
@@ -90,7 +92,7 @@ def inspect(
     test_looks = None
     if test is not None:
         every = np.arange(len(test))
-        test_looks, _ = scan(test, every, threads)
+        test_looks = scan(test, every, threads).looks
         health.findings += image_findings(test, every, test_looks, "test")
     health.findings += duplicate_findings(faces, rows, looks, same, test, test_looks)
     return health

@@ -8,7 +8,7 @@ from landmarks.data.faces import Faces, plain_names
 from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files
 from landmarks.health.image_facts import CORRUPT, MISSING, Looks
 from landmarks.health.label_facts import Places, is_degenerate
-from landmarks.health.robust import TO_SIGMA, median, robust_z
+from landmarks.health.robust import TO_SIGMA, median, rms, robust_distances, robust_z
 from landmarks.health.shape_fit import MIN_SIGMA
 from landmarks.health.shape_model import JITTER, Fit
 from landmarks.health.shifts import Shifts
@@ -23,6 +23,7 @@ MAX_OUT, MAX_PULL, MAX_REST_Z = 8.0, 15.0, 4.5  # see `landmarks.health.shape_mo
 # Of logarithms, distances from the median to what nine tenths lie below: 99.7 % of real faces with
 # 5 to 68 points lie below it.
 MAX_NOISY = 2.2
+MAX_BESIDE, MIN_BESIDE = 2.1, 0.02  # the same of what pictures say of points; rms, face sizes
 MAX_ALONE = 0.5  # share that one point has in what does not fit: more is no jitter
 MIN_ROUGHNESS = 2.0  # times the median: less is a rare grimace
 OUTLIER_PULL = 10.0
@@ -145,25 +146,37 @@ def rest_limit(fit: Fit) -> float:
 
 def noisy_limit(fit: Fit) -> float:
     """Return what the `noisy` of a face must exceed for it to be jittered."""
-    logs = np.log(fit.noisy[np.isfinite(fit.noisy)])
+    return max(_tail_limit(fit.noisy, MAX_NOISY), 1.0)
+
+
+def _tail_limit(values: np.ndarray, most: float) -> float:
+    """Return what lies `most` times as far above the median of values (n,) as nine tenths do, of
+    their logarithms; NaN where none is known."""
+    logs = np.log(values[np.isfinite(values)])
     if not len(logs):
         return np.nan
-    middle, most = np.quantile(logs, (0.5, 0.9))
-    return float(np.exp(max(middle + MAX_NOISY * max(most - middle, MIN_SIGMA), 0)))
+    middle, high = np.quantile(logs, (0.5, 0.9))
+    return float(np.exp(middle + most * max(high - middle, MIN_SIGMA)))
 
 
 def shape_findings(
-    faces: Faces, rows: np.ndarray, fit: Fit, angles: np.ndarray, shifts: Shifts | None
+    faces: Faces,
+    rows: np.ndarray,
+    fit: Fit,
+    angles: np.ndarray,
+    shifts: Shifts | None,
+    beside: np.ndarray | None,
 ) -> list[Finding]:
     """Return swapped, jittered, misplaced and shifted faces, and rare shapes; a face has one of
     these reasons, the first in the order of `landmarks.health.suspects`.
 
     Args:
-        rows: (n,), which `fit`, the turning angles (n,) and the shifts are of.
-        shifts: None: not looked for.
+        rows: (n,), which `fit`, the turning angles (n,) and the rest are of.
+        shifts, beside: see `landmarks.health.image_passes.Seen`; None: not looked for.
     """
     found, taken = [], np.zeros(len(rows), bool)
-    scores = _shape_scores(fit, angles) | _shift_scores(shifts)
+    shifted = _shift_scores(shifts)
+    scores = _shape_scores(fit, angles, _beside_scores(beside, shifted, len(rows))) | shifted
     for reason in (reason for reason in (*ERRORS, *WARNINGS) if reason in scores):
         score, says = scores[reason]
         for i in np.flatnonzero((np.nan_to_num(score) > 1) & ~taken):
@@ -173,7 +186,9 @@ def shape_findings(
     return found
 
 
-def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, Callable]]:
+def _shape_scores(
+    fit: Fit, angles: np.ndarray, beside: tuple[np.ndarray, np.ndarray]
+) -> dict[str, tuple[np.ndarray, Callable]]:
     """Return reason -> scores (n,), above 1 where it is one, and what to say of face i."""
     with np.errstate(divide="ignore"):
         turned = robust_z(np.log(angles), MIN_SIGMA)
@@ -181,11 +196,13 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
     unlike = fit.rest / rest_limit(fit)
     ratio = fit.roughness / median(fit.roughness)
     likely = fit.noisy / noisy_limit(fit)
+    seen, away = beside
     is_one = fit.alone >= MAX_ALONE
     rough = np.where((ratio > MIN_ROUGHNESS) & ~is_one, unlike, np.minimum(unlike, 1))
-    jittered = np.fmax.reduce([rough, jagged, np.where(is_one, 0, likely)])
+    noisy = np.fmax(likely, seen)
+    jittered = np.fmax.reduce([rough, jagged, np.where(is_one, 0, noisy)])
     off = np.fmax(fit.pull / MAX_PULL, 0)
-    misplaced = np.fmax.reduce([off, fit.out / MAX_OUT, np.where(is_one, likely, 0)])
+    misplaced = np.fmax.reduce([off, fit.out / MAX_OUT, np.where(is_one, noisy, 0)])
 
     def place(i: int) -> str:
         if fit.out[i] / MAX_OUT > off[i]:
@@ -196,6 +213,8 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
         )
 
     def noise(i: int) -> str:
+        if seen[i] == jittered[i]:
+            return f"in the picture the points lie {away[i]:.0%} of the face's size elsewhere"
         if likely[i] > max(rough[i], jagged[i]):
             return f"far likelier with noise of {JITTER:.0%} of the face's size in all points"
         return f"the points are {ratio[i]:.1f} times as rough as usual"
@@ -209,6 +228,21 @@ def _shape_scores(fit: Fit, angles: np.ndarray) -> dict[str, tuple[np.ndarray, C
         "misplaced": (misplaced, place),
         "shape-outlier": (np.fmax(unlike, fit.pull / OUTLIER_PULL), place),
     }
+
+
+def _beside_scores(
+    beside: np.ndarray | None, shifted: dict, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (n,), above 1 where points lie beside their places, and how far (n,), rms.
+
+    A face that is shifted is that alone: so far from its face no point's place can be told.
+    """
+    if beside is None or not beside.shape[1]:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    distances = robust_distances(beside)
+    away = rms(beside) * np.sqrt(2)
+    score = np.fmin(distances / _tail_limit(distances, MAX_BESIDE), away / MIN_BESIDE)
+    return np.where(shifted["shifted"][0] > 1, np.nan, score), away
 
 
 def _shift_scores(shifts: Shifts | None) -> dict[str, tuple[np.ndarray, Callable]]:

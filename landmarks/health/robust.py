@@ -3,6 +3,8 @@
 import numpy as np
 
 TO_SIGMA = 1.4826  # of a normal distribution's median absolute deviation
+ROWS_A_COLUMN = 10  # that a covariance needs
+ROUNDS = 3  # of a covariance and what lies nearest by it
 NINE_TENTHS = 1.645  # standard deviations: as far as nine tenths of a normal distribution reach
 
 
@@ -42,3 +44,23 @@ def rms(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     count = known.sum(1)
     mean = np.where(known, values**2, 0).sum(1) / np.maximum(count, 1)
     return np.where(count > 0, np.sqrt(mean), np.nan)
+
+
+def robust_distances(values: np.ndarray) -> np.ndarray:
+    """Return (n,) squared Mahalanobis distances of the rows of values (n, m) from their median.
+
+    The covariance is that of the nine tenths that lie nearest. NaN where a value is; all NaN where
+    there are too few rows to tell.
+    """
+    known = np.isfinite(values).all(1)
+    distances = np.full(len(values), np.nan)
+    if known.sum() < ROWS_A_COLUMN * values.shape[1]:
+        return distances
+    away = values[known] - np.median(values[known], axis=0)
+    spread = TO_SIGMA * np.median(np.abs(away), axis=0)
+    squared = ((away / np.maximum(spread, np.finfo(float).tiny)) ** 2).sum(1)
+    for _ in range(ROUNDS):
+        inverse = np.linalg.pinv(np.cov(away[squared <= np.quantile(squared, 0.9)].T), 1e-6)
+        squared = np.einsum("ni,ij,nj->n", away, inverse, away)
+    distances[known] = squared
+    return distances

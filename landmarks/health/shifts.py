@@ -2,8 +2,7 @@
 
 Ridge regressions learn, from cuts displaced on purpose, to say by how much a cut is displaced, as
 in Xiong and De la Torre 2013, "Supervised Descent Method". Another one learns to tell cuts with the
-face in their middle from those with the face beside it. A face is judged by its own cut, and by
-regressions that have not seen it: there is one for each fold.
+face in their middle from those with the face beside it. A face is judged by its own cut.
 """
 
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landmarks.health.cuts import FEATURES, FaceToCut, describe
+from landmarks.health.folded_ridge import FoldedRidge
 
 REACHES = (0.45, 0.2, 0.1)  # of the displacements learned, in face sizes
 FAR, NEAR = slice(1), slice(1, None)  # which of them say how far, and whether
@@ -23,9 +23,6 @@ PARTS = [  # of a face's cuts: of each reach, and those that tell what is centre
     *(slice(i * CUTS_A_FACE, (i + 1) * CUTS_A_FACE) for i in range(len(REACHES))),
     slice(len(REACHES) * CUTS_A_FACE, None),
 ]
-FOLDS = 5
-RIDGE = 1e-3  # of the mean variance, or more where there are few cuts to learn from
-ENOUGH_CUTS = 30000
 
 
 class Shifts(NamedTuple):
@@ -47,16 +44,12 @@ class ShiftFinder:
     Args:
         count: N.
         seed: of the displacements it learns from.
-
-    What it keeps does not grow with N: sums of products, for each fold of each reach and, last, of
-    the cuts that tell what is centred.
     """
 
     def __init__(self, count: int, seed: int = 0):
-        self.seed, self.count, self.learned = seed, count, 0
-        self.products = np.zeros((len(PARTS), FOLDS, FEATURES, FEATURES))
-        self.answers = np.zeros((len(PARTS), FOLDS, FEATURES, 2))
-        self.weights = np.zeros((len(PARTS), FOLDS, FEATURES, 2), np.float32)
+        self.seed, self.learned = seed, 0
+        self.reaches = [FoldedRidge(count, 2) for _ in REACHES]
+        self.centred = FoldedRidge(count, 1)
 
     def look(self, rows: np.ndarray, faces: list[FaceToCut]) -> tuple:
         """Return what `learn` takes: rows, features of displaced cuts and their displacements.
@@ -74,36 +67,22 @@ class ShiftFinder:
 
     def learn(self, rows: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> None:
         """Take in what `look` returned."""
-        folds = self._fold(rows)
-        for fold in np.unique(folds):
-            for i, part in enumerate(PARTS):
-                seen = features[folds == fold, part].reshape(-1, FEATURES)
-                asked = offsets[folds == fold, part, :2].reshape(-1, 2)
-                if i == len(REACHES):  # 1 in the middle, 0 beside
-                    asked = np.hypot(asked[:, :1], asked[:, 1:]) < BESIDE[0]
-                self.products[i, fold] += seen.T @ seen
-                self.answers[i, fold] += seen.T @ asked.astype(np.float32)
+        *reaches, told = PARTS
+        for ridge, part in zip(self.reaches, reaches, strict=True):
+            ridge.learn(rows, features[:, part], offsets[:, part, :2])
+        away = np.hypot(offsets[:, told, 0], offsets[:, told, 1])
+        self.centred.learn(rows, features[:, told], away < BESIDE[0])
         self.learned += len(rows)
 
     def solve(self) -> None:
-        """End the learning: each fold's regressions are those of the other folds."""
-        for i in range(len(PARTS)):
-            for fold in range(FOLDS):
-                products = self.products[i].sum(0) - self.products[i, fold]
-                answers = self.answers[i].sum(0) - self.answers[i, fold]
-                self.weights[i, fold] = _solve(products, answers)
+        """End the learning."""
+        for ridge in (*self.reaches, self.centred):
+            ridge.solve()
 
-    def judge(self, rows: np.ndarray, faces: list[FaceToCut]) -> tuple[np.ndarray, Shifts]:
-        """Return the rows and what their own cuts say; arguments as for `look`."""
-        cuts = [face.cut(np.zeros(3)) for face in faces]
-        features = np.concatenate([describe(cut[None]) for cut in cuts])
-        said = np.einsum("nf,infd->ind", features, self.weights[:, self._fold(rows)])
-        far, near = said[: len(REACHES)][FAR].mean(0), said[: len(REACHES)][NEAR].mean(0)
-        return rows, Shifts(far, near, said[len(REACHES), :, 0])
-
-    def _fold(self, rows: np.ndarray) -> np.ndarray:
-        # In blocks: neighbouring faces often show one person.
-        return rows * FOLDS // max(self.count, 1)
+    def judge(self, rows: np.ndarray, features: np.ndarray) -> Shifts:
+        """Return what the faces' own cuts say, by their features (n, FEATURES)."""
+        said = np.stack([ridge.say(rows, features) for ridge in self.reaches])
+        return Shifts(said[FAR].mean(0), said[NEAR].mean(0), self.centred.say(rows, features)[:, 0])
 
 
 def _draw(random: np.random.Generator, count: int) -> np.ndarray:
@@ -116,9 +95,3 @@ def _draw(random: np.random.Generator, count: int) -> np.ndarray:
     ).transpose(2, 0, 1)
     beside = np.stack([away * np.cos(angles), away * np.sin(angles), scaled], axis=2)
     return np.concatenate([staged, centred, beside], axis=1)
-
-
-def _solve(products: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    count = products[-1, -1]  # of the constant feature
-    ridge = RIDGE * max(1.0, ENOUGH_CUTS / count) * np.trace(products) / FEATURES + 1e-9
-    return np.linalg.solve(products + ridge * np.eye(FEATURES), answers)

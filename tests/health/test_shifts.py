@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from landmarks.health.cuts import PLACES, FaceToCut
+from landmarks.health.cuts import PLACES, FaceToCut, describe_own
 from landmarks.health.shifts import ShiftFinder
 
 COUNT, SIZE = 60, 40  # faces; pixels of one
@@ -21,8 +21,8 @@ def test_moved_labels_are_told_from_good_ones_of_faces_not_seen():
     finder, rows = ShiftFinder(COUNT), np.arange(COUNT)
     finder.learn(*finder.look(rows, [face(image) for image in images]))
     finder.solve()
-    _, good = finder.judge(rows, [face(image) for image in images])
-    _, bad = finder.judge(rows, [face(image, 0.1 - 0.05j) for image in images])
+    good = finder.judge(rows, describe_own([face(image) for image in images]))
+    bad = finder.judge(rows, describe_own([face(image, 0.1 - 0.05j) for image in images]))
     assert np.abs(good.near).max() < 0.03 and np.abs(bad.near - (0.1, -0.05)).max() < 0.05
     assert np.abs(np.median(bad.far, axis=0) - (0.1, -0.05)).max() < 0.05
     assert bad.centred.max() < 0.5 < good.centred.min()
