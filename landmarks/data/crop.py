@@ -43,10 +43,22 @@ def read_face(
 def choose_reduction(
     header: tuple[int, int, int] | None, crop: Crop | np.ndarray, size: int
 ) -> int:
-    """Return by how much a JPEG of this header is reduced in decoding, for an input's side."""
+    """Return by how much a JPEG of this header is reduced in decoding, for an input's side.
+
+    The reduced image, taken for an original, is averaged over what is left of the original's
+    blocks: an exported model, which is given it alone, then cuts and scales as `crop_face` does.
+    """
     if header is None:
         return 1
-    return reduction(header, min(averaging(crop, *header[:2], size)))
+    width, height, _ = header
+    blocks = averaging(crop, width, height, size)
+    reduced = reduction(header, min(blocks))
+    while reduced > 1 and not isinstance(crop, np.ndarray):
+        left = averaging(crop, width // reduced, height // reduced, size)
+        if left == (blocks[0] // reduced, blocks[1] // reduced):
+            break
+        reduced //= 2
+    return reduced
 
 
 def read_reduced(

@@ -2,17 +2,18 @@
 
 import platform
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from landmarks.data.crop import crop_face
+from landmarks.data.crop import crop_face, read_face, read_reduced
 from landmarks.data.given import gather_faces
 from landmarks.errors import UserError
 from landmarks.export.assemble import assemble
 from landmarks.export.exporters import solve
 from landmarks.export.photo_model import place_boxes, place_whole, sample
-from landmarks.geometry import box_matrix, invert
+from landmarks.geometry import box_matrix, compose, invert, scale_matrix
 from landmarks.inference.opening import open_finder
 
 SIZE = 48
@@ -48,6 +49,26 @@ def test_whole_crops_have_the_pixels_and_the_matrix_of_training(images, crop):
         matrix = crop_face(image, crop, expected)
         axes = [place_whole(crop, lengths_of(image), axis, SIZE) for axis in (0, 1)]
         check(image, axes, matrix, expected, True)
+
+
+@pytest.mark.parametrize("crop", ["letterbox", "stretch", "center"])
+def test_a_reduced_photo_has_the_pixels_of_training(tmp_path, crop):
+    """What a file is given of a JPEG that was reduced in decoding, it takes for the original."""
+    rng = np.random.default_rng(0)
+    path, reductions = str(tmp_path / "a.jpg"), []
+    for width, height in [(212, 239), (199, 240), *rng.integers(60, 300, (40, 2))]:
+        picture = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+        cv2.imwrite(path, cv2.resize(picture, (width, height)))
+        expected, found = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+        matrix = read_face(path, crop, expected)
+        image, reduced = read_reduced(path, crop, SIZE)
+        reductions.append(reduced)
+        of_reduced = crop_face(image, crop, found)
+        assert (found == expected).all()
+        assert compose(of_reduced, scale_matrix(1 / reduced, 1 / reduced)) == pytest.approx(
+            matrix, abs=1e-9
+        )
+    assert max(reductions) > 1
 
 
 def test_boxes_have_the_pixels_and_the_matrix_of_training(images):
