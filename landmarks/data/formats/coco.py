@@ -139,7 +139,7 @@ def _refuse_faults(file: CocoFile, kept: np.ndarray, first: int | None) -> None:
     raise UserError(
         f"{where}, {them.keys.edges}: {str(box)[:60]}; x, y, width and height belong here."
         if len(values) != 4 or not np.abs(values).sum() <= FLOAT32_MAX
-        else f"{where}: what stands there is no face."
+        else f"{where}: this is not a face."
     )
 
 
@@ -168,7 +168,7 @@ def _check_points(written: list, where: str, named: int, first: int, expected: i
         )
     lost = np.flatnonzero((seen[:, 0] > 0) & np.isnan(places).any(axis=1))
     if len(lost):
-        raise UserError(f"{where}: point {lost[0]} has no place; its v must be 0 then.")
+        raise UserError(f"{where}: point {lost[0]} has no coordinates, so its v must be 0.")
 
 
 def _numbers(values: object, where: str) -> np.ndarray:

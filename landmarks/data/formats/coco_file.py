@@ -137,7 +137,7 @@ def _refuse_doubtful(path: Path, annotations: Annotations) -> None:
 def choose_faces(file: CocoFile, part: str, category: str | None) -> np.ndarray:
     """Return which annotations (n,) are faces, image by image as the file has its images.
 
-    A file may list faces in any order; those of one image must not be parted by a split in blocks.
+    A file may list faces in any order; those of one image must stay together in a split by blocks.
 
     Args:
         part: "train" leaves out what has no labelled point, and says how many.

@@ -78,7 +78,7 @@ def _open(path: Path) -> Iterator[Any]:
         if error.errno is not None:  # of the system, such as a full disk that images are written to
             raise
         raise UserError(
-            f"{path}: no MATLAB file of version 7.3, which is HDF5 ({str(error)[:100]})."
+            f"{path}: not a MATLAB file of version 7.3, which is HDF5 ({str(error)[:100]})."
         ) from error
 
 

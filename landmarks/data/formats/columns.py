@@ -90,7 +90,7 @@ def _find_name(path: Path, header: list[str], wanted: str | None, first: Sequenc
     if not header:
         raise UserError(f"{path} is empty; a header belongs in its first line.")
     if len(header) == 1 and " " in header[0].strip():
-        raise UserError(f"{path}, line 1: blanks part the columns; save it with commas or TABs.")
+        raise UserError(f"{path}, line 1: spaces separate the columns; use commas or TABs.")
     if 2 * len(numbers) > len(header):
         raise UserError(
             f"{path}, line 1: a header such as file_name,x_0,y_0,... belongs there; found "
@@ -151,7 +151,7 @@ def _find_points(
         way, point, axis = parsed
         place = point, axis if axis in "xy" else "v"
         if place in ways.setdefault(way, {}):
-            raise UserError(f"{path}, line 1, column {column + 1}: '{text}' stands there twice.")
+            raise UserError(f"{path}, line 1, column {column + 1}: '{text}' occurs twice.")
         ways[way][place] = column
     # A name alone, such as "max" or "gender_v", is no point; one with x and y is.
     for way in [way for way in ways if way[0].startswith("named")]:

@@ -133,6 +133,6 @@ def _read_pair(text: str, where: str) -> Place:
     fields = text.split(",")
     if len(fields) != 2:
         raise UserError(
-            f"{where}: x,y of each point belong here, parted by ';'; found '{text[:40]}'."
+            f"{where}: x,y of each point belong here, separated by ';'; found '{text[:40]}'."
         )
     return parse_number(fields[0], f"{where}, x"), parse_number(fields[1], f"{where}, y")

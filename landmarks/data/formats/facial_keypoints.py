@@ -98,7 +98,7 @@ def _find(root: Path, file: str) -> Path:
         packed = folder / f"{Path(file).stem}.zip", folder / f"{file}.zip"
         found = next((path for path in packed if path.is_file()), None)
         if found is not None:
-            raise UserError(f"{found} is packed: unpack it beside itself, into {file}.")
+            raise UserError(f"{found} is an archive: extract it beside itself, into {file}.")
     refuse_near(root, file, f"facial-keypoints-detection/{file}")
     refuse_other(root, "facial_keypoints")
     raise UserError(
@@ -164,7 +164,7 @@ def _build(path: Path, aside: Path) -> dict:
         raise UserError(f"{path} holds a header and no faces.")
     if len(set(names)) < len(names):
         twice = next(name for at, name in enumerate(names) if name in names[:at])
-        raise UserError(f"{path}: {ID} {Path(twice.decode()).stem} stands there twice.")
+        raise UserError(f"{path}: {ID} {Path(twice.decode()).stem} occurs twice.")
     np.save(aside / "names.npy", np.array(names))
     return {"rows": len(names), "points": columns.names, "side": side}
 
@@ -202,7 +202,7 @@ def _parse(
 
 
 def _pixels(text: str, where: str) -> np.ndarray:
-    """Return the image (S, S) uint8 of grey values, parted by blanks."""
+    """Return the image (S, S) uint8 of grey values, separated by spaces."""
     words = text.split()
     side = math.isqrt(len(words))
     if not words or side * side != len(words):

@@ -16,7 +16,7 @@ CHUNK = 1 << 20  # bytes read at once
 NEAR = 64  # characters of a buffer's end, in which an error may be the buffer's
 BLANKS = re.compile(r"[ \t\n\r]*")
 WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
-# What may stand behind the last whole sign of a text that was cut off: of a word, or of a number.
+# What may stand behind the last whole token of a text that was cut off: of a word, or of a number.
 BEGUN = [word[:length] for word in WORDS for length in range(1, len(word))]
 CUT = re.compile("|".join(["", *BEGUN, r"[.eE][+-]?"]))
 TOO_LONG = "a number of thousands of digits belongs to no face; correct or remove it"
@@ -54,7 +54,7 @@ def read_items(path: Path) -> Iterator[Any]:
     """
     with _open(path) as scan:
         if scan.peek() != "[":
-            raise UserError(f"{path}: a list of pictures belongs at its top.")
+            raise UserError(f"{path}: a list of images belongs at its top.")
         yield from scan.items()
         scan.end()
 
@@ -154,14 +154,14 @@ class _Scan:
         return bool(data)
 
     def peek(self) -> str:
-        """Return the next character that is no blank; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         while True:
             self.at = BLANKS.match(self.text, self.at).end()
             if self.at < len(self.text) or not self.fill():
                 return self.text[self.at : self.at + 1]
 
     def take(self, signs: str) -> str:
-        """Pass over the next character, one of some signs, and return it."""
+        """Skip the next character, which must be one of `signs`, and return it."""
         sign = self.peek()
         if not sign or sign not in signs:
             raise self.refuse(f"Expecting {' or '.join(map(repr, signs))}", self.at)

@@ -145,7 +145,7 @@ class _Images:
     def __init__(self, prefix: str, files: Iterable[str]):
         self.prefix, self.files = prefix, set(files)
         there = sorted({os.path.splitext(name)[1] for name in self.files})  # noqa: PTH122
-        # A picture that cannot be read is named where there is no other of that name.
+        # An image that cannot be read is named where there is no other of that name.
         kinds = (IMAGE_ENDINGS, UNREAD_ENDINGS)
         self.endings = [one for kind in kinds for one in there if one.lower() in kind]
         self.composed: dict[str, str] | None = None

@@ -47,7 +47,7 @@ def read_faces(
     Args:
         train, test: the JSON files; that of `test` need hold no points.
         folders: see `ImageFolders`. The end of an image's address in the export is its path there,
-            without the eight letters and figures that Label Studio puts before the name of an
+            without the eight hexadecimal digits that Label Studio puts before the name of an
             uploaded file.
         several: which of several annotations of one image counts; None: asked about.
         first_pixel: where the centre of the first pixel lies, in pixels.

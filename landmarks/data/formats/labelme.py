@@ -1,4 +1,4 @@
-"""`data=labelme`: a JSON file a picture, as Labelme writes them."""
+"""`data=labelme`: a JSON file an image, as Labelme writes them."""
 
 import os
 from collections.abc import Iterator

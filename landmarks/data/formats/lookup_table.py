@@ -61,4 +61,4 @@ def read_lookup(path: Path, images: Sequence[str], points: Sequence[str]) -> Ask
 def _refuse_twice(path: Path, ids: list[int]) -> None:
     if len(set(ids)) < len(ids):
         twice = next(number for at, number in enumerate(ids) if number in ids[:at])
-        raise UserError(f"{path}: RowId {twice} stands there twice; leave one of them out.")
+        raise UserError(f"{path}: RowId {twice} occurs twice; leave one of them out.")

@@ -1,8 +1,8 @@
 """Rows of a plain text table, parsed block by block on all cores, many times faster than field by
 field.
 
-Plain is a table of one header line, one sign between fields, no quotes but about whole fields, and
-as many fields in each row; all else is left to the exact reader, which also says what is wrong and
+Plain is a table of one header line, one separator, no quotes but about whole fields, and as many
+fields in each row; all else is left to the exact reader, which also says what is wrong and
 where. `decimals` parses a block's numbers; pandas does where they are longer or written otherwise.
 """
 
@@ -38,7 +38,7 @@ class NotPlainError(Exception):
 
 
 class _Form(NamedTuple):
-    """What a block is parsed by: the sign between fields, their number, and the wanted columns."""
+    """What a block is parsed by: the separator of fields, their number, and the wanted columns."""
 
     mark: str
     width: int

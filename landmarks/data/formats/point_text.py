@@ -28,7 +28,7 @@ def read_files(root: Path, listed: list[LabelFile], images: Path, kind: str) -> 
         kind: the last word of data=..., for messages.
 
     A file may hold n_points and braces, as .pts files do, a count of the points, or neither. x and
-    y stand in a line of their own, parted by blanks or another sign.
+    y stand in a line of their own, separated by spaces or another separator.
 
     Raises:
         UserError: with file, line and column, for a malformed file.
@@ -94,7 +94,7 @@ def _read_pairs(path: Path, kind: str) -> list[tuple[int, list[str]]]:
 
 
 def _split(line: str) -> list[str]:
-    """Return the fields of a line, which blanks part or, where there are none, another sign."""
+    """Return the fields of a line: spaces or, where there are none, a separator stand between."""
     fields = line.split()
     sign = next((sign for sign in SEPARATORS if sign in line), None)
     is_parted = len(fields) == 2 and fields[0][-1] != sign != fields[1][0]

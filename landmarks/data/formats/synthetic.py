@@ -46,7 +46,7 @@ def read_faces(
 
 
 def _is_whole(folder: Path, note: dict) -> bool:
-    """Say whether every picture and list is still there."""
+    """Say whether every image and list is still there."""
     lists = ("train/landmarks.csv", "test/landmarks.csv", "test/test_points.csv")
     return all((folder / name).is_file() for name in lists) and all(
         (folder / part / "images").is_dir()

@@ -1,6 +1,6 @@
 """A text table in one form, however it was written: its header, then its rows.
 
-Beside plain headers: a first line that counts the rows and columns parted by blanks (CelebA's
+Beside plain headers: a first line that counts the rows and columns separated by spaces (CelebA's
 lists), a first column without a name, and DeepLabCut's three header lines.
 """
 
@@ -40,7 +40,7 @@ def read_table(path: Path) -> tuple[list[str], Iterator[Row]]:
 
 
 def find_plain(path: Path, header: list[str]) -> str | None:
-    """Return the sign between a table's fields, if its first line is the header and nothing else.
+    """Return the separator of a table's fields, if its first line is the header and nothing else.
 
     Args:
         header: from `read_table`; the first column's name may be missing in the file.
@@ -57,7 +57,7 @@ def find_plain(path: Path, header: list[str]) -> str | None:
 
 
 def _find_form(path: Path) -> tuple[str | None, bool]:
-    """Return what parts the columns, None for the usual signs, and whether a count comes first."""
+    """Return what separates the columns, None: the usual, and whether a count comes first."""
     textfile.refuse_binary(path)
     with path.open(encoding="utf-8-sig", errors="replace") as text:
         written = (line.strip() for line in text)
@@ -91,7 +91,7 @@ def _lacks_a_name(header: list[str], row: list[str]) -> bool:
 def _read_deeplabcut(
     path: Path, head: list[Row], rows: Iterator[Row]
 ) -> tuple[list[str], Iterator[Row]]:
-    """Return the header and rows; a name may be parted into several columns."""
+    """Return the header and rows; a name may be split into several columns."""
     kinds = [fields[0].strip().casefold() for _, fields in head]
     if "individuals" in kinds:
         raise UserError(

@@ -1,4 +1,4 @@
-"""`data=yolo`: YOLO-pose data sets, a text file an image with a line a face, in shares of it."""
+"""`data=yolo`: YOLO-pose data sets, a text file an image, a line a face, in fractions of it."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ VERSION = 2
 BLOCK = 256  # images whose labels are parsed at once
 MAX_CLASS = 1 << 24  # whole numbers below are exact as float32
 MAX_SHARE = 8  # of a side of the image: points and boxes may reach beyond it
-BOX = 5  # fields before the points: class, middle and size of the box
+BOX = 5  # fields before the points: class, centre and size of the box
 
 
 class Row(NamedTuple):
@@ -47,7 +47,7 @@ def read_faces(root: str, *, category: str | None = None, reading: FileReading) 
             `test` or `val`; labels of a/images/b.jpg are a/labels/b.txt.
         category: name or number of the faces' class; None: there is one class only.
 
-    The edges of an image are 0 and 1, so that a share s of a side of w pixels is the coordinate
+    The edges of an image are 0 and 1, so that a fraction s of a side of w pixels is the coordinate
     s w - 0.5. A point with v=0 is not labelled; nor is one at 0, 0 where there is no v. Faces
     without a labelled point, and images without labels, are left out of training.
 
@@ -168,8 +168,8 @@ class _Reader:
             )
         for i, k in np.argwhere(np.abs(values[:, 1:BOX]) > MAX_SHARE)[:1]:
             raise UserError(
-                f"{rows[i].path}, line {rows[i].line}, column {k + 2}: a box's middle and size "
-                f"are shares of the image's width and height, from 0 to 1; found "
+                f"{rows[i].path}, line {rows[i].line}, column {k + 2}: a box's centre and size "
+                f"are fractions of the image's width and height, from 0 to 1; found "
                 f"{values[i, k + 1]:g}."
             )
         if self.data.numbers == 3:
@@ -182,7 +182,7 @@ class _Reader:
         for i, k in np.argwhere((np.abs(shares) > MAX_SHARE).any(axis=2))[:1]:
             raise UserError(
                 f"{rows[i].path}, line {rows[i].line}, column {BOX + self.data.numbers * k + 1}: "
-                f"x and y are shares of the image's width and height, from 0 to 1; found "
+                f"x and y are fractions of the image's width and height, from 0 to 1; found "
                 f"{shares[i, k, 0]:g}, {shares[i, k, 1]:g}."
             )
         if self.category is not None:
@@ -222,7 +222,7 @@ def _size(path: str, exif: ExifName) -> tuple[float, float]:
 
 
 def _unlabelled(points: np.ndarray) -> np.ndarray:
-    """Return (n, K) bool of points (n, K, 2 or 3): which have no place."""
+    """Return (n, K) bool of points (n, K, 2 or 3): which have no coordinates."""
     if points.shape[2] == 3:
         return (points[:, :, 2] == 0) | np.isnan(points).any(axis=2)
     return (points == 0).all(axis=2) | np.isnan(points).any(axis=2)

@@ -44,9 +44,9 @@ def test_test_faces_know_what_is_asked_of_them(made):
         ("training.csv", " 7\n", " 7x\n", r"line 2, column 31 \('Image'\): '7x' is no grey"),
         ("training.csv", ",Image", ",Picture", r"line 1: there is no column 'Image'"),
         ("training.csv", "nose_tip_y", "nose_y", r"line 1: .nose_tip_x. has no column of its y"),
-        ("test.csv", "\n2,", "\n1,", r"test\.csv: ImageId 1 stands there twice"),
+        ("test.csv", "\n2,", "\n1,", r"test\.csv: ImageId 1 .*twice"),
         ("IdLookupTable.csv", "\n2,1,", "\n2,9,", r"line 3, column 2 .*no image '9'"),
-        ("IdLookupTable.csv", "\n2,", "\n1,", r"RowId 1 stands there twice"),
+        ("IdLookupTable.csv", "\n2,", "\n1,", r"RowId 1 .*twice"),
         ("IdLookupTable.csv", "nose_tip_x", "nose_tipx", r"line \d+, column 3 .*nose_tip_x"),
     ],
 )
@@ -62,7 +62,7 @@ def test_faults_are_named_by_line_and_column(made, file, old, new, said):
 
 def test_packed_and_missing_files_are_named(made):
     (made.root / "training.csv").rename(made.root / "training.zip")
-    with pytest.raises(UserError, match=r"training\.zip is packed"):
+    with pytest.raises(UserError, match=r"training\.zip .*into training\.csv"):
         read_faces(str(made.root))
     (made.root / "IdLookupTable.csv").unlink()
     with pytest.raises(UserError, match="says what a submission holds"):

@@ -107,7 +107,7 @@ def test_several_classes_are_asked_about(write):
             "labels/train/a.txt",
             "0.75 0.5",
             "30 10",
-            r"a\.txt, line 1, column 9: x and y are shares",
+            r"a\.txt, line 1, column 9: .*from 0 to 1; found 30, 10",
         ),
         ("labels/train/a.txt", "0 0.5 0.5 1 1", "a .5 .5 1 1", r"line 2, column 1: 'a' is no"),
     ],
