@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import COMMANDS
 from landmarks.cli.overrides import check_config
-from landmarks.commands.train import TrainSettings
 from landmarks.runs.trusted import nodes_in
 from landmarks.settings import settings_of
 
@@ -50,7 +49,9 @@ def test_every_choice_binds(group, choice):
     if (group, choice) == ("data", "checkpoint"):
         assert composed("predict").data.root is None  # predict's own; it has no reader
         return
-    settings = check_config(TrainSettings, composed("train", f"{group}={choice}"))
+    command = "plan" if group == "machine" else "train"
+    kind = settings_of(run_function(command))
+    settings = check_config(kind, composed(command, f"{group}={choice}"))
     for name in GROUPS:
         check_binding(settings.get(name))
 
@@ -80,6 +81,7 @@ def test_groups_are_the_ones_documented():
         "hparams_search",
         "layout",
         "logger",
+        "machine",
     }
     assert set(GROUPS) == expected
 

@@ -5,7 +5,7 @@ from landmarks.runs.find import all_checkpoints
 from landmarks.runs.quoting import write_word
 
 # The formats of commands whose data are not a model's.
-DEFAULTS = dict.fromkeys(("train", "check", "pack"), "thousand")
+DEFAULTS = dict.fromkeys(("train", "plan", "check", "pack"), "thousand")
 
 
 def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:

@@ -19,6 +19,7 @@ from landmarks.interrupt import tidy_end
 
 COMMANDS = {
     "train": "train a model and keep its best checkpoint",
+    "plan": "say what a training will take: memory, time, disk, money",
     "predict": "find the points of faces; write a Kaggle submission",
     "evaluate": "judge a model on labelled faces; write figures and tables",
     "show": "look at faces with their points in a browser, and mark bad ones",

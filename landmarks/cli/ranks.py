@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sys
-import uuid
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -13,13 +12,12 @@ from signal import Signals
 
 from landmarks import __version__
 from landmarks.distributed import processes, store
+from landmarks.distributed.local_launch import run_ranks
 from landmarks.errors import UserError
-from landmarks.interrupt import Interrupted
 from landmarks.machine import count_cores
 from landmarks.settings import settings_of
 
 GPUS, DEVICE = "gpus=", "device="
-END_SECONDS = 25  # in which the others must have ended when one has, before they are killed
 
 
 def wanted_ranks(arguments: list[str]) -> int:
@@ -61,38 +59,19 @@ def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[.
         arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given.
     """
-    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # What torch's launcher says of an end, our processes have said in a sentence.
-    for name in [*logging.root.manager.loggerDict]:
-        if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
     words = [word for word in arguments if not word.startswith(GPUS)]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(END_SECONDS))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # any free port
-        local_addr="localhost",
-        max_restarts=0,
-    )
     module = ["-m", "landmarks", command]
     try:
-        elastic_launch(config, sys.executable)(*module, *words, f"{GPUS}{count}")
+        run_ranks(count, sys.executable, *module, *words, f"{GPUS}{count}")
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
         if failure.exitcode >= 0:
             return failure.exitcode
         name = Signals(-failure.exitcode).name
         return fail(f"Process {number} of {count} was ended by {name}.", 1)
-    except SignalException as stop:
-        raise Interrupted(stop.sigval) from None
     return 0
 
 

@@ -92,7 +92,10 @@ def read_page(
             for name in chosen
         }
     heading, meanings = read_comments(read_text(command))
-    content = OmegaConf.to_container(config, resolve=False)
+    meanings |= {k: v for k, v in _meanings_of_choice(command).items() if k not in meanings}
+    whole = OmegaConf.to_container(config, resolve=False)
+    # A command's own settings come before those of the command that it is made from.
+    content = {key: whole[key] for key in [*(k for k in meanings if k in whole), *whole]}
     given = {"command": command}
     settings = list(_settings(content, meanings, kind, given, skip={"hydra", *chosen}))
     known, groups = {setting.key: setting for setting in settings}, []

@@ -78,10 +78,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         device: where the model runs.
     """
     data, seed, input_size = settings.data, settings.seed, settings.input_size
-    if data.get("cache") == "ram" and processes.world() > 1:
-        raise UserError(
-            "data.cache=ram would keep the faces once for each process: use data.cache=disk."
-        )
+    refuse_copies(data, processes.world())
     leave_out = settings.box_from == "points" or data["on_error"] == "skip"
     faces, crop = frame_faces(
         build(data, part="train"),
@@ -146,6 +143,14 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         named.pick_ranges(settings.pictured_region),
         say_count(workers, "reading process") if canvas is None else "images from the cache",
     )
+
+
+def refuse_copies(data: dict, ranks: int) -> None:
+    """Raise UserError if each of so many processes would keep all faces in main memory."""
+    if data.get("cache") == "ram" and ranks > 1:
+        raise UserError(
+            "data.cache=ram would keep the faces once for each process: use data.cache=disk."
+        )
 
 
 def refuse_other_faces(inputs: Inputs) -> None:

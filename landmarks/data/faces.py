@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
-CacheName = Annotated[Literal["auto", "device", "disk", "ram", "off"], Needs("/command", "train")]
+TRAINED = ("train", "plan")  # commands
+CacheName = Annotated[Literal["auto", "device", "disk", "ram", "off"], Needs("/command", TRAINED)]
 OnError = Annotated[
-    Literal["stop", "skip"], Needs("/command", ("train", "predict", "evaluate", "show", "pack"))
+    Literal["stop", "skip"],
+    Needs("/command", (*TRAINED, "predict", "evaluate", "show", "pack")),
 ]
-READ_TRAINING = Needs("/command", ("train", "check", "evaluate", "show", "pack"))
+READ_TRAINING = Needs("/command", (*TRAINED, "check", "evaluate", "show", "pack"))
 Excluded = Annotated[str | None, READ_TRAINING]
 TrainingPath = Annotated[str, READ_TRAINING]
 TrainingPlace = Annotated[str | None, READ_TRAINING]

@@ -160,16 +160,17 @@ class Batches:
         self.unreadable.update(rows)
 
 
-def refuse_uneven(batch_size: int, faces: int) -> None:
+def refuse_uneven(batch_size: int, faces: int, ranks: int | None = None) -> None:
     """Refuse batches that do not part evenly among the ranks.
 
     Args:
         faces: there are to train on.
+        ranks: None: those that train now.
 
     Raises:
         UserError: naming the nearest size that does.
     """
-    ranks = processes.world()
+    ranks = processes.world() if ranks is None else ranks
     if batch_size % ranks == 0:
         return
     below = batch_size - batch_size % ranks
@@ -199,14 +200,18 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def choose_workers(workers: Workers, device: str) -> int:
+def choose_workers(workers: Workers, device: str, cores: float | None = None) -> int:
     """Return the number of reading processes; "auto": all cores but one, at most 8, on a GPU.
 
     Without a GPU the cores are busy with the model itself: this process reads.
+
+    Args:
+        cores: for each process that trains; None: of this machine, for those that train now.
     """
     if workers != "auto":
         return workers
-    return 0 if device == "cpu" else max(1, min(8, count_cores() // processes.local_world() - 1))
+    cores = count_cores() / processes.local_world() if cores is None else cores
+    return 0 if device == "cpu" else max(1, min(8, int(cores) - 1))
 
 
 def mean_points(source: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -60,12 +60,7 @@ def check_memory(
     try:
         needed = estimate_step(training, images, points)
     except Exception as error:
-        if ONE_VALUE in str(error):
-            raise UserError(
-                f"Batch normalisation has only one value a channel at batch_size="
-                f"{images[0]} and {images[-1]} px: use a larger batch_size, a larger input_size "
-                f"or model.norm=group."
-            ) from error
+        refuse_one_value(error, images)
         # A model may do what fake tensors cannot follow, and train well: counting is optional, so
         # its failure must not stop training.
         said = " ".join(str(error).split())[:200]
@@ -87,6 +82,19 @@ def check_memory(
             raise UserError(sentence)
         log.warning(f"{sentence} Compiled, it may need less.")
     return needed
+
+
+def refuse_one_value(error: Exception, images: tuple[int, ...]) -> None:
+    """Raise UserError if a step failed as its batch is too small for batch normalisation.
+
+    Args:
+        images: shape (B, 3, S, S) of the batch.
+    """
+    if ONE_VALUE in str(error):
+        raise UserError(
+            f"Batch normalisation has only one value a channel at batch_size={images[0]} and "
+            f"{images[-1]} px: use a larger batch_size, a larger input_size or model.norm=group."
+        ) from error
 
 
 def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) -> str:

@@ -12,6 +12,7 @@ from landmarks.settings import settings_of
 
 COMMON = {
     "train": ["epochs", "max_time", "patience", "batch_size", "input_size"],
+    "plan": ["faces", "points", "ranks", "seconds", "price", "json"],
     "predict": ["checkpoint", "input"],
     "evaluate": ["checkpoint", "predictions", "split"],
     "show": ["checkpoint", "predictions", "split"],

@@ -1,0 +1,227 @@
+"""`landmarks plan`: settings of a training -> what it will take, before it starts."""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+
+from landmarks.commands.batch_size import begin_with_reference, largest_batch
+from landmarks.commands.build import build
+from landmarks.commands.inputs import refuse_copies
+from landmarks.commands.plan_figures import Figure, Plan
+from landmarks.commands.planned import Planned
+from landmarks.commands.planned_data import face_bytes, open_data
+from landmarks.commands.planned_ranks import plan_ranks
+from landmarks.commands.rehearsal import open_rehearsal
+from landmarks.commands.train_settings import TrainSettings
+from landmarks.data.loader import refuse_uneven
+from landmarks.errors import UserError
+from landmarks.files import replacing
+from landmarks.inference.rebuild import describe_model
+from landmarks.machine import count_cores, free_memory, say_bytes
+from landmarks.settings import NonNegative, Positive, PositiveInt, Rule, parse_duration
+from landmarks.training.memory_advice import refuse_one_value
+from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.scaling import GIB, Machine
+from landmarks.training.state import Training
+
+log = logging.getLogger(__name__)
+RankList = Annotated[
+    list,
+    Rule(
+        lambda v: bool(v) and all(type(one) is int and one >= 1 for one in v),
+        "a list of whole numbers of at least 1",
+    ),
+]
+NOT_COUNTED = (
+    "Not counted: the program's start, the filling of the cache, what is written after an epoch, "
+    "and the report at the end."
+)
+NOT_HIDDEN = "No part of the all-reduce is taken to hide behind the backward pass."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings(TrainSettings):
+    """All that the command is told, of configs/plan.yaml: a training's settings and these."""
+
+    machine: dict
+    faces: PositiveInt | None
+    points: PositiveInt | None
+    ranks: PositiveInt | RankList | None
+    seconds: Positive
+    price: NonNegative | None
+    json: bool | str | None
+
+
+def plan(settings: PlanSettings) -> int:
+    """Say what a training will take; return the exit code."""
+    _refuse(settings)
+    if settings.json is True:  # nothing else reaches the screen's output
+        logging.disable(logging.INFO)
+        try:
+            print(make_plan(settings).as_json())
+        finally:
+            logging.disable(logging.NOTSET)
+        return 0
+    made = make_plan(settings)
+    log.info(made.as_text())
+    if settings.json:
+        path = Path(settings.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            part.write_text(made.as_json(), encoding="utf-8")
+        log.info(f"As JSON: {path}")
+    return 0
+
+
+def _refuse(settings: PlanSettings) -> None:
+    """Refuse what is not a training that begins."""
+    if settings.resume:
+        raise UserError("resume= goes on with a run: plan one that begins, and leave resume= out.")
+    if settings.search is not None:
+        raise UserError(
+            "hparams_search= is of many trainings: leave it out; each trial takes what a plan says."
+        )
+    if settings.epochs is None and settings.max_time is None:
+        raise UserError("epochs=null needs max_time, which then decides: max_time=2h.")
+    if settings.json and Path(str(settings.json)).is_dir():
+        raise UserError(f"json={settings.json} is a folder: name a file in it.")
+
+
+def _refuse_several(settings: PlanSettings, machine: Machine, ranks: int) -> None:
+    """Refuse what so many ranks cannot do, as `landmarks train` does."""
+    machine.count(ranks)
+    refuse_copies(settings.data, ranks)
+    for setting, value in (("compile", settings.compile), ("graph", settings.graph)):
+        if ranks > 1 and value is True:
+            raise UserError(f"{setting}=true is of one process: plan for ranks=1, or leave it out.")
+
+
+def make_plan(settings: PlanSettings) -> Plan:
+    """Return the plan of a training.
+
+    Raises:
+        UserError: for data, a model or numbers that cannot be planned with.
+    """
+    machine = build(settings.machine)
+    wanted = _ranks(settings)
+    _refuse_several(settings, machine, max(wanted))
+    if machine.rate is not None:  # a GPU that is not here: its memory is counted as if it were
+        amp = "bf16" if settings.amp == "auto" else settings.amp
+        settings = replace(settings, device="cpu", amp=amp)
+    data = open_data(settings, settings.faces, settings.points)
+    given, settings = settings.batch_size, begin_with_reference(settings)
+    settings = replace(settings, batch_size=min(settings.batch_size, data.seen))
+    small = settings if machine.rate is None else replace(settings, batch_size=2, graph=False)
+    training, inputs = open_rehearsal(small, data.points)
+    side = inputs.training.source.size
+    batch = settings.batch_size // wanted[0] or 1
+    needed = _count(training, (batch, 3, side, side), (batch, data.points, 2))
+    free = _free(machine, training, needed)
+    if given == "auto" and (machine.rate or training.precision.device.type != "cpu"):
+        if needed is None or free is None:
+            raise UserError(
+                "batch_size=auto: this model's memory cannot be counted; give a number."
+            )
+        left = int(free - needed.weights)
+        size = largest_batch(needed, left, data.training, max(wanted))
+        settings = replace(settings, batch_size=size)
+    for ranks in wanted:
+        refuse_uneven(settings.batch_size, data.seen, ranks)
+    known = Planned(settings, machine, data, training, inputs, needed, free)
+    epochs = math.inf if settings.epochs is None else settings.epochs
+    most = math.inf if settings.max_time is None else parse_duration(settings.max_time)
+    several = settings.kfold if settings.kfold and settings.fold is None else 1
+    ranks = plan_ranks(known, wanted, epochs, most, several)
+    epochs = min(epochs, most / ranks[0].epoch.value)
+    said = [*_assumptions(known), NOT_COUNTED]
+    return Plan(_say_what(known), _facts(known), epochs, several, ranks, said)
+
+
+def _ranks(settings: PlanSettings) -> list[int]:
+    if settings.ranks is None and settings.gpus == "auto":
+        return [max(1, torch.cuda.device_count())]
+    wanted = settings.gpus if settings.ranks is None else settings.ranks
+    return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _count(training: Training, images: tuple, points: tuple) -> Estimate | None:
+    try:
+        return estimate_step(training, images, points)
+    except Exception as error:  # of a model that fake tensors cannot follow
+        refuse_one_value(error, images)
+        if training.precision.device.type == "cpu":
+            log.warning(f"The memory of this model cannot be counted ({type(error).__name__}).")
+        return None
+
+
+def _free(machine: Machine, training: Training, needed: Estimate | None) -> float | None:
+    """Return the bytes there are for a rank, its model included."""
+    if machine.memory is not None:
+        return GIB * machine.memory
+    if machine.rate is not None:
+        return None
+    free = free_memory(training.precision.device)
+    return None if free is None or needed is None else free + needed.weights
+
+
+def _say_what(known: Planned) -> str:
+    settings, data = known.settings, known.data
+    where = "this machine" if known.machine.rate is None else "a machine that is not here"
+    return (
+        f"{describe_model(settings.model)} at {settings.input_size} px on {where}, batches of "
+        f"{settings.batch_size}, amp {known.training.precision.name}: {data.source}, "
+        f"{data.training:,} to train on and {data.validation:,} to validate on, {data.points} "
+        f"points each."
+    )
+
+
+def _facts(known: Planned) -> dict[str, Figure]:
+    settings, data, needed = known.settings, known.data, known.needed
+    cores = known.machine.cores or count_cores()
+    canvas = data.faces * face_bytes(settings)
+    photos = data.faces * data.photo_bytes
+    seen = "measured" if not data.drawn else "assumed"
+    known_arithmetic = None if needed is None else needed.flops / 1e9
+    state = None if needed is None else needed.weights + needed.state
+    model = sum(p.numel() for p in known.training.model.parameters())
+    source = known.source()
+    read = {"photos": photos, "device": 0.0}.get(source, canvas)
+    is_kept = source not in ("photos", "device")
+    return {
+        "parameters": Figure(model / 1e6, "M", "counted"),
+        "arithmetic a face": Figure(known_arithmetic, "GFLOP", "counted"),
+        "a photo's file": Figure(data.photo_bytes, "bytes", seen),
+        "all photos, read once": Figure(photos, "bytes", "modelled" if not data.drawn else seen),
+        "reading a photo, one core": Figure(data.reading, "s", "measured"),
+        f"reading all, {cores} cores": Figure(data.faces * data.reading / cores, "s", "modelled"),
+        "labels in the cache": Figure(float(data.label_bytes), "bytes", "counted"),
+        "faces in the cache": Figure(float(canvas if is_kept else 0), "bytes", "counted"),
+        "faces read an epoch": Figure(float(read), "bytes", "counted"),
+        "a checkpoint, last.pt": Figure(state, "bytes", "counted"),
+    }
+
+
+def _assumptions(known: Planned) -> list[str]:
+    machine, data = known.machine, known.data
+    said = [f"Faces of a batch come from {known.say_source()}."]
+    if data.drawn:
+        said.append("Photos were drawn, of at most 256 px: real ones may be larger and slower.")
+    if machine.rate is None:
+        said.append(
+            f"Measured for {known.settings.seconds:g} s each on {count_cores()} cores as busy as "
+            "they are now, on noise."
+        )
+    else:
+        said.append(
+            f"Steps are not measured: machine.rate={machine.rate:g} TFLOP/s and "
+            f"machine.launch={machine.launch:g} us are of the machine's file. Photos are read at "
+            "the speed of this machine's cores."
+        )
+    said.append(NOT_HIDDEN)
+    if known.free is not None:
+        said.append(f"{say_bytes(known.free)} of memory are taken to be there for each rank.")
+    return said

@@ -1,0 +1,49 @@
+"""Starts processes of this machine that find one another by themselves."""
+
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from landmarks.interrupt import Interrupted
+
+END_SECONDS = 25  # in which the others must have ended when one has, before they are killed
+
+
+def run_ranks(count: int, entry: Callable | str, *arguments) -> dict[int, Any]:
+    """Run a function, or a program, in so many processes of this machine.
+
+    Args:
+        entry: called as entry(*arguments) by each, so both must be picklable; or a program, which
+            is given the arguments.
+
+    Returns:
+        What the function returned, by rank.
+
+    Raises:
+        torch.distributed.elastic.multiprocessing.errors.ChildFailedError: if one of them fails.
+        Interrupted: by a signal.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # What torch's launcher says of an end, our processes have said in a sentence.
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(END_SECONDS))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # any free port
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    try:
+        return elastic_launch(config, entry)(*arguments)
+    except SignalException as stop:
+        raise Interrupted(stop.sigval) from None
