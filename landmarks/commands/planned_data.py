@@ -21,7 +21,7 @@ from landmarks.synthetic.write import write_faces
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 32  # photos that are read to measure
-DRAWN = 16  # where there are none
+DRAWN = 8  # where there are none
 NAME_BYTES = 40  # of a face's file name, about
 STAMP_BYTES = 72  # of a canvas beside its pixels: matrix and stamp
 POINT_BYTES = 8
@@ -31,7 +31,7 @@ class PlannedData(NamedTuple):
     """Faces of a training to be.
 
     training, validation: how many; seen: faces that an epoch shows; points: K; photo_bytes: of a
-    file; reading: seconds in which one core decodes and crops a face; drawn: photos are drawn, as
+    file; reading: seconds of a core, for a face decoded and cropped; drawn: photos are drawn, as
     there are no others; source: what to call them.
     """
 
@@ -132,7 +132,7 @@ def share_out(settings: TrainSettings, faces: int, share: float | None = None) -
 
 
 def look_at(settings: TrainSettings, faces: Faces, crop) -> tuple[float, float]:
-    """Return the bytes of a photo's file, and the seconds in which one core makes it a face.
+    """Return the bytes of a photo's file, and the seconds of a core that make it a face.
 
     Args:
         faces: some of which are read.
@@ -147,10 +147,10 @@ def look_at(settings: TrainSettings, faces: Faces, crop) -> tuple[float, float]:
         faces, crop, settings.input_size, choose_margin(crop, settings.input_size)
     )
     batches = Batches(source, rows, batch_size=8, on_error=settings.data["on_error"])
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in batches:
         pass
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     files = [Path(faces.path(row)) for row in rows]
     sizes = [file.stat().st_size for file in files if file.is_file()]
     return float(np.mean(sizes)) if sizes else 0.0, seconds / len(rows)

@@ -111,7 +111,8 @@ def model_step(
         alone: of `measure_alone`; None: the machine's rate says how long computing takes.
     """
     settings, each = known.settings, known.settings.batch_size // ranks
-    images, ahead = image_seconds(known, ranks, known.gather)
+    gather = known.gather if alone is None else alone.gather
+    images, ahead = image_seconds(known, ranks, gather)
     if machine.rate is not None:
         compute = machine.compute_seconds(
             each * known.flops, known.tensors, known.is_recorded and ranks == 1
@@ -119,7 +120,7 @@ def model_step(
     elif alone is None:
         return None
     else:
-        compute = alone.step - (0.0 if ahead else each * alone.gather)
+        compute = alone.step - (0.0 if ahead else each * gather)
         compute *= _slowdown(known, ranks, alone)
     size = known.gradient_bytes() / settings.accumulate
     exchange = exchange_seconds(machine, ranks, size, known.messages())

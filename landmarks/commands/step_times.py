@@ -30,7 +30,7 @@ class Measured:
     Args:
         step: of a batch, from images in memory to new weights, exchanges included.
         predict: of a face in validation.
-        gather: of a face of a batch, from a canvas in memory.
+        gather: of a core, for a face of a batch from a canvas in memory.
         share: no seconds, but the share of them in which each thread had a core; 1 on a GPU.
         exchange: of averaging tensors of the gradients' size over the ranks; 0 of one.
         message: of adding up one number over the ranks; 0 of one.
@@ -103,7 +103,7 @@ def time_prediction(
 
 
 def time_gather(inputs: Inputs) -> float:
-    """Return the seconds that gathering a face of a training batch takes."""
+    """Return the seconds of a core that gathering a face of a training batch takes."""
     source, order = inputs.training.source, inputs.training.order
     rows = order.own_rows()[0].tolist()
 
@@ -112,7 +112,7 @@ def time_gather(inputs: Inputs) -> float:
         return len(rows)
 
     gather()
-    return _time(gather, 0.1)
+    return _time(gather, 0.1, time.process_time)
 
 
 def time_exchange(size: int, device: torch.device, seconds: float) -> tuple[float, float]:
@@ -137,9 +137,11 @@ def time_exchange(size: int, device: torch.device, seconds: float) -> tuple[floa
     return exchange, (time.perf_counter() - started) / MESSAGES
 
 
-def _time(work: Callable[[], int], seconds: float) -> float:
+def _time(
+    work: Callable[[], int], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Return seconds a piece of what `work` returns the number of, done for about so long."""
-    done, started = 0, time.perf_counter()
-    while (spent := time.perf_counter() - started) < seconds or not done:
+    done, started = 0, clock()
+    while (spent := clock() - started) < seconds or not done:
         done += work()
-    return spent / done if spent else 0.0
+    return spent / done
