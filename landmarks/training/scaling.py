@@ -149,11 +149,11 @@ class StepParts:
         return max(step, self.images, self.disk) if self.ahead else step + self.images + self.disk
 
     def bottleneck(self) -> str:
-        """Return what takes most of a step, in words."""
-        parts = {
-            "compute": self.compute,
-            "all-reduce": self.exchange,
-            "reading images": self.images,
-            "disk": self.disk,
-        }
+        """Return what a step waits for most, in words."""
+        parts = {"compute": self.compute, "all-reduce": self.exchange}
+        others = {"reading images": self.images, "disk": self.disk}
+        if not self.ahead:
+            parts |= others
+        elif max(others.values()) > sum(parts.values()):
+            parts = others
         return max(parts, key=parts.get)

@@ -73,4 +73,11 @@ def test_what_is_done_ahead_costs_only_where_it_takes_longest():
 )
 def test_the_bottleneck_is_the_longest_part(slow, named):
     parts = dict.fromkeys(("compute", "exchange", "images", "disk"), 1.0)
-    assert StepParts(**{**parts, slow: 2.0}, ahead=True).bottleneck() == named
+    assert StepParts(**{**parts, slow: 3.0}, ahead=True).bottleneck() == named
+
+
+def test_what_is_hidden_behind_the_step_does_not_hold_it_up():
+    parts = StepParts(compute=3.0, exchange=2.0, images=4.0, disk=0.0, ahead=True)
+    assert parts.bottleneck() == "compute"
+    assert StepParts(**{**vars(parts), "ahead": False}).bottleneck() == "reading images"
+    assert StepParts(**{**vars(parts), "images": 6.0}).bottleneck() == "reading images"
