@@ -14,6 +14,7 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.boxes import frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
+from landmarks.data.decoding import read_bytes
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError, say_count
@@ -151,6 +152,6 @@ def look_at(settings: TrainSettings, faces: Faces, crop) -> tuple[float, float]:
     for _ in batches:
         pass
     seconds = time.process_time() - started
-    files = [Path(faces.path(row)) for row in rows]
-    sizes = [file.stat().st_size for file in files if file.is_file()]
+    files = [read_bytes(faces.path(row)) for row in rows]
+    sizes = [len(content) for content in files if content is not None]
     return float(np.mean(sizes)) if sizes else 0.0, seconds / len(rows)
