@@ -18,7 +18,6 @@ from landmarks.commands.planned_ranks import plan_ranks
 from landmarks.commands.rehearsal import open_rehearsal
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import refuse_uneven
-from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.files import replacing
 from landmarks.inference.rebuild import describe_model
@@ -80,10 +79,6 @@ def plan(settings: PlanSettings) -> int:
 
 def _refuse(settings: PlanSettings) -> None:
     """Refuse what is not a training that begins."""
-    if processes.world() > 1:
-        raise UserError(
-            "A plan starts its own processes: leave torchrun out, and name ranks=NUMBER."
-        )
     if settings.resume:
         raise UserError("resume= goes on with a run: plan one that begins, and leave resume= out.")
     if settings.search is not None:

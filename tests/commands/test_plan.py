@@ -211,10 +211,3 @@ def test_ranks_that_cannot_be_measured_here_need_the_machine_s_figures(capsys, m
     monkeypatch.setattr(planned_measures, "can_start", lambda known, ranks: False)
     said = refused(capsys, *SMALL, "faces=100", "points=5", "ranks=2")
     assert "machine.bandwidth" in said and "machine.latency" in said
-
-
-def test_a_plan_by_several_processes_is_refused(capsys, monkeypatch):
-    places = {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_RANK": 0, "MASTER_ADDR": "here", "MASTER_PORT": 1}
-    for name, value in places.items():
-        monkeypatch.setenv(name, str(value))
-    assert "torchrun" in refused(capsys, *AWAY)
