@@ -62,7 +62,8 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
                 f"The same command with {say_setting('run_dir', run)} goes on with this k-fold."
             )
             return code
-    left = [folder.name for folder in folders if not (folder / FINISHED).is_file()]
+    with dealing():  # the first process may still be writing what the last fold leaves
+        left = collectives.agree(_unfinished(folders))
     if left:
         log.info(f"Not finished yet: {', '.join(left)}.")
         return 0
@@ -100,6 +101,10 @@ def _settings_of_fold(settings: TrainSettings, fold: int, folder: Path) -> Train
             f"another run_dir, or give it the settings it had."
         )
     return replace(own, resume=str(last))
+
+
+def _unfinished(folders: list[Path]) -> list[str]:
+    return [folder.name for folder in folders if not (folder / FINISHED).is_file()]
 
 
 def _judge_folds(folders: list[Path], settings: TrainSettings) -> None:

@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from landmarks.cli import main as cli
+from landmarks.commands import kfold
 from landmarks.runs.checkpoint import load_checkpoint
 
 WORDS = [
@@ -168,3 +170,15 @@ def test_a_fold_that_was_stopped_goes_on(kept, stop_at_step, monkeypatch):
     train(kept, *words, "fold=0")
     steps = load_checkpoint(Path("runs/k/fold-0/last.pt")).training["step"]
     assert steps == 2 * (12 // 4)
+
+
+def test_the_first_process_says_which_folds_are_finished(tmp_path, monkeypatch):
+    """Another one comes out of the last fold before the first has marked it as finished."""
+    judged = []
+    monkeypatch.setattr(kfold.processes, "is_main", lambda: False)
+    monkeypatch.setattr(kfold.collectives, "agree", lambda own: [])  # what the first one says
+    monkeypatch.setattr(kfold, "_settings_of_fold", lambda settings, fold, folder: fold)
+    monkeypatch.setattr(kfold, "_judge_folds", lambda folders, settings: judged.append(folders))
+    settings = SimpleNamespace(run_dir=str(tmp_path), kfold=2, fold=None, resume=None)
+    assert kfold.train_folds(settings, lambda fold: 0) == 0
+    assert judged == [[tmp_path / "fold-0", tmp_path / "fold-1"]]
