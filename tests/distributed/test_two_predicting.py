@@ -95,6 +95,7 @@ def done(tmp_path_factory, run_of, write_contest, narrow):
         ]
         alone = jobs.do_all("one")
         said = [process.communicate(timeout=300)[0] for process in begun]
+    assert (folder / "0.json").is_file() and (folder / "1.json").is_file(), said
     together = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
     return folder, alone, together, said
 

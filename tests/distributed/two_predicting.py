@@ -70,8 +70,8 @@ whole = collectives.gather
 
 
 def main(folder, *ports):
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from conftest import build_narrow
+    sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
+    from made_runs import build_narrow
 
     backbones.get_model = build_narrow
     os.chdir(folder)
