@@ -11,11 +11,11 @@ import torch
 from landmarks.commands.batch_size import begin_with_reference, largest_batch
 from landmarks.commands.build import build
 from landmarks.commands.inputs import refuse_copies
-from landmarks.commands.plan_figures import Figure, Plan
-from landmarks.commands.planned import Planned
-from landmarks.commands.planned_data import face_bytes, open_data
-from landmarks.commands.planned_ranks import plan_ranks
-from landmarks.commands.rehearsal import open_rehearsal
+from landmarks.commands.planning.plan_figures import Figure, Plan
+from landmarks.commands.planning.planned import Planned
+from landmarks.commands.planning.planned_data import face_bytes, open_data
+from landmarks.commands.planning.planned_ranks import plan_ranks
+from landmarks.commands.planning.rehearsal import open_rehearsal
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import refuse_uneven
 from landmarks.errors import UserError

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from landmarks.cli.main import main
-from landmarks.commands import planned_measures
-from landmarks.commands.step_times import Measured
+from landmarks.commands.planning import planned_measures
+from landmarks.commands.planning.step_times import Measured
 
 pytestmark = pytest.mark.usefixtures("narrow")
 SMALL = (
@@ -97,8 +97,8 @@ def test_ranks_here_are_measured_where_they_can_be_and_modelled_elsewhere(capsys
     monkeypatch.setattr(planned_measures, "run_ranks", run_ranks)
     monkeypatch.setattr(planned_measures, "rehearse", lambda *_: alone)
     monkeypatch.setattr(planned_measures, "count_cores", lambda: 2)
-    monkeypatch.setattr("landmarks.commands.planned_ranks.count_cores", lambda: 2)
-    monkeypatch.setattr("landmarks.commands.planned.count_cores", lambda: 2)
+    monkeypatch.setattr("landmarks.commands.planning.planned_ranks.count_cores", lambda: 2)
+    monkeypatch.setattr("landmarks.commands.planning.planned.count_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = [*SMALL, "batch_size=8", "faces=100", "points=5", "ranks=[1,2,8]"]
     one, two, eight = plan(capsys, *words)["ranks"]
@@ -207,7 +207,9 @@ def test_bad_input_gets_a_sentence(words, named, capsys):
 
 
 def test_ranks_that_cannot_be_measured_here_need_the_machine_s_figures(capsys, monkeypatch):
-    monkeypatch.setattr("landmarks.commands.planned_ranks.can_start", lambda known, ranks: False)
+    monkeypatch.setattr(
+        "landmarks.commands.planning.planned_ranks.can_start", lambda known, ranks: False
+    )
     monkeypatch.setattr(planned_measures, "can_start", lambda known, ranks: False)
     said = refused(capsys, *SMALL, "faces=100", "points=5", "ranks=2")
     assert "machine.bandwidth" in said and "machine.latency" in said

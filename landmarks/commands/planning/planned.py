@@ -8,8 +8,8 @@ from torch import nn
 
 from landmarks.commands.device_cache import spare_memory
 from landmarks.commands.inputs import Inputs
-from landmarks.commands.planned_data import POINT_BYTES, PlannedData, face_bytes
-from landmarks.commands.step_times import time_gather
+from landmarks.commands.planning.planned_data import POINT_BYTES, PlannedData, face_bytes
+from landmarks.commands.planning.step_times import time_gather
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.errors import UserError
 from landmarks.machine import count_cores

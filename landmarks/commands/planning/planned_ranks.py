@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import torch
 
-from landmarks.commands.plan_figures import Figure, Known, RanksPlan
-from landmarks.commands.planned import Planned
-from landmarks.commands.planned_data import face_bytes
-from landmarks.commands.planned_measures import (
+from landmarks.commands.planning.plan_figures import Figure, Known, RanksPlan
+from landmarks.commands.planning.planned import Planned
+from landmarks.commands.planning.planned_data import face_bytes
+from landmarks.commands.planning.planned_measures import (
     can_start,
     measure,
     measure_alone,
     settle_exchange,
     threads_of,
 )
-from landmarks.commands.step_times import Measured
+from landmarks.commands.planning.step_times import Measured
 from landmarks.data.loader import choose_workers
 from landmarks.machine import count_cores, free_memory
 from landmarks.training.scaling import (

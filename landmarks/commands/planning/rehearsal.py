@@ -13,7 +13,7 @@ from landmarks.commands.build import build
 from landmarks.commands.build_training import build_model, build_training
 from landmarks.commands.initial_weights import InitialWeights
 from landmarks.commands.inputs import Inputs
-from landmarks.commands.step_times import (
+from landmarks.commands.planning.step_times import (
     Measured,
     time_exchange,
     time_gather,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from landmarks.commands.planned import Planned
-from landmarks.commands.rehearsal import rehearse, rehearse_rank
-from landmarks.commands.step_times import Measured
+from landmarks.commands.planning.planned import Planned
+from landmarks.commands.planning.rehearsal import rehearse, rehearse_rank
+from landmarks.commands.planning.step_times import Measured
 from landmarks.distributed.local_launch import run_ranks
 from landmarks.errors import UserError
 from landmarks.machine import count_cores, free_memory

@@ -1,0 +1,1 @@
+"""What `landmarks plan` is made of."""
