@@ -194,6 +194,8 @@ def test_predict_without_a_run_says_what_to_do(here, capsys):
                 "cache",
                 "ensemble",
                 "average",
+                "pack",
+                "plan",
             },
         ),
         ("landmarks train model=resnet", {"model=resnet18", "model=resnet34", "model=resnet50"}),
