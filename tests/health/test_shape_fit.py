@@ -1,5 +1,7 @@
 """The shape model: noise and mirroring stand out, rotation and size do not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -167,3 +169,10 @@ def test_noise_stands_out_in_few_points(k, least):
     found = standing_out(np.rint(points))
     assert np.isin(planted, found).mean() >= least
     assert len(np.setdiff1d(found, planted)) <= 5
+
+
+def test_the_limit_of_noise_hardly_moves_with_the_faults_among_the_faces():
+    usual = np.random.default_rng(0).lognormal(1, 0.3, 2000)
+    spoiled = np.r_[usual[:1850], np.full(150, 1e4)]
+    limits = [noisy_limit(SimpleNamespace(noisy=values)) for values in (usual, spoiled)]
+    assert (usual > limits[0]).mean() < 0.005 and limits[1] < 1.3 * limits[0]

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from landmarks.errors import say_count
 from landmarks.machine import say_bytes
 from landmarks.training.budget import say_duration
 
@@ -120,8 +121,9 @@ class Plan:
         for one in self.ranks:
             if one.fits is False:
                 lines.append(
-                    f"With {one.ranks} ranks it does not fit: {one.memory.say()} are needed for "
-                    f"each. Use a smaller batch_size, with accumulate=, or a smaller input_size."
+                    f"With {say_count(one.ranks, 'rank')} it does not fit: {one.memory.say()} are "
+                    "needed for each. Use a smaller batch_size, with accumulate=, or a smaller "
+                    "input_size."
                 )
         return "\n".join([*lines, "", *(f"- {said}" for said in self.assumptions)])
 
