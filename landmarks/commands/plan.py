@@ -89,6 +89,8 @@ def _refuse(settings: PlanSettings) -> None:
         raise UserError("epochs=null needs max_time, which then decides: max_time=2h.")
     if settings.json and Path(str(settings.json)).is_dir():
         raise UserError(f"json={settings.json} is a folder: name a file in it.")
+    if settings.json not in (None, True, False) and not str(settings.json).endswith(".json"):
+        raise UserError(f"json={settings.json}: say true, or name a file that ends in .json.")
 
 
 def _refuse_several(settings: PlanSettings, machine: Machine, ranks: int) -> None:

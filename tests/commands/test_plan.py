@@ -195,6 +195,7 @@ def test_auto_takes_the_batch_that_the_named_machine_has_room_for(capsys):
         ([*AWAY, "price=-1"], "price=-1"),
         ([*AWAY, "seconds=0"], "seconds=0"),
         ([*AWAY, "json=."], "json=."),
+        ([*AWAY, "json=tru"], "json=tru"),
         ([*AWAY, "epochs=null"], "max_time"),
         ([*AWAY, "resume=auto"], "resume="),
         ([*AWAY, "hparams_search=regression"], "hparams_search="),
