@@ -75,9 +75,7 @@ def inspect(
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts, beside)
-        notes += _say_judged(model, fit, health.places)
-        if beside is not None and beside.shape[1]:
-            notes.append("The pictures show smaller noise of few points, too.")
+        notes += _say_judged(model, fit, health.places, beside is not None and beside.shape[1] > 0)
         if shifts is None:
             notes.append(
                 f"Shifted labels were not looked for: that needs {MIN_LEARNING_FACES} faces."
@@ -128,13 +126,20 @@ def _fit(model: ShapeModel, points: np.ndarray, rows: np.ndarray) -> Fit:
     return Fit(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _say_judged(model: ShapeModel, fit: Fit, places: Places) -> list[str]:
-    """Say how wrong labels must be to be found, which few points make much, and what was left."""
+def _say_judged(model: ShapeModel, fit: Fit, places: Places, by_picture: bool) -> list[str]:
+    """Say how wrong labels must be to be found, which few points make much, and what was left.
+
+    Args:
+        by_picture: noise in all points is looked for in the pictures.
+    """
     single, noise = model.noticed(MAX_OUT, MAX_PULL, rest_limit(fit), noisy_limit(fit))
+    least, most = single.min(), single.max()
     said = [
-        f"Of labels with one point {median(single):.0%} of the face's size beside its place "
-        f"({single.min():.0%} to {single.max():.0%}, depending on the point), or with noise of "
-        f"{noise:.1%} in all points, half are found; of smaller faults fewer."
+        f"One wrong point is found in half of the faces where it lies {median(single):.0%} of the "
+        f"face's size off ({least:.0%} to {most:.0%}, by point).",
+        "Noise in all points is looked for in the pictures."
+        if by_picture
+        else f"Noise in all points is found in half where it is {noise:.1%} of the face's size.",
     ]
     few = int((np.isnan(fit.rest) & (places.labelled > 0)).sum())
     if few:

@@ -205,6 +205,8 @@ def _shape_scores(
     misplaced = np.fmax.reduce([off, fit.out / MAX_OUT, np.where(is_one, noisy, 0)])
 
     def place(i: int) -> str:
+        if noisy[i] > max(1, off[i], fit.out[i] / MAX_OUT):
+            return noise(i)
         if fit.out[i] / MAX_OUT > off[i]:
             return f"{fit.out[i]:.1f} robust standard deviations from the mean along one mode"
         return (
@@ -213,7 +215,7 @@ def _shape_scores(
         )
 
     def noise(i: int) -> str:
-        if seen[i] == jittered[i]:
+        if seen[i] > max(1, rough[i], jagged[i]):
             return f"in the picture the points lie {away[i]:.0%} of the face's size elsewhere"
         if noisy[i] > max(rough[i], jagged[i]):
             return f"far likelier with noise of {JITTER:.0%} of the face's size in all points"
