@@ -18,7 +18,7 @@ from landmarks.commands.planning.planned_ranks import plan_ranks
 from landmarks.commands.planning.rehearsal import open_rehearsal
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import refuse_uneven
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
 from landmarks.inference.rebuild import describe_model
 from landmarks.machine import count_cores, free_memory, say_bytes
@@ -109,7 +109,7 @@ def make_plan(settings: PlanSettings) -> Plan:
         UserError: for data, a model or numbers that cannot be planned with.
     """
     machine = build(settings.machine)
-    wanted = _ranks(settings)
+    wanted = _ranks(settings, machine)
     _refuse_several(settings, machine, max(wanted))
     if machine.rate is not None:  # a GPU that is not here: its memory is counted as if it were
         amp = "bf16" if settings.amp == "auto" else settings.amp
@@ -140,12 +140,14 @@ def make_plan(settings: PlanSettings) -> Plan:
     ranks = plan_ranks(known, wanted, epochs, most, several)
     epochs = min(epochs, most / ranks[0].epoch.value)
     said = [*_assumptions(known), NOT_COUNTED]
+    said.append(f"Efficiency is faces/s a rank, against those of {say_count(wanted[0], 'rank')}.")
     return Plan(_say_what(known), _facts(known), epochs, several, ranks, said)
 
 
-def _ranks(settings: PlanSettings) -> list[int]:
+def _ranks(settings: PlanSettings, machine: Machine) -> list[int]:
     if settings.ranks is None and settings.gpus == "auto":
-        return [max(1, torch.cuda.device_count())]
+        here = torch.cuda.device_count() if machine.rate is None else machine.ranks
+        return [here or 1]
     wanted = settings.gpus if settings.ranks is None else settings.ranks
     return wanted if isinstance(wanted, list) else [wanted]
 
@@ -184,15 +186,14 @@ def _say_what(known: Planned) -> str:
 def _facts(known: Planned) -> dict[str, Figure]:
     settings, data, needed = known.settings, known.data, known.needed
     cores = known.machine.cores or count_cores()
-    canvas = data.faces * face_bytes(settings)
     photos = data.faces * data.photo_bytes
     seen = "measured" if not data.drawn else "assumed"
     known_arithmetic = None if needed is None else needed.flops / 1e9
     state = None if needed is None else needed.weights + needed.state
     model = sum(p.numel() for p in known.training.model.parameters())
     source = known.source()
+    canvas = 0 if source == "photos" else data.faces * face_bytes(settings)
     read = {"photos": photos, "device": 0.0}.get(source, canvas)
-    is_kept = source not in ("photos", "device")
     return {
         "parameters": Figure(model / 1e6, "M", "counted"),
         "arithmetic a face": Figure(known_arithmetic, "GFLOP", "counted"),
@@ -201,7 +202,9 @@ def _facts(known: Planned) -> dict[str, Figure]:
         "reading a photo, one core": Figure(data.reading, "s", "measured"),
         f"reading all, {cores} cores": Figure(data.faces * data.reading / cores, "s", "modelled"),
         "labels in the cache": Figure(float(data.label_bytes), "bytes", "counted"),
-        "faces in the cache": Figure(float(canvas if is_kept else 0), "bytes", "counted"),
+        "faces in the cache": Figure(
+            float(0 if source == "photos" else canvas), "bytes", "counted"
+        ),
         "faces read an epoch": Figure(float(read), "bytes", "counted"),
         "a checkpoint, last.pt": Figure(state, "bytes", "counted"),
     }
@@ -210,6 +213,9 @@ def _facts(known: Planned) -> dict[str, Figure]:
 def _assumptions(known: Planned) -> list[str]:
     machine, data = known.machine, known.data
     said = [f"Faces of a batch come from {known.say_source()}."]
+    if known.source() == "device":
+        held = say_bytes(data.faces * face_bytes(known.settings))
+        said.append(f"They take {held} of each GPU's memory beside what `memory each` says.")
     if data.drawn:
         said.append("Photos were drawn, of at most 256 px: real ones may be larger and slower.")
     if machine.rate is None:

@@ -138,6 +138,12 @@ def test_a_plan_without_a_price_has_no_cost_and_with_a_limit_ends_in_it(capsys):
     )
 
 
+def test_faces_in_a_gpu_s_memory_are_counted_and_auto_takes_all_of_a_machine(capsys):
+    planned = plan(capsys, *AWAY, "gpus=auto", "batch_size=64")
+    assert planned["facts"]["faces in the cache"]["value"] > 1000 * 3 * 32**2
+    assert [row["ranks"] for row in planned["ranks"]] == [8]
+
+
 def test_photos_that_are_read_anew_each_epoch_may_be_the_bottleneck(capsys):
     words = [*AWAY, "data.cache=off", "machine.cores=2"]
     (row,) = plan(capsys, *words)["ranks"]

@@ -57,7 +57,7 @@ class RanksPlan:
         compute, exchange, images, disk: the parts of the step.
         bottleneck: the largest of them.
         speed: faces a second in training.
-        efficiency: share of the speed that so many times the first plan's ranks would have.
+        efficiency: faces a second and rank, as a share of those of the first plan.
         validation: of an epoch.
         epoch: training and validation.
         run: all epochs.
@@ -117,7 +117,7 @@ class Plan:
         ]
         lines += ["", *_table([_row(one) for one in self.ranks])]
         runs = f", {self.several} runs of a k-fold" if self.several > 1 else ""
-        lines += ["", f"A run is of {self.epochs:.3g} epochs{runs}."]
+        lines += ["", f"Epochs of a run: {self.epochs:.3g}{runs}."]
         for one in self.ranks:
             if one.fits is False:
                 lines.append(

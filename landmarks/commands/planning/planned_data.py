@@ -17,7 +17,7 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.data.decoding import read_bytes
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError
 from landmarks.synthetic.write import write_faces
 
 log = logging.getLogger(__name__)
@@ -89,8 +89,8 @@ def open_data(settings: TrainSettings, faces: int | None, points: int | None) ->
         drawn = Faces(names[0].parent, np.array([name.name.encode() for name in names]))
         size, seconds = look_at(settings, drawn, "letterbox")
     training, validation = share_out(settings, faces)
-    source = f"{say_count(faces, 'face')} that are not here"
-    return PlannedData(training, validation, training, points, size, seconds, True, source)
+    told = "faces that are not here"
+    return PlannedData(training, validation, training, points, size, seconds, True, told)
 
 
 def _read(settings: TrainSettings, wanted: int | None) -> PlannedData:
