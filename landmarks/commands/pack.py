@@ -47,7 +47,7 @@ def pack(settings: PackSettings) -> int:
 def _read_test(data: dict) -> Faces | None:
     """Return the test part, or None, with a line in the log, where there is none."""
     try:
-        return build({**data, "limit": None}, part="test")
+        return build(data, part="test")
     except UserError as error:
         log.warning(f"The test part is not packed: {error}")
         return None
