@@ -5,7 +5,10 @@ import os
 # Tiny models gain nothing from more threads and lose much where other processes want the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from importlib.resources import files
+
 import pytest
+from omegaconf import OmegaConf
 
 from landmarks.data.cache_use import release
 from landmarks.runs import log
@@ -13,6 +16,7 @@ from landmarks.runs.pictures import save_curves
 from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import estimate_step
 
+CONFIGS = tuple(str(files(name)) for name in ("landmarks.configs", "hydra.conf"))
 pytest_plugins = ["made_faces", "made_runs", "real_browser"]
 
 
@@ -52,6 +56,24 @@ def short_runs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log, "save_curves", lambda path, history: None)
         patch.setattr(memory_advice, "estimate_step", count_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_read_once():
+    """Parse each file of our settings and of Hydra's once: they are composed a thousand times."""
+    original, parsed = OmegaConf.load, {}
+
+    def load(file):
+        path = str(getattr(file, "name", file))
+        if not path.startswith(CONFIGS):
+            return original(file)
+        if path not in parsed:
+            parsed[path] = OmegaConf.to_container(original(file), resolve=False)
+        return OmegaConf.create(parsed[path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "load", staticmethod(load))
         yield
 
 

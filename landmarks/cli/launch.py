@@ -21,6 +21,7 @@ from landmarks.cli.help import answer_help
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.search import plan_trials
+from landmarks.cli.single_or_sweep import mode_from
 from landmarks.cli.sweep_jobs import run_noted, told_of
 from landmarks.cli.sweeps import refuse_launcher
 from landmarks.cli.words import (
@@ -149,7 +150,8 @@ class _Start:
         refuse_launcher(self.words)
         start = hydra.main(version_base="1.3", **settings)(self._task)
         is_told = self.command == "train" and is_sweep(self.words)
-        with self._claim(), told_of(self.jobs) if is_told else nullcontext():
+        told = told_of(self.jobs) if is_told else nullcontext()
+        with self._claim(), told, mode_from(self.words):
             start()
 
     @contextmanager

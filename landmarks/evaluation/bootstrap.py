@@ -8,7 +8,7 @@ Should Know About the Bootstrap", The American Statistician 69, 2015, section 4.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit  # scipy.stats takes a second to import
 
 from landmarks.evaluation.face_errors import row_blocks
 
@@ -58,7 +58,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Inte
     for draws in _chunks(count):
         weights = rng.multinomial(count, even, size=draws)
         means.append(weights @ totals / (weights @ counts))
-    edge = norm.cdf(t.ppf((1 - LEVEL) / 2, count - 1) * np.sqrt(count / (count - 1)))
+    edge = ndtr(stdtrit(count - 1, (1 - LEVEL) / 2) * np.sqrt(count / (count - 1)))
     low, high = np.quantile(np.concatenate(means), [edge, 1 - edge])
     return Interval(float(values.mean()), float(low), float(high), number)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from landmarks.evaluation.face_errors import row_blocks
 
@@ -75,6 +74,8 @@ def _blocks(distance: np.ndarray, confidence: np.ndarray) -> Iterator[tuple]:
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
+    from scipy.stats import spearmanr  # it takes a second to import
+
     return float(spearmanr(first, second).statistic)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from landmarks.health.robust import rms
 from landmarks.health.similarity import align, offsets_from, similarities
@@ -191,7 +191,7 @@ class ShapeModel:
         variances, weights, count = self._jitter_weights()
         each = weights * (1 + JITTER**2 / variances)
         mean, alike = count @ each, (count @ each) ** 2 / (count @ each**2)  # of as many directions
-        return float(mean * chi2.ppf(LEAST, alike) / alike)
+        return float(mean * 2 * gammaincinv(alike / 2, LEAST) / alike)
 
     def noticed(
         self, out: float, pull: float, rest: float, noisy: float
