@@ -17,6 +17,7 @@ from landmarks.data.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
+from landmarks.inference.framing import Framing
 from landmarks.inference.opening import PATHS
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -179,12 +180,12 @@ class _Kitchen:
         self.judged = self._batches(settings, validation, validation.rows)
 
     def _batches(self, settings: AverageSettings, judged: Judged, rows: np.ndarray) -> Batches:
-        return self.predictor.batches(
-            take(judged.faces, rows),
+        framing = Framing(
             batch_size=settings.batch_size,
             on_error=settings.data["on_error"],
             workers=settings.workers,
         )
+        return self.predictor.batches(take(judged.faces, rows), framing)
 
     def judge(self, weights: dict) -> dict:
         """Return the figures of weights as they are."""

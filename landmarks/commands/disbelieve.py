@@ -18,6 +18,7 @@ from landmarks.health.disbelief import (
     measure_disbelief,
 )
 from landmarks.health.suspects import Finding
+from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.find import find_checkpoint, find_members
 from landmarks.settings import Workers
@@ -76,9 +77,9 @@ def find_disbelieved(
 def _predict(predictor: Predictor, faces: Faces, scratch: Path, workers: Workers) -> np.ndarray:
     shape = (len(faces), predictor.num_points, 2)
     predicted = np.memmap(scratch, np.float32, "w+", shape=shape)
-    batches = predictor.batches(faces, batch_size=BATCH, on_error="skip", workers=workers)
+    framing = Framing(batch_size=BATCH, on_error="skip", workers=workers)
     with tqdm(total=len(faces), desc="comparing with a model", unit="face", disable=None) as bar:
-        for batch, points, _ in predictor.predict(batches):
+        for batch, points, _ in predictor.predict(predictor.batches(faces, framing)):
             points = points.copy()
             points[:, predictor.unlabelled] = np.nan
             points[~batch.readable.numpy()] = np.nan

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from landmarks.commands.choose_layout import settle_layout
-from landmarks.commands.judge import Framing, Sharing, judge_file
+from landmarks.commands.judge import Sharing, judge_file
 from landmarks.commands.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.model_settings import ModelSettings
@@ -18,6 +18,7 @@ from landmarks.data.labelled import find_labelled
 from landmarks.distributed.dealing import refuse_several
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
+from landmarks.inference.framing import Framing
 from landmarks.layout import Layout
 from landmarks.settings import (
     AmpName,
@@ -105,11 +106,11 @@ def evaluate(settings: EvaluateSettings) -> int:
 
 def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement | None:
     framing = Framing(
-        settings.batch_size,
-        settings.box_from,
-        settings.box_margin,
-        settings.data["on_error"],
-        settings.workers,
+        batch_size=settings.batch_size,
+        box_from=settings.box_from,
+        box_margin=settings.box_margin,
+        on_error=settings.data["on_error"],
+        workers=settings.workers,
     )
     judgement, _ = judge_checkpoint(
         settings.checkpoint,

@@ -1,6 +1,7 @@
 """Finds the points of all faces of `landmarks predict`, by one process or several."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,7 @@ from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import Faces
 from landmarks.distributed.dealing import merge
 from landmarks.errors import UserError
+from landmarks.inference.framing import Framing
 from landmarks.inference.looks import (
     boxes_of_detector,
     boxes_of_file,
@@ -51,20 +53,21 @@ class FoundPoints:
 
     def __init__(self, settings: "PredictSettings", finder: Finder, photos: Faces):
         self.finder, self.batches, self.batch_size = finder, None, settings.batch_size
-        asked = {
-            "batch_size": settings.batch_size,
-            "on_error": settings.data["on_error"],
-            "dealt": True,
-        }
+        framing = Framing(
+            batch_size=settings.batch_size,
+            box_from=settings.box_from,
+            box_margin=settings.box_margin,
+            on_error=settings.data["on_error"],
+            workers=settings.workers,
+            dealt=True,
+        )
         if settings.faces == "whole":
-            framing = {"box_from": settings.box_from, "box_margin": settings.box_margin}
-            asked["workers"] = settings.workers
-            self.batches = finder.batches(photos, **asked, **framing)
+            self.batches = finder.batches(photos, framing)
             self.faces, self.stream = self.batches.source.faces, finder.predict(self.batches)
         else:
             self.faces = _find_faces(settings, photos)
-            asked["workers"] = 0
-            self.stream = look_at_faces(finder, self.faces, looks=settings.looks, **asked)
+            few = replace(framing, workers=0)  # a batch at a time: no process would pay
+            self.stream = look_at_faces(finder, self.faces, few, settings.looks)
         strips = _heatmaps_of(finder) if settings.heatmaps else None
         self.album = Album(Path(settings.run_dir), self.faces, strips)
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from landmarks.commands.collected import Collected
 from landmarks.commands.judged_faces import Judged, require_truth, take
-from landmarks.data.boxes import BoxSource
-from landmarks.data.faces import Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.formats.wflw import read_attributes
 from landmarks.distributed.dealing import dealing, hand_over
@@ -22,9 +21,10 @@ from landmarks.evaluation.face_errors import Blocks, FaceErrors, forget_pages, i
 from landmarks.evaluation.grouping import group_faces
 from landmarks.evaluation.outcome import Judgement
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 from landmarks.layout import Layout
-from landmarks.settings import PositiveInt, Workers
+from landmarks.settings import PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +42,6 @@ class Sharing(NamedTuple):
     slices: list[str]
 
 
-class Framing(NamedTuple):
-    """How faces are given to a model, see `Predictor.batches`."""
-
-    batch_size: PositiveInt = 64
-    box_from: BoxSource | None = None
-    box_margin: float | None = None
-    on_error: OnError = "stop"
-    workers: Workers = "auto"
-
-
 def judge_model(
     finder: Finder, paths: list[Path], judged: Judged, out: Path, framing: Framing, sharing: Sharing
 ) -> Judgement | None:
@@ -64,7 +54,7 @@ def judge_model(
     """
     require_truth(judged.faces, judged.rows, finder.num_points)
     faces = take(judged.faces, judged.rows)
-    batches = finder.batches(faces, **framing._asdict(), dealt=True)
+    batches = finder.batches(faces, replace(framing, dealt=True))
     found = Collected(finder, batches, out)
     layout = finder.layout
     with dealing():

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from landmarks.commands.judge import Framing, Sharing, judge_file, judge_model, say_files
+from landmarks.commands.judge import Sharing, judge_file, judge_model, say_files
 from landmarks.commands.judged_faces import (
     SplitName,
     choose_judged,
@@ -18,6 +18,7 @@ from landmarks.distributed.dealing import refuse_several
 from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError
 from landmarks.evaluation.outcome import Judgement
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import Sources, list_checkpoints, open_finder
 from landmarks.inference.rebuild import describe_model

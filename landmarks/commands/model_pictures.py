@@ -10,6 +10,7 @@ from landmarks.commands.inputs import Inputs
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
 from landmarks.devices import move
+from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.models.landmarker import Landmarker
 from landmarks.runs.pictures import arrange, draw_face, draw_heatmaps
@@ -60,7 +61,8 @@ class LargestHeatmap:
 
     def __init__(self, predictor: Predictor, faces: Faces):
         self.predictor = predictor
-        self.source = predictor.batches(faces, batch_size=1, on_error="skip", workers=0).source
+        framing = Framing(batch_size=1, on_error="skip", workers=0)
+        self.source = predictor.batches(faces, framing).source
 
     @torch.inference_mode()
     def __call__(self, row: int) -> Heatmap | None:

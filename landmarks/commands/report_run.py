@@ -5,7 +5,7 @@ import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from landmarks.commands.judge import Framing, Sharing, judge_model
+from landmarks.commands.judge import Sharing, judge_model
 from landmarks.commands.judge_checkpoint import share_as_split
 from landmarks.commands.judged_faces import choose_judged
 from landmarks.commands.reporting import find_other, report_judgement
@@ -14,6 +14,7 @@ from landmarks.distributed.dealing import dealing
 from landmarks.distributed.processes import is_main
 from landmarks.distributed.store import Lost
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, write_outcome
+from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.pictures import drawing
@@ -61,7 +62,9 @@ def judge_run(
     predictor = Predictor(path, device=device, amp=config["amp"])
     data = {**SAME_DATA, "on_error": config["data"]["on_error"]}
     judged = choose_judged(config, [run], data, "val")
-    framing = Framing(2 * config["batch_size"], on_error=data["on_error"], workers=workers)
+    framing = Framing(
+        batch_size=2 * config["batch_size"], on_error=data["on_error"], workers=workers
+    )
     sharing = share_as_split(Sharing(None, None, BLOCK, []), config["split"])
     judgement = judge_model(predictor, [path], judged, out, framing, sharing)
     if judgement is None:

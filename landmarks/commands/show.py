@@ -9,7 +9,7 @@ import numpy as np
 
 from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.evaluate import OF_A_FILE
-from landmarks.commands.judge import Framing, Sharing, judge_file
+from landmarks.commands.judge import Sharing, judge_file
 from landmarks.commands.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judged_faces import SplitName, open_labelled, take
 from landmarks.commands.model_pictures import LargestHeatmap, has_heatmaps
@@ -21,6 +21,7 @@ from landmarks.data.formats.table_rows import read_column
 from landmarks.data.labelled import find_labelled
 from landmarks.errors import say_count
 from landmarks.evaluation.outcome import Judgement
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 from landmarks.inference.opening import Sources
 from landmarks.inference.predictor import Predictor

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landmarks.data.given import gather_faces
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 
 MAX_DIFFERENCE = 0.05  # original pixels between a file's point and the model's, at most
@@ -38,7 +39,7 @@ def compare(
     """
     faces = gather_faces(list(photos), channels="bgr", boxes=boxes)
     eager_began = time.perf_counter()
-    batches = finder.batches(faces, batch_size=1, workers=0)
+    batches = finder.batches(faces, Framing(batch_size=1, workers=0))
     found = np.concatenate([points for _, points, _ in finder.predict(batches)])
     began = time.perf_counter()
     others = []

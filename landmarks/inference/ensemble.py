@@ -11,6 +11,7 @@ import numpy as np
 
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 
 EnsembleName = Literal["mean", "median", "weighted"]
@@ -69,18 +70,18 @@ class Ensemble:
         self.val_mse = None  # of none of them
         self.description = _describe(how, looked)
 
-    def batches(self, faces: Faces, **asked: Any) -> "EnsembleBatches":
+    def batches(self, faces: Faces, framing: Framing) -> "EnsembleBatches":
         """Return the batches of all faces, of each model; see `Predictor.batches`.
 
         Models that see the same of a face, such as those of a k-fold, share theirs.
         """
         made, each = {}, []
         for member in self.members:
-            seen = member.sees(asked.get("detected", False))
+            seen = member.sees(framing.detected)
             if seen not in made:
-                made[seen] = member.batches(faces, **asked)
+                made[seen] = member.batches(faces, framing)
             each.append(made[seen])
-        return EnsembleBatches(faces, asked, each)
+        return EnsembleBatches(faces, framing, each)
 
     def predict(self, batches: "EnsembleBatches") -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
         """Yield what `Predictor.predict` does: the first model's batch, points and certainty."""
@@ -103,7 +104,7 @@ class Ensemble:
         )
         for m, opener in enumerate(self.openers):
             member, done = opener(), 0
-            own = member.batches(batches.faces, **batches.asked)
+            own = member.batches(batches.faces, batches.framing)
             batches.each.append(own)
             for batch, found, known in member.predict(own):
                 part = slice(done, done := done + len(found))
@@ -140,13 +141,13 @@ class EnsembleBatches:
 
     Attributes:
         faces: as given.
-        asked: how they were asked for.
+        framing: how they are given to the models.
         each: `Batches` of each model; filled while one model is held at a time.
     """
 
-    def __init__(self, faces: Faces, asked: dict, each: list):
-        self.faces, self.asked, self.each = faces, asked, each
-        self.batch_size: int = asked["batch_size"]
+    def __init__(self, faces: Faces, framing: Framing, each: list):
+        self.faces, self.framing, self.each = faces, framing, each
+        self.batch_size = framing.batch_size
 
     def __len__(self) -> int:
         """Batches of all faces."""

@@ -10,6 +10,7 @@ import numpy as np
 from landmarks.data.boxes import have_size, point_boxes, sides_of
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 
 State = Literal["found", "followed", "lost", "damaged"]  # of a frame
@@ -184,8 +185,8 @@ class Follower:
             exif=self.finder.exif,
             pixels=[image] * count,
         )
-        asked = {"batch_size": min(count, MOST), "detected": boxes is not None, "workers": 0}
-        stream = self.finder.predict(self.finder.batches(faces, **asked))
+        framing = Framing(batch_size=min(count, MOST), detected=boxes is not None, workers=0)
+        stream = self.finder.predict(self.finder.batches(faces, framing))
         found = [(points, sure) for _, points, sure in stream]
         points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
         return points, sure

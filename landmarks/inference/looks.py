@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from landmarks.data.face_detector import FaceDetector
 from landmarks.data.faces import Faces
 from landmarks.distributed.dealing import deal, merge
 from landmarks.errors import UserError
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder, Rows
 
 log = logging.getLogger(__name__)
@@ -21,26 +23,24 @@ PHOTOS = 16  # searched for faces between two exchanges of several processes
 
 
 def look_at_faces(
-    finder: Finder, faces: Faces, *, looks: int, batch_size: int, dealt: bool = False, **asked: Any
+    finder: Finder, faces: Faces, framing: Framing, looks: int
 ) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
     """Yield rows of the faces, points (B, K, 2) in original pixels and certainty (B, K).
 
     Args:
         faces: one a row, with boxes about their points as a detector finds them.
         looks: how often; from the second on, the square is moved to the points found before.
-        batch_size: faces computed at once.
-        dealt: see `Predictor.batches`.
-        asked: of `finder.batches`.
     """
+    batch_size, of_a_look = framing.batch_size, replace(framing, detected=True, dealt=False)
     known = np.setdiff1d(np.arange(finder.num_points), finder.unlabelled)
     starts = range(0, len(faces), batch_size)
-    for first in deal(starts) if dealt else starts:
+    for first in deal(starts) if framing.dealt else starts:
         rows = np.arange(first, min(first + batch_size, len(faces)))
         boxes = faces.boxes[rows]
         for _ in range(looks):
             some = take_faces(faces, rows, boxes)
-            batches = finder.batches(some, batch_size=batch_size, detected=True, **asked)
-            found = [(points, sure) for _, points, sure in finder.predict(batches)]
+            stream = finder.predict(finder.batches(some, of_a_look))
+            found = [(points, sure) for _, points, sure in stream]
             points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
             moved = point_boxes(points[:, known])
             boxes = np.where(have_size(moved)[:, None], moved, boxes)

@@ -10,6 +10,7 @@ from landmarks.data.box_file import refuse_outside
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.given import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError
+from landmarks.inference.framing import Framing
 from landmarks.layout import Layout
 
 LOOKS = 2  # at a face in a larger photo
@@ -48,7 +49,7 @@ class Finder(Protocol):
     def sees(self, detected: bool) -> tuple:
         """Return what its batches depend on: models that agree in it can share them."""
 
-    def batches(self, faces, *, batch_size: int, **framing) -> Any:
+    def batches(self, faces: Faces, framing: Framing) -> Any:
         """Return the batches of all faces, in order; their `source.faces` are those framed."""
 
     def predict(self, batches) -> Any:
@@ -178,12 +179,12 @@ class Model:
             )
 
     def _find(self, faces: Faces, batch_size: int) -> Any:
-        asked = {"batch_size": batch_size, "workers": 0}
+        framing = Framing(batch_size=batch_size, workers=0)
         if faces.boxes is not None and self.finder.config["crop"] != "box":
             from landmarks.inference.looks import look_at_faces
 
-            return look_at_faces(self.finder, faces, looks=LOOKS, **asked)
-        return self.finder.predict(self.finder.batches(faces, **asked))
+            return look_at_faces(self.finder, faces, framing, LOOKS)
+        return self.finder.predict(self.finder.batches(faces, framing))
 
     def _result(self, points: np.ndarray, sure: np.ndarray) -> Landmarks:
         points[:, self.finder.unlabelled] = np.nan

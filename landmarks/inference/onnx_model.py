@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from landmarks.data.boxes import BoxSource
 from landmarks.data.crop import blacken, read_reduced
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.distributed import processes
 from landmarks.distributed.dealing import deal
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.inference.framing import frame_as_trained, frame_detected
+from landmarks.inference.framing import Framing
 from landmarks.inference.model import Rows
 from landmarks.layout import Layout
 from landmarks.machine import count_cores
@@ -112,28 +111,10 @@ class OnnxModel:
         """Return what its batches depend on: no other model shares them."""
         return (id(self),)
 
-    def batches(
-        self,
-        faces: Faces,
-        *,
-        batch_size: int,
-        box_from: BoxSource | None = None,
-        box_margin: float | None = None,
-        detected: bool = False,
-        on_error: OnError = "stop",
-        workers: Any = 0,
-        dealt: bool = False,
-    ) -> PhotoBatches:
-        """Return the batches of all faces; arguments as of `Predictor.batches`.
-
-        `workers` changes nothing: onnxruntime takes longer than reading does.
-        """
-        leave_out = on_error == "skip"
-        if detected:
-            faces, crop = frame_detected(faces, self.places, self.description)
-        else:
-            faces, crop = frame_as_trained(faces, self.config, box_from, box_margin, leave_out)
-        return PhotoBatches(faces, crop, batch_size, on_error, dealt)
+    def batches(self, faces: Faces, framing: Framing) -> PhotoBatches:
+        """Return the batches of all faces; see `Predictor.batches`."""
+        faces, crop = framing.frame(faces, self)
+        return PhotoBatches(faces, crop, framing.batch_size, framing.on_error, framing.dealt)
 
     def predict(self, batches: PhotoBatches) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
         """Yield each batch, points (B, K, 2) in original pixels and certainty (B, K), float32."""

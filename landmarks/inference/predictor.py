@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks.data.boxes import BoxSource
 from landmarks.data.cropped import Batch, CroppedFaces
-from landmarks.data.faces import ExifName, Faces, OnError
+from landmarks.data.faces import ExifName, Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.errors import say_count
 from landmarks.inference.claims import check_claims
-from landmarks.inference.framing import frame_as_trained, frame_detected
+from landmarks.inference.framing import Framing
 from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
 from landmarks.layout import Layout
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.settings import AmpName, DecoderName, DeviceName, Graph, Workers
+from landmarks.settings import AmpName, DecoderName, DeviceName, Graph
 from landmarks.training.forward import choose_forward
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision, choose_device
@@ -113,55 +112,30 @@ class Predictor:
         """Return what its batches depend on, beside the faces: models alike in it can share them.
 
         Args:
-            detected: see `batches`.
+            detected: see `Framing`.
         """
         framed = [self.config[key] for key in ("crop", "box_from", "box_margin")]
         places = str(self.places) if detected else ""
         return (self.input_size, self.exif, self.device.type, places, *framed)
 
-    def batches(
-        self,
-        faces: Faces,
-        *,
-        batch_size: int,
-        box_from: BoxSource | None = None,
-        box_margin: float | None = None,
-        detected: bool = False,
-        on_error: OnError = "stop",
-        workers: Workers = "auto",
-        dealt: bool = False,
-    ) -> Batches:
-        """Return the batches of all faces, in order, framed as the model was trained.
-
-        Their `source.faces` are the faces with the boxes that frame them, if some do.
+    def batches(self, faces: Faces, framing: Framing) -> Batches:
+        """Return the batches of all faces, in order; their `source.faces` are those framed.
 
         Args:
             faces: of any number of points, or none.
-            batch_size: faces a batch; the last may have fewer.
-            box_from, box_margin: of a model trained with crop=box; None: as it was trained.
-            detected: the faces' boxes are about their points, as a detector finds them: show each
-                face as large and as central as those trained on were, whatever the crop.
-            on_error: "skip" keeps unreadable images' rows, with points that are guesses.
-            workers: processes that read images.
-            dealt: of several processes each iterates over its own, see
-                `landmarks.distributed.dealing`.
 
         Raises:
             UserError: if the faces cannot be framed as they were in training.
         """
-        config, leave_out = self.checkpoint.config, on_error == "skip"
-        if detected:
-            faces, crop = frame_detected(faces, self.places, self.description)
-        else:
-            faces, crop = frame_as_trained(faces, config, box_from, box_margin, leave_out)
+        faces, crop = framing.frame(faces, self)
         return Batches(
             CroppedFaces(faces, crop, self.input_size),
             np.arange(len(faces)),
-            batch_size=batch_size,
-            workers=choose_workers(workers, self.device.type),
+            batch_size=framing.batch_size,
+            workers=choose_workers(framing.workers, self.device.type),
             pin_memory=self.device.type == "cuda",
-            on_error=on_error,
-            dealt=dealt,
+            on_error=framing.on_error,
+            dealt=framing.dealt,
         )
 
     def predict(self, batches: Batches) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:

@@ -14,6 +14,7 @@ from landmarks.export.assemble import assemble
 from landmarks.export.exporters import solve
 from landmarks.export.photo_model import place_boxes, place_whole, sample
 from landmarks.geometry import box_matrix, compose, invert, scale_matrix
+from landmarks.inference.framing import Framing
 from landmarks.inference.opening import open_finder
 
 SIZE = 48
@@ -112,7 +113,8 @@ def compare(finder, photos, boxed=False, sharp=True):
     if boxed:
         boxes = np.float32([[1, 2, photo.shape[1] - 3, photo.shape[0] / 2] for photo in photos])
     faces = gather_faces(photos, channels="bgr", boxes=boxes)
-    (found,) = finder.predict(finder.batches(faces, batch_size=len(photos), workers=0))
+    framing = Framing(batch_size=len(photos), workers=0)
+    (found,) = finder.predict(finder.batches(faces, framing))
     module = assemble(finder).eval()
     found[1][:, finder.unlabelled] = np.nan
     for i, photo in enumerate(photos):

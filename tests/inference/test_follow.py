@@ -7,7 +7,6 @@ from landmarks.data.cropped import CroppedFaces
 from landmarks.errors import UserError
 from landmarks.geometry import transform
 from landmarks.inference.follow import MOST, Follower
-from landmarks.inference.framing import frame_detected
 from landmarks.layout import Layout
 
 PLACES = {"center": [0.5, 0.5], "center_spread": [0.0, 0.0], "side": 0.4, "side_spread": 0.0}
@@ -25,12 +24,11 @@ class Squares:
     def __init__(self, certainty="none", places=PLACES):
         self.certainty, self.places, self.looks = certainty, places, 0
 
-    def batches(self, faces, *, batch_size, detected, workers):
-        assert batch_size <= MOST
-        if detected:
-            faces, crop = frame_detected(faces, self.places, "squares")
-        else:
-            crop = "letterbox"
+    def batches(self, faces, framing):
+        assert framing.batch_size <= MOST
+        crop = "letterbox"
+        if framing.detected:
+            faces, crop = framing.frame(faces, self)
         return CroppedFaces(faces, crop, SIZE)
 
     def predict(self, source):

@@ -14,6 +14,7 @@ from landmarks.data.boxes import square_about
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.face_places import measure_places
 from landmarks.data.faces import Faces
+from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_checkpoint
 
@@ -58,7 +59,8 @@ def test_a_found_face_has_the_bars_that_photos_had_in_training(run_of, photos):
     boxes = np.float32([[20, 20, 40, 40]])
     lit = [np.full((90, 90, 3), 200, np.uint8)]
     faces = Faces(Path(), np.array([b"a"]), source="here", boxes=boxes, pixels=lit)
-    batch = next(iter(predictor.batches(faces, batch_size=1, detected=True, workers=0)))
+    framing = Framing(batch_size=1, detected=True, workers=0)
+    batch = next(iter(predictor.batches(faces, framing)))
     bar = round(predictor.input_size / 8)
     columns = batch.images[0].numpy().max((0, 1))
     assert not columns[:bar].any() and not columns[-bar:].any() and columns[bar:-bar].all()

@@ -11,6 +11,7 @@ import torch
 from landmarks.commands.build import nodes_of
 from landmarks.data.formats.thousand import read_faces
 from landmarks.errors import UserError
+from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.runs.trusted import trusted
@@ -46,7 +47,7 @@ def opened(checkpoint, tmp_path):
 
 
 def points_of(predictor, faces, **asked):
-    found = list(predictor.predict(predictor.batches(faces, workers=0, **asked)))
+    found = list(predictor.predict(predictor.batches(faces, Framing(workers=0, **asked))))
     return np.concatenate([points for _, points, _ in found]), [
         len(points) for _, points, _ in found
     ]
@@ -63,7 +64,9 @@ def test_points_are_in_original_pixels_and_confidence_comes_along(opened, contes
     width, height = 60, 80  # the first face's
     expected = (np.array([[0, 0], [31, 0], [10, 20]]) + 0.5) * [width / 32, height / 32] - 0.5
     np.testing.assert_allclose(points[0, :3], expected, atol=1e-3)
-    for batch, points, confidence in predictor.predict(predictor.batches(faces, batch_size=5)):
+    for batch, points, confidence in predictor.predict(
+        predictor.batches(faces, Framing(batch_size=5))
+    ):
         assert confidence.shape == points.shape[:2] == (len(batch.rows), K)
 
 
