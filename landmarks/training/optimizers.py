@@ -1,6 +1,6 @@
 """Optimisers over a model's parameters: torch's own, with decay where it belongs."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated
 
 import torch
@@ -27,6 +27,14 @@ class Rates:
     lr: Positive
     backbone_lr_scale: BackboneFactor = 1.0
     layer_decay: BackboneFactor = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Betas:
+    """What Adam keeps of the mean gradient, and of the mean squared gradient, at each step."""
+
+    beta1: Share = 0.9
+    beta2: Share = 0.999
 
 
 def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> list[dict]:
@@ -75,12 +83,11 @@ def adamw(
     *,
     rates: Rates,
     weight_decay: NonNegative = 0.01,
-    beta1: Share = 0.9,
-    beta2: Share = 0.999,
+    betas: Betas,
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019): decay apart from the gradient."""
     groups = parameter_groups(model, rates, weight_decay)
-    return torch.optim.AdamW(groups, lr=rates.lr, betas=(beta1, beta2), fused=_can_fuse(model))
+    return torch.optim.AdamW(groups, lr=rates.lr, betas=astuple(betas), fused=_can_fuse(model))
 
 
 @flat
@@ -89,14 +96,13 @@ def adam(
     *,
     rates: Rates,
     weight_decay: NonNegative = 0.0,
-    beta1: Share = 0.9,
-    beta2: Share = 0.999,
+    betas: Betas,
     amsgrad: bool = False,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015)."""
     groups = parameter_groups(model, rates, weight_decay)
     return torch.optim.Adam(
-        groups, lr=rates.lr, betas=(beta1, beta2), amsgrad=amsgrad, fused=_can_fuse(model)
+        groups, lr=rates.lr, betas=astuple(betas), amsgrad=amsgrad, fused=_can_fuse(model)
     )
 
 

@@ -1,6 +1,9 @@
 """`data=ibug`: 300-W and its like, images with a .pts file of the same name beside them."""
 
+from dataclasses import replace
+
 from landmarks.data.faces import Faces
+from landmarks.data.formats.label_files import LabelTree
 from landmarks.data.formats.points import read_point_files
 from landmarks.data.reading import StoredReading
 from landmarks.settings import flat
@@ -12,8 +15,7 @@ TEST_FOLDERS = ["testset", "ibug"]
 def read_faces(
     root: str,
     *,
-    images: str | None = None,
-    test_folders: list[str] | None = None,
+    tree: LabelTree,
     one_based: bool = True,
     reading: StoredReading,
 ) -> Faces:
@@ -22,11 +24,8 @@ def read_faces(
     Args:
         root: any tree of folders; that of 300-W holds afw, helen/trainset, helen/testset,
             lfpw/trainset, lfpw/testset and ibug.
-        images: a folder that holds the images in the same tree; None: they lie beside the .pts
-            files, or in a folder beside theirs.
-        test_folders: names, or paths such as lfpw/testset, of folders anywhere below root: what
-            lies in them is the test part, all else the training part; None: testset and ibug, as
-            the 300-W protocol has it.
+        tree: see `LabelTree`; its test_folders, if None, are testset and ibug, as the 300-W
+            protocol has it.
         one_based: the first pixel is (1, 1), as in MATLAB and in 300-W; False: (0, 0).
 
     A file's header and braces may be left out, as in many copies, or be a count of points alone.
@@ -34,5 +33,6 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    folders = TEST_FOLDERS if test_folders is None else test_folders
-    return read_point_files("ibug", root, ".pts", images, folders, one_based, reading)
+    if tree.test_folders is None:
+        tree = replace(tree, test_folders=TEST_FOLDERS)
+    return read_point_files("ibug", root, ".pts", tree, one_based, reading)

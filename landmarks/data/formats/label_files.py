@@ -5,6 +5,7 @@ import logging
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,25 @@ log = logging.getLogger(__name__)
 # Names of folders of images that stand beside folders of labels; the first there is counts.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "picture", "photos", "jpegimages")
 TEST_FOLDERS = ("test", "testset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTree:
+    """Where the images of label files are, and which files are of the test part.
+
+    Args:
+        images: a folder that holds the images in the same tree as the label files; None: they lie
+            beside these, or in a folder beside theirs, as LaPa's landmarks/ and images/ do.
+        test_folders: names, or paths such as lfpw/testset, of folders anywhere below the root: what
+            lies in them is the test part, all else the training part; None: the usual names.
+    """
+
+    images: str | None = None
+    test_folders: list[str] | None = None
+
+    def images_from(self, root: str) -> Path:
+        """Return the folder that the images' paths start from."""
+        return Path(root if self.images is None else self.images)
 
 
 class LabelFile(NamedTuple):
@@ -81,25 +101,23 @@ def open_part(
     root: str,
     suffix: str,
     part: Literal["train", "test"],
-    test_folders: list[str] | None,
-    images: str | None,
+    tree: LabelTree,
     kind: str,
     is_label: Callable[[Path], bool] = lambda path: True,
 ) -> tuple[list[LabelFile], dict]:
     """Return the label files of a part of a data set, and what a cache of them depends on.
 
     Args:
-        suffix, images, is_label: see `list_label_files`.
-        test_folders: below them, and only there, lies the test part; None: the usual ones.
+        suffix, is_label: see `list_label_files`.
         kind: the last word of data=....
 
     Raises:
         UserError: if there are none, or a folder cannot be read.
     """
-    folders = list(TEST_FOLDERS) if test_folders is None else test_folders
+    folders = list(TEST_FOLDERS) if tree.test_folders is None else tree.test_folders
     is_test = in_folders(folders)
     listed = list_label_files(
-        root, suffix, lambda below: is_test(below) == (part == "test"), images, is_label
+        root, suffix, lambda below: is_test(below) == (part == "test"), tree.images, is_label
     )
     if not listed:
         refuse_other(Path(root), kind)

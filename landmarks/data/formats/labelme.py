@@ -8,7 +8,7 @@ from typing import Any
 from landmarks.data.faces import Faces
 from landmarks.data.fields import parse_name
 from landmarks.data.formats.json_items import read_json
-from landmarks.data.formats.label_files import LabelFile, open_part
+from landmarks.data.formats.label_files import LabelFile, LabelTree, open_part
 from landmarks.data.formats.label_source import FirstPixel
 from landmarks.data.formats.named_points import (
     Box,
@@ -33,8 +33,7 @@ POINTED = ("point", "points", "linestrip", "polygon", "line")  # shapes whose po
 def read_faces(
     root: str,
     *,
-    images: str | None = None,
-    test_folders: list[str] | None = None,
+    tree: LabelTree,
     first_pixel: FirstPixel = 0.0,
     reading: FileReading,
 ) -> Faces:
@@ -42,10 +41,7 @@ def read_faces(
 
     Args:
         root: any tree of folders.
-        images: a folder with the images in the same tree; None: they lie where imagePath says,
-            beside their JSON files, or in a folder beside theirs.
-        test_folders: names, or paths, of folders anywhere below root: what lies in them is the
-            test part, all else the training part; None: test and testset.
+        tree: see `LabelTree`; an image that lies where imagePath says is taken from there.
         first_pixel: where the centre of the first pixel lies, in the points' coordinates.
 
     A face is what has one group_id or, without, all shapes of an image; see
@@ -55,14 +51,13 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    base, part = Path(root), reading.part
-    listed, source = open_part(root, ".json", part, test_folders, images, "labelme", _is_labelme)
+    part, folder = reading.part, tree.images_from(root)
+    listed, source = open_part(root, ".json", part, tree, "labelme", _is_labelme)
     source |= {"first_pixel": first_pixel, "version": VERSION}
-    folder = base if images is None else Path(images)
     arrays = map_faces(
         "labelme",
         source,
-        lambda: read_faces_named(root, lambda: _faces(base, folder, listed), part, "face"),
+        lambda: read_faces_named(root, lambda: _faces(Path(root), folder, listed), part, "face"),
         reading,
         first_pixel=first_pixel,
     )

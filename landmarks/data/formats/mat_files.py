@@ -8,7 +8,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from landmarks.data.faces import Faces
-from landmarks.data.formats.label_files import LabelFile, open_part
+from landmarks.data.formats.label_files import LabelFile, LabelTree, open_part
 from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
 from landmarks.data.mapped import Arrays, map_faces, to_faces
 from landmarks.data.photos import encode_names
@@ -27,9 +27,8 @@ VARIABLES = ("pts_2d", "pt2d", "pt3d_68")
 def read_faces(
     root: str,
     *,
-    images: str | None = None,
+    tree: LabelTree,
     variable: str | None = None,
-    test_folders: list[str] | None = None,
     one_based: bool = True,
     reading: FileReading,
 ) -> Faces:
@@ -37,24 +36,26 @@ def read_faces(
 
     Args:
         root: any tree of folders.
-        images: a folder with the images in the same tree; None: they lie beside the .mat files.
+        tree: see `LabelTree`.
         variable: that holds the points, (2, K), (3, K) or (K, 2); None: pts_2d, pt2d or pt3d_68,
             whichever the first file has.
-        test_folders: names, or paths, of folders anywhere below root: what lies in them is the
-            test part, all else the training part; None: test and testset.
         one_based: the first pixel is (1, 1), as in MATLAB; False: (0, 0).
 
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    base = Path(root)
-    listed, source = open_part(root, ".mat", reading.part, test_folders, images, "mat_files")
+    listed, source = open_part(root, ".mat", reading.part, tree, "mat_files")
     source |= {"points": [variable, one_based], "version": VERSION}
-    folder, first = base if images is None else Path(images), float(one_based)
     arrays = map_faces(
-        "mat_files", source, lambda: _read(base, listed, variable), reading, first_pixel=first
+        "mat_files",
+        source,
+        lambda: _read(Path(root), listed, variable),
+        reading,
+        first_pixel=float(one_based),
     )
-    return to_faces(arrays, folder, root, reading, linked=True)
+    return to_faces(
+        arrays, tree.images_from(root), root, reading, linked=True, named_by="data.images"
+    )
 
 
 def _read(root: Path, listed: list[LabelFile], variable: str | None) -> Iterator[Arrays]:

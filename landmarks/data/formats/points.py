@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landmarks.data.faces import Faces
 from landmarks.data.folder_walk import IMAGE_ENDINGS, ending, walk_files
-from landmarks.data.formats.label_files import open_part
+from landmarks.data.formats.label_files import LabelTree, open_part
 from landmarks.data.formats.point_text import holds_points, read_files
 from landmarks.data.mapped import map_faces, to_faces
 from landmarks.data.reading import FileReading
@@ -24,9 +24,8 @@ ENDINGS = (".pts", ".txt", ".lms", ".points", ".csv")  # of files of points
 def read_faces(
     root: str,
     *,
-    images: str | None = None,
+    tree: LabelTree,
     suffix: str | None = None,
-    test_folders: list[str] | None = None,
     one_based: bool = False,
     reading: FileReading,
 ) -> Faces:
@@ -34,12 +33,9 @@ def read_faces(
 
     Args:
         root: any tree of folders.
-        images: a folder that holds the images in the same tree; None: they lie beside the text
-            files, or in a folder beside theirs, as LaPa's landmarks/ and images/ do.
+        tree: see `LabelTree`.
         suffix: what a text file's name has behind that of its image: .txt, _ldmks.txt, .jpg.txt;
             None: it is found by the images' names.
-        test_folders: names, or paths, of folders anywhere below root: what lies in them is the
-            test part, all else the training part; None: test and testset.
         one_based: the first pixel is (1, 1), as in .pts files; False: (0, 0).
 
     A file may begin with a count of its points, or with a header and a brace, as .pts files do.
@@ -47,31 +43,23 @@ def read_faces(
     Raises:
         UserError: if there are no such files, one is malformed, or an image cannot be read.
     """
-    suffix = _find_suffix(root, images) if suffix is None else suffix.lower()
-    return read_point_files("points", root, suffix, images, test_folders, one_based, reading)
+    suffix = _find_suffix(root, tree.images) if suffix is None else suffix.lower()
+    return read_point_files("points", root, suffix, tree, one_based, reading)
 
 
 def read_point_files(
-    kind: str,
-    root: str,
-    suffix: str,
-    images: str | None,
-    test_folders: list[str] | None,
-    one_based: bool,
-    reading: FileReading,
+    kind: str, root: str, suffix: str, tree: LabelTree, one_based: bool, reading: FileReading
 ) -> Faces:
     """Return the faces of text files, see `read_faces`; `kind` is the last word of data=...."""
-    base = Path(root)
-    listed, source = open_part(root, suffix, reading.part, test_folders, images, kind, holds_points)
+    listed, source = open_part(root, suffix, reading.part, tree, kind, holds_points)
     source |= {"one_based": one_based, "version": VERSION}
-    folder = base if images is None else Path(images)
-    first = float(one_based)
+    folder = tree.images_from(root)
     arrays = map_faces(
         kind,
         source,
-        lambda: read_files(base, listed, folder, kind),
+        lambda: read_files(Path(root), listed, folder, kind),
         reading,
-        first_pixel=first,
+        first_pixel=float(one_based),
     )
     return to_faces(arrays, folder, root, reading, linked=True, named_by="data.images")
 
