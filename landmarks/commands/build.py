@@ -1,6 +1,7 @@
 """Objects from config nodes."""
 
 import functools
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -8,6 +9,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from landmarks.commands.choices import list_choices, read_choice
+from landmarks.errors import UserError
 from landmarks.runs.trusted import nodes_in
 
 
@@ -23,6 +25,15 @@ def build(node: dict, *positional, **known: Any) -> Any:
     if node.get("_partial_"):
         return functools.partial(target, *positional, **arguments, **known)
     return target(*positional, **arguments, **known)
+
+
+def build_test(data: dict, otherwise: Callable[[str], None]) -> Any:
+    """Return the test part of data; None where there is none, once `otherwise` is told why."""
+    try:
+        return build(data, part="test")
+    except UserError as error:
+        otherwise(str(error))
+        return None
 
 
 @functools.cache

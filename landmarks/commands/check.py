@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from landmarks.commands.build import build
+from landmarks.commands.build import build, build_test
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.commands.disbelieve import find_disbelieved
 from landmarks.commands.inputs import draw_augmented
@@ -34,6 +34,7 @@ from landmarks.runs.pictures import drawing
 from landmarks.runs.quoting import say_setting
 from landmarks.settings import (
     Count,
+    DeviceName,
     GroupOf,
     Needs,
     NonNegative,
@@ -42,7 +43,6 @@ from landmarks.settings import (
     Workers,
 )
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
-from landmarks.training.precision import DeviceName
 
 log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code
@@ -73,7 +73,9 @@ def check(settings: CheckSettings) -> int:
     lenient = {**settings.data, "on_error": "skip", "exclude": None}
     faces = build(lenient, part="train")
     rows = np.flatnonzero(~find_excluded(faces, settings.data["exclude"]))
-    test = _read_test(lenient)
+    test = build_test(
+        lenient, lambda why: log.info(f"The training part is not compared with a test part: {why}")
+    )
     labelled = find_labelled(faces.points, rows)
     warn_of_unlabelled(labelled, faces.source)
     layout = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
@@ -165,15 +167,6 @@ def _show_crop(
         picture = Path(settings.run_dir) / "augmented.png"
         if draw_augmented(picture, source, shown, augment):
             log.info(f"Faces as training would see them: {picture}")
-
-
-def _read_test(data: dict) -> Faces | None:
-    """Return the test part, or None, with a line in the log, where there is none."""
-    try:
-        return build(data, part="test")
-    except UserError as error:
-        log.info(f"The training part is not compared with a test part: {error}")
-        return None
 
 
 def _say_layout(named: Layout, symmetry: Symmetry) -> str:

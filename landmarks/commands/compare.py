@@ -20,8 +20,7 @@ from landmarks.evaluation.comparison import (
 from landmarks.evaluation.tables import write_table
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.pictures import drawing, save_histories
-from landmarks.settings import Count, Rule, Workers
-from landmarks.training.precision import DeviceName
+from landmarks.settings import Count, DeviceName, Rule, Workers
 
 log = logging.getLogger(__name__)
 SHOWN = {  # figures, by name, and their digits

@@ -21,8 +21,7 @@ from landmarks.health.suspects import Finding
 from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.find import find_checkpoint, find_members
-from landmarks.settings import Workers
-from landmarks.training.precision import DeviceName
+from landmarks.settings import DeviceName, Workers
 
 log = logging.getLogger(__name__)
 BATCH = 64

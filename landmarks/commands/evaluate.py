@@ -18,7 +18,6 @@ from landmarks.data.labelled import find_labelled
 from landmarks.distributed.dealing import refuse_several
 from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
 from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
-from landmarks.inference.framing import Framing
 from landmarks.layout import Layout
 from landmarks.settings import (
     AmpName,
@@ -105,19 +104,12 @@ def evaluate(settings: EvaluateSettings) -> int:
 
 
 def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement | None:
-    framing = Framing(
-        batch_size=settings.batch_size,
-        box_from=settings.box_from,
-        box_margin=settings.box_margin,
-        on_error=settings.data["on_error"],
-        workers=settings.workers,
-    )
     judgement, _ = judge_checkpoint(
         settings.checkpoint,
         settings.data,
         settings.split,
         out,
-        framing,
+        settings.framing(),
         sharing,
         **settings.opening(),
     )

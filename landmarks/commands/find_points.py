@@ -13,7 +13,6 @@ from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import Faces
 from landmarks.distributed.dealing import merge
 from landmarks.errors import UserError
-from landmarks.inference.framing import Framing
 from landmarks.inference.looks import (
     boxes_of_detector,
     boxes_of_file,
@@ -53,14 +52,7 @@ class FoundPoints:
 
     def __init__(self, settings: "PredictSettings", finder: Finder, photos: Faces):
         self.finder, self.batches, self.batch_size = finder, None, settings.batch_size
-        framing = Framing(
-            batch_size=settings.batch_size,
-            box_from=settings.box_from,
-            box_margin=settings.box_margin,
-            on_error=settings.data["on_error"],
-            workers=settings.workers,
-            dealt=True,
-        )
+        framing = replace(settings.framing(), dealt=True)
         if settings.faces == "whole":
             self.batches = finder.batches(photos, framing)
             self.faces, self.stream = self.batches.source.faces, finder.predict(self.batches)

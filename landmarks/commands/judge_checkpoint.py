@@ -1,6 +1,7 @@
 """From what `checkpoint=` names to a judgement: a model, several as one, or a k-fold."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def judge_checkpoint(
         faces = _faces_of_folds(paths, data)
         if faces is not None:
             refuse_several(f"{source} is a k-fold, whose own predictions are judged by one process")
-            _refuse_options({**options, **framing._asdict()})
+            _refuse_options({**options, **asdict(framing)})
             return _judge_folds(Path(source), paths, faces, out, sharing), None
     if paths[0].suffix.lower() == ".onnx" and not is_named(data):
         raise UserError(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.build import build
-from landmarks.data.faces import Faces
+from landmarks.commands.build import build, build_test
 from landmarks.data.write_pack import say_pack, write_pack
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
@@ -34,7 +33,7 @@ def pack(settings: PackSettings) -> int:
     if out.exists():  # said before the data are read
         raise UserError(f"out={out} is there already: remove it, or name another folder.")
     parts = {"train": build(settings.data, part="train")}
-    test = _read_test(settings.data)
+    test = build_test(settings.data, lambda why: log.warning(f"The test part is not packed: {why}"))
     if test is not None:
         parts["test"] = test
     note = write_pack(parts, out, int(settings.shard_mb * MEGABYTE))
@@ -42,12 +41,3 @@ def pack(settings: PackSettings) -> int:
     log.info(f"{say_pack(note)}, {say_bytes(size)}: {out}")
     log.info(f"Train on them with: landmarks train data=shards {say_setting('data.root', out)}")
     return 0
-
-
-def _read_test(data: dict) -> Faces | None:
-    """Return the test part, or None, with a line in the log, where there is none."""
-    try:
-        return build(data, part="test")
-    except UserError as error:
-        log.warning(f"The test part is not packed: {error}")
-        return None

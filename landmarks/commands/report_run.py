@@ -18,9 +18,8 @@ from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.pictures import drawing
-from landmarks.settings import Workers
+from landmarks.settings import DeviceName, Workers
 from landmarks.training.budget import say_duration
-from landmarks.training.precision import DeviceName
 
 log = logging.getLogger(__name__)
 THRESHOLDS = [0.08, 0.1]

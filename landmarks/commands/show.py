@@ -27,8 +27,7 @@ from landmarks.inference.opening import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout
 from landmarks.runs.pictures import arrange, draw_face, save_picture
-from landmarks.settings import Count, GroupOf, Needs, PositiveInt, Rule, Workers
-from landmarks.training.precision import DeviceName
+from landmarks.settings import Count, DeviceName, GroupOf, Needs, PositiveInt, Rule, Workers
 from landmarks.viewer.album import Album
 from landmarks.viewer.server import make_app
 

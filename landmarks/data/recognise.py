@@ -22,52 +22,43 @@ COCO = (
     "read it with data=coco data.root={path.parent} data.train_annotations={path.name} "
     "data.train_images=FOLDER"
 )
-TABLE = "read it with data=table data.train={path} data.images=FOLDER"
+FILE = "read it with data={reader} data.train={path} data.images=FOLDER"
+ROOT = "read its folder with data={reader} data.root={path.parent}"
+TREE = "read a folder of such files with data={reader} data.root=FOLDER"
+MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 
 
 class Kind(NamedTuple):
-    """A kind of labels: its name, the reader that takes it ("" where none does), what to do."""
+    """A kind of labels: its name, the reader that takes it ("" where none does), what to do.
+
+    The advice may name {reader} and {path}, the file.
+    """
 
     what: str
     reader: str = ""
     advice: str = CONVERT
 
 
-MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
 YOLO = Kind(
     "YOLO-pose labels",
     "yolo",
     "read them with data=yolo data.root=FOLDER, which holds data.yaml",
 )
 PTS = Kind("300-W's .pts files", "ibug", "read them with data=ibug data.root=FOLDER")
-FACIAL = Kind(
-    "Kaggle's Facial Keypoints Detection",
-    "facial_keypoints",
-    "read its folder with data=facial_keypoints data.root={path.parent}",
-)
-DLIB = Kind(
-    "dlib's XML (imglab)", "dlib", "read it with data=dlib data.train={path} data.images=FOLDER"
-)
-CVAT = Kind("CVAT's XML", "cvat", "read it with data=cvat data.train={path} data.images=FOLDER")
-LABELME = Kind("LabelMe's JSON", "labelme", "read such files with data=labelme data.root=FOLDER")
-LABEL_STUDIO = Kind(
-    "Label Studio's JSON",
-    "label_studio",
-    "read it with data=label_studio data.train={path} data.images=FOLDER",
-)
+FACIAL = Kind("Kaggle's Facial Keypoints Detection", "facial_keypoints", ROOT)
+DLIB = Kind("dlib's XML (imglab)", "dlib", FILE)
+CVAT = Kind("CVAT's XML", "cvat", FILE)
+LABELME = Kind("LabelMe's JSON", "labelme", TREE)
+LABEL_STUDIO = Kind("Label Studio's JSON", "label_studio", FILE)
 MAT = Kind(
     "a MATLAB file",
     "mat_files",
     "read a folder of one a face, as 300W-LP, with data=mat_files data.root=FOLDER; of others, "
     "write the points to a CSV (data=table)",
 )
-COFW = Kind("COFW's MATLAB file", "cofw", "read its folder with data=cofw data.root={path.parent}")
-POINTS = Kind(
-    "a list of one face's points",
-    "points",
-    "read a folder of such files with data=points data.root=FOLDER",
-)
+COFW = Kind("COFW's MATLAB file", "cofw", ROOT)
+POINTS = Kind("a list of one face's points", "points", TREE)
 # What stands near the beginning of a file, all of it, of which kind it then is.
 MARKS = (
     (r"(<[?!].*)?<dataset\b", r"<image\s+file=", DLIB),
@@ -85,14 +76,10 @@ MARKS = (
     (r"(.*\n)?(kpt_shape|names|nc)\s*:", r"\b(train|val|kpt_shape)\s*:", YOLO),
     (r"version\s*:.*\n?", r"n_points\s*:", PTS),
     (r"#?filename,file_size,", r"region_shape_attributes", Kind("VIA's CSV")),
-    (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines", "table", TABLE)),
+    (r"scorer\b", r"bodyparts", Kind("DeepLabCut's table with three header lines", "table", FILE)),
     (r"[^\n]*_x\b[^\n]*\bImage\s*\n", r"(\d+ ){99}", FACIAL),
     (r"RowId\b|ImageId\b", r"", FACIAL),
-    (
-        r"\s*\d+\s*\n\s*\w+_x +\w+_y",
-        r"",
-        Kind("CelebA's list", "table", TABLE),
-    ),
+    (r"\s*\d+\s*\n\s*\w+_x +\w+_y", r"", Kind("CelebA's list", "table", FILE)),
 )
 
 
@@ -110,7 +97,8 @@ def describe_other(path: Path, reader: str) -> str:
         return ""
     if kind is None or (reader and kind.reader == reader) or (kind is PTS and reader == "points"):
         return ""
-    return f"'{found}' looks like {kind.what}; {kind.advice.format(path=found)}."
+    advice = kind.advice.format(path=found, reader=kind.reader)
+    return f"'{found}' looks like {kind.what}; {advice}."
 
 
 def kind_of(path: Path) -> Kind:
@@ -195,9 +183,7 @@ def _of_parquet(path: Path) -> Kind:
         nested = find_nested(path)
     except UserError:  # its reader says why
         nested = []
-    return (
-        Kind("a table of nested columns", "", FLAT) if nested else Kind("a table", "table", TABLE)
-    )
+    return Kind("a table of nested columns", "", FLAT) if nested else Kind("a table", "table", FILE)
 
 
 def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:
@@ -212,7 +198,7 @@ def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:
             ".csv",
             ".tsv",
         )
-        return Kind("a table", "table", TABLE) if is_table else None
+        return Kind("a table", "table", FILE) if is_table else None
     shares = [abs(float(field)) <= 1.5 for row in rows for field in row[1:5]]
     if all(len(row) >= 5 and row[0].isdigit() for row in rows) and all(shares):
         return YOLO
