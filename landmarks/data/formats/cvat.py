@@ -99,7 +99,7 @@ class _Image:
                 parse_number(written.get(edge), f"{where}, {edge} of the box")
                 for edge in ("xtl", "ytl", "xbr", "ybr")
             )
-            self.boxes.append(Box(_group(written), tuple(edge - 0.5 for edge in edges)))
+            self.boxes.append(Box(_group(written), tuple(edge - 0.5 for edge in edges), where))
 
     def end(self, tag: str, where: str) -> None:
         if tag == "skeleton":

@@ -171,7 +171,7 @@ def _read_result(result: Any, where: str) -> Shape | Box | None:
         far = take_number(value["width"], where), take_number(value["height"], where)
         wide, high = _to_pixels(far[0], width, where), _to_pixels(far[1], height, where)
         edges = x, y, take_number(x + wide, where), take_number(y + high, where)
-        return Box(result.get("id"), tuple(edge - 0.5 for edge in edges))
+        return Box(result.get("id"), tuple(edge - 0.5 for edge in edges), where)
     return None
 
 

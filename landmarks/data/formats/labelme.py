@@ -93,7 +93,7 @@ def _faces(root: Path, folder: Path, listed: list[LabelFile]) -> Iterator[Face]:
             if kind == "rectangle" and len(places) in (2, 4):
                 xs, ys = zip(*places, strict=True)
                 edges = min(xs), min(ys), max(xs), max(ys)
-                boxes.append(Box(group, tuple(edge - 0.5 for edge in edges)))
+                boxes.append(Box(group, tuple(edge - 0.5 for edge in edges), where))
             elif kind in POINTED and places:
                 drawn.append(Shape(_read_label(shape, where), group, places, where))
         yield from gather_faces(image, drawn, boxes, counts) or [Face(image)]

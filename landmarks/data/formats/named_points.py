@@ -35,10 +35,11 @@ class Shape(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A box that was drawn, x0, y0, x1, y1, and its group."""
+    """A box that was drawn, its group, x0, y0, x1, y1, and where it stands in the file."""
 
     group: Hashable
     edges: tuple[float, float, float, float]
+    where: str
 
 
 @dataclass
@@ -69,10 +70,9 @@ def gather_faces(
     """
     for drawn in (*shapes, *boxes):
         if isinstance(drawn.group, list | dict):
-            where = drawn.where if isinstance(drawn, Shape) else f"a box of '{image.decode()}'"
             raise UserError(
-                f"{where}: its group is '{str(drawn.group)[:40]}'; a number or a text belongs "
-                f"there."
+                f"{drawn.where}: its group is '{str(drawn.group)[:40]}'; "
+                f"a number or a text belongs there."
             )
     for shape in shapes:
         count, where = counts.setdefault(shape.label, (len(shape.points), shape.where))

@@ -7,6 +7,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.formats.coco import read_faces
 from landmarks.data.formats.coco_annotations import Keys
@@ -64,7 +65,7 @@ def test_other_keys_of_points_box_and_validity_are_named(read):
     rows = [face(0, **own), face(1, **{**own, "ok": False})]
     faces = read(*rows, keypoints="spots", box="head", valid="ok")
     assert faces.points.tolist() == [PLACES] and faces.boxes.tolist() == [[4.5, 5.5, 11.5, 13.5]]
-    with pytest.raises(UserError, match=r"no annotation has 'haed' \(data\.box\).*mean 'head'"):
+    with refused("'haed'", "data.box", "'head'"):
         read(*rows, box="haed")
 
 
@@ -90,7 +91,10 @@ def test_usual_folders_are_found(tmp_path, part, annotations, images):
     again.parent.mkdir(exist_ok=True)
     again.write_text(json.dumps(content))
     if "_" in annotations and "coco" not in annotations:
-        with pytest.raises(UserError, match=rf"several annotations .*data\.{part}_annotations="):
+        with refused(
+            f"data.{part}_annotations",
+            "faces_train.json" if part == "train" else "person_keypoints_val2017.json",
+        ):
             read_faces(str(tmp_path), part=part)
 
 
@@ -102,20 +106,20 @@ def test_annotations_without_points_are_left_out_and_counted(read, caplog):
     assert len(read(box(0), face(0), box(1, 1), part="test")) == 2
     faces = read(box(0), box(0, 1), box(1, 1), part="test")
     assert faces.points is None and len(faces) == 2
-    with pytest.raises(UserError, match="none of its 2 annotations holds a labelled point"):
+    with refused("a.json", 2):
         read(box(0), box(1))
 
 
 def test_several_categories_are_asked_about(read):
     mixed, both = [face(0), face(1, category=2)], (FACE, HAND)
-    with pytest.raises(UserError, match=r"\(face, hand\).*data\.category=face"):
+    with refused("face, hand", "data.category=face"):
         read(*mixed, categories=both)
     for name in ("hand", "2"):
         faces = read(*mixed, categories=both, category=name)
         assert [faces.name(row) for row in range(len(faces))] == ["1.png"]
-    with pytest.raises(UserError, match=r"'hands' \(data\.category\).*Did you mean 'hand'"):
+    with refused("'hands'", "data.category", "'hand'"):
         read(*mixed, categories=both, category="hands")
-    with pytest.raises(UserError, match=r"data\.category=1"):
+    with refused("data.category=1"):
         read(*mixed, categories=())
     # Of the same points, it does not matter which.
     assert len(read(*mixed, categories=(FACE, {**FACE, "id": 2, "name": "child"}))) == 2
@@ -124,13 +128,13 @@ def test_several_categories_are_asked_about(read):
 def test_face_points_beside_the_body_s_are_asked_about(read):
     body = {"face_kpts": [1.5, 2, 2.0] * 4, "face_box": [5, 6, 7, 8], "face_valid": True}
     whole = [face(0, **body), face(1, **{**body, "face_valid": False}), face(1, **body)]
-    with pytest.raises(UserError, match=r"data\.keypoints=face_kpts"):
+    with refused("data.keypoints=face_kpts"):
         read(*whole)
     faces = read(*whole, keypoints="face_kpts")
     assert faces.points.tolist() == [[[1.5, 2.0]] * 4] * 2
     assert faces.boxes.tolist() == [[4.5, 5.5, 11.5, 13.5]] * 2
     assert len(read(*whole, keypoints="keypoints")) == 3
-    with pytest.raises(UserError, match="Did you mean 'face_kpts'"):
+    with refused("'face_kpt'", "'face_kpts'"):
         read(*whole, keypoints="face_kpt")
 
 
@@ -138,16 +142,16 @@ def test_null_and_nan_are_missing_where_v_is_0(read):
     for nothing in (None, float("nan")):
         points = read(face(0, [nothing, nothing, 0, *KEYPOINTS[3:]]), face(1)).points
         assert np.array_equal(points[0], [[np.nan, np.nan], *PLACES[1:]], equal_nan=True)
-        with pytest.raises(UserError, match=r"annotations\[0\], keypoints: point 0 .*v must be 0"):
+        with refused("annotations[0], keypoints", "point 0", "v"):
             read(face(0, [nothing, 1, 2, *KEYPOINTS[3:]]))
 
 
 def test_pairs_without_v_are_refused(read):
     pairs = [10, 20, 30, 40, 25, 45]
     for categories in ((FACE,), ({"id": 1},)):
-        with pytest.raises(UserError, match=r"annotations\[0\], keypoints: .*pairs without v"):
+        with refused("annotations[0], keypoints", "pairs", "v"):
             read(face(0, pairs), face(1, pairs), categories=categories)
-    with pytest.raises(UserError, match=r"v of a point is 0, 1 or 2; found 0\.75 behind point 0"):
+    with refused("annotations[0], keypoints", "point 0", 0.75):
         read(face(0, [10, 20, 0.75, *KEYPOINTS[3:]]))
 
 
@@ -164,7 +168,7 @@ def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
     path = tmp_path / "a.json"
     text = path.read_text()
     path.write_text(text[: int(share * len(text))])
-    with pytest.raises(UserError, match="ends in its middle"):
+    with refused("a.json", "middle"):
         load(path, Keys(), BytesIO())
 
 
@@ -183,54 +187,54 @@ def test_faces_are_read_block_by_block_as_the_images_lie(read, monkeypatch):
         assert np.isnan(faces.points[:, 1]).all() and faces.points[8, 2].tolist() == [25.5, 8]
         assert faces.visible.tolist() == [[2, 0, 1]] * 9
         assert [faces.name(row) for row in range(9)] == [f"{i % 2}.png" for i in range(9)]
-    with pytest.raises(UserError, match=r"annotations\[18\]: there is no image with the id é9"):
+    with refused("annotations[18]", "id é9"):
         read(*rows, face("é9"), images=images)
-    with pytest.raises(UserError, match=r"images\[9\]: an 'id' of its own"):
+    with refused("images[9]", "'id'"):
         read(*rows, images=[*images, {"id": "4", "file_name": "0.png"}])
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "named"),
     [
-        (face(0, [1, 2, 2]), r"keypoints: 3 numbers; .*\(annotations\[0\] has 9 numbers\)"),
-        (face(0, KEYPOINTS[:-1]), r"keypoints: 8 numbers"),
-        (face(0, [*KEYPOINTS[:-1], 3]), "v of a point is 0, 1 or 2; found 3 behind point 2"),
-        (face(0, ["1", *KEYPOINTS[1:]]), "found '1'"),
-        (face(0, [True, *KEYPOINTS[1:]]), "found 'True'"),
-        (face(0, [10**400, *KEYPOINTS[1:]]), "found '1000"),
-        (face(0, [1e39, *KEYPOINTS[1:]]), "found '1e"),
-        (face(0, "text"), "a list belongs in 'keypoints'; found 'text'"),
-        (face(0, bbox=[1, 2, 3]), r"bbox: \[1, 2, 3\]; x, y, width and height"),
-        (face(0, bbox=[1, 2, 3, None]), r"bbox: \[1, 2, 3, None\]; x, y, width and height"),
-        (face(0, bbox="text"), "bbox: a list of numbers belongs here; found 'text'"),
+        (face(0, [1, 2, 2]), ("keypoints", 3, "annotations[0]", 9)),
+        (face(0, KEYPOINTS[:-1]), ("keypoints", 8)),
+        (face(0, [*KEYPOINTS[:-1], 3]), ("keypoints", "point 2", 3)),
+        (face(0, ["1", *KEYPOINTS[1:]]), ("keypoints", "'1'")),
+        (face(0, [True, *KEYPOINTS[1:]]), ("keypoints", "'True'")),
+        (face(0, [10**400, *KEYPOINTS[1:]]), ("keypoints", f"'1{39 * '0'}'")),
+        (face(0, [1e39, *KEYPOINTS[1:]]), ("keypoints", "'1e+39'")),
+        (face(0, "text"), ("'keypoints'", "'text'")),
+        (face(0, bbox=[1, 2, 3]), ("bbox", "[1, 2, 3]")),
+        (face(0, bbox=[1, 2, 3, None]), ("bbox", "[1, 2, 3, None]")),
+        (face(0, bbox="text"), ("bbox", "'text'")),
     ],
 )
-def test_a_faulty_face_is_named_but_for_another_category(read, wrong, said):
-    with pytest.raises(UserError, match=rf"annotations\[2\].*{said}"):
+def test_a_faulty_face_is_named_but_for_another_category(read, wrong, named):
+    with refused("annotations[2]", *named):
         read(face(0), face(1), wrong)
-    if "list belongs in" not in said:
+    if isinstance(wrong["keypoints"], list):
         assert len(read(face(0), face(1), {**wrong, "category_id": 3})) == 2
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "named"),
     [
         (
             lambda text: text.replace('"bbox":', '"bbox"', 1),
-            r"a\.json, line 1, column \d+: not JSON",
+            ("line 1, column", "JSON"),
         ),
-        (lambda text: text + " [1, 2, 3]", "not JSON"),
-        (lambda text: "[" + text + "]", "COCO results"),
-        (lambda text: "7", "lists 'images' and 'annotations' belong"),
-        (lambda text: text.replace("{", '{"images": [],', 1), "'images' stands at its top twice"),
-        (lambda text: text.replace('"images": [', '"images": 5, "other": ['), "lists 'images'"),
+        (lambda text: text + " [1, 2, 3]", ("line 1, column", "JSON")),
+        (lambda text: "[" + text + "]", ("COCO results",)),
+        (lambda text: "7", ("'images'", "'annotations'")),
+        (lambda text: text.replace("{", '{"images": [],', 1), ("'images'", "twice")),
+        (lambda text: text.replace('"images": [', '"images": 5, "other": ['), ("'images'",)),
     ],
 )
-def test_what_is_no_json_or_no_such_file_is_said(read, tmp_path, change, said):
+def test_what_is_no_json_or_no_such_file_is_said(read, tmp_path, change, named):
     read(face(0), face(1))
     path = tmp_path / "a.json"
     path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=said):
+    with refused("a.json", *named):
         load(path, Keys(), BytesIO())
 
 

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.formats.dlib import read_faces
-from landmarks.errors import UserError
 
 FILE = """<?xml version='1.0' encoding='ISO-8859-1'?>
 <?xml-stylesheet type='text/xsl' href='image_metadata_stylesheet.xsl'?>
@@ -67,17 +67,17 @@ def test_names_of_parts_are_kept(read):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "named"),
     [
-        ("x='7'", "x='7,5'", r"line 8, part '01', x: '7,5' is not a number"),
-        ("x='7' ", "", r"line 8, part '01', x: 'none' is not a number"),
-        ("left='4' ", "", r"line 7, left of the box: 'none' is not a number"),
-        ("'01'", "'00'", r"line 9: a part has a name of its own"),
-        ("'a.png'", "'../a.png'", r"line 6: .*leaves the images folder"),
-        ("</dataset>", "", r"line \d+: not XML"),
-        ("<part", "<dot", r"none of its 4 boxes is a face"),
+        ("x='7'", "x='7,5'", ("line 8, part '01', x", "'7,5'")),
+        ("x='7' ", "", ("line 8, part '01', x", "'none'")),
+        ("left='4' ", "", ("line 7, left", "'none'")),
+        ("'01'", "'00'", ("line 9", "part")),
+        ("'a.png'", "'../a.png'", ("line 6", "'../a.png'")),
+        ("</dataset>", "", ("line", "XML")),
+        ("<part", "<dot", (4,)),
     ],
 )
-def test_a_malformed_file_is_refused(read, old, new, said):
-    with pytest.raises(UserError, match=rf"t\.xml[,:] {said}"):
+def test_a_malformed_file_is_refused(read, old, new, named):
+    with refused("t.xml", *named):
         read((old, new))

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.formats.facial_keypoints import POINTS, read_faces
-from landmarks.errors import UserError
 
 SIDE = 12
 
@@ -37,33 +37,32 @@ def test_test_faces_know_what_is_asked_of_them(made):
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
+    ("file", "old", "new", "named"),
     [
-        ("training.csv", " 7\n", " 7 7\n", r"csv, line 2, column 31 \('Image'\): 145 grey"),
-        ("training.csv", " 7\n", " 300\n", r"line 2, column 31 \('Image'\): '300' is no grey"),
-        ("training.csv", " 7\n", " 7x\n", r"line 2, column 31 \('Image'\): '7x' is no grey"),
-        ("training.csv", ",Image", ",Picture", r"line 1: there is no column 'Image'"),
-        ("training.csv", "nose_tip_y", "nose_y", r"line 1: .nose_tip_x. has no column of its y"),
-        ("test.csv", "\n2,", "\n1,", r"test\.csv: ImageId 1 .*twice"),
-        ("IdLookupTable.csv", "\n2,1,", "\n2,9,", r"line 3, column 2 .*no image '9'"),
-        ("IdLookupTable.csv", "\n2,", "\n1,", r"RowId 1 .*twice"),
-        ("IdLookupTable.csv", "nose_tip_x", "nose_tipx", r"line \d+, column 3 .*nose_tip_x"),
+        ("training.csv", " 7\n", " 7 7\n", ("line 2, column 31 ('Image')", 145)),
+        ("training.csv", " 7\n", " 300\n", ("line 2, column 31 ('Image')", "'300'")),
+        ("training.csv", " 7\n", " 7x\n", ("line 2, column 31 ('Image')", "'7x'")),
+        ("training.csv", ",Image", ",Picture", ("line 1", "'Image'")),
+        ("training.csv", "nose_tip_y", "nose_y", ("line 1", "nose_tip_x")),
+        ("test.csv", "\n2,", "\n1,", ("ImageId 1",)),
+        ("IdLookupTable.csv", "\n2,1,", "\n2,9,", ("line 3, column 2", "'9'")),
+        ("IdLookupTable.csv", "\n2,", "\n1,", ("RowId 1",)),
+        ("IdLookupTable.csv", "nose_tip_x", "nose_tipx", ("line", "column 3", "nose_tip_x")),
     ],
 )
-def test_faults_are_named_by_line_and_column(made, file, old, new, said):
+def test_faults_are_named_by_line_and_column(made, file, old, new, named):
     path = made.root / file
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError, match=said) as refused:
+    with refused(file, *named):
         read_faces(str(made.root), part="train" if file == "training.csv" else "test")
-    assert "\n" not in str(refused.value)
 
 
 def test_packed_and_missing_files_are_named(made):
     (made.root / "training.csv").rename(made.root / "training.zip")
-    with pytest.raises(UserError, match=r"training\.zip .*into training\.csv"):
+    with refused("training.zip", "training.csv"):
         read_faces(str(made.root))
     (made.root / "IdLookupTable.csv").unlink()
-    with pytest.raises(UserError, match="says what a submission holds"):
+    with refused("IdLookupTable.csv"):
         read_faces(str(made.root), part="test")

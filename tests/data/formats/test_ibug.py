@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.formats.ibug import read_faces
 from landmarks.errors import UserError
@@ -59,18 +60,18 @@ def test_header_and_braces_may_be_left_out(faces, write, before):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "named"),
     [
-        ("69\n", "", "line 1: n_points is 69, and 68 points follow"),
-        ("", "5\n", "line 69: x and y belong here; found '5'"),
-        ("x y\n", "", "line 1: x and y of the first point belong here.*found 'x y'"),
-        ("1 2 3\n", "", "line 1: x and y belong here; found '1 2 3'"),
-        ("", "}\n", "line 1: x and y of the first point belong here"),
-        ("{\n", "", "line 69: the closing '}' is missing"),
+        ("69\n", "", ("line 1", "n_points", 69, 68)),
+        ("", "5\n", ("line 69", "'5'")),
+        ("x y\n", "", ("line 1", "'x y'")),
+        ("1 2 3\n", "", ("line 1", "'1 2 3'")),
+        ("", "}\n", ("line 1",)),
+        ("{\n", "", ("line 69", "'}'")),
     ],
 )
-def test_what_is_no_list_of_points_is_refused(faces, write, before, after, said):
-    with pytest.raises(UserError, match=rf"image00000\.pts, {said}"):
+def test_what_is_no_list_of_points_is_refused(faces, write, before, after, named):
+    with refused("image00000.pts", *named):
         read_faces(write(faces, before, after))
 
 
@@ -78,7 +79,7 @@ def test_a_file_without_points_is_refused(faces, write, tmp_path):
     root = write(faces)
     for text in ("", "68\n", HEADER, HEADER + "}\n", "version: 1\n"):
         (tmp_path / "image00000.pts").write_text(text)
-        with pytest.raises(UserError, match=r"image00000\.pts, line \d+: "):
+        with refused("image00000.pts, line"):
             read_faces(root)
 
 
@@ -86,5 +87,5 @@ def test_a_shorter_list_without_a_header_is_refused(faces, write, tmp_path):
     root = write(faces, "", "")
     path = tmp_path / "image00003.pts"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match=r"image00003\.pts, line 1: 67 points where .* has 68"):
+    with refused("image00003.pts, line 1", 67, 68):
         read_faces(root)

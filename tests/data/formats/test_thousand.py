@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.formats.thousand import find_root, read_faces
 from landmarks.errors import UserError
@@ -73,18 +74,18 @@ def test_nothing_there_names_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "gone", "said"),
+    ("part", "gone", "named"),
     [
-        ("train", "train/images", "There is no folder .*train/images"),
-        ("train", "train/landmarks.csv", "There is no .*train/landmarks.csv"),
-        ("test", "test/images", "There is no folder .*test/images"),
-        ("test", "test/test_points.csv", "There is no .*test_points.csv.*input=.*test/images"),
+        ("train", "train/images", ("train/images",)),
+        ("train", "train/landmarks.csv", ("train/landmarks.csv",)),
+        ("test", "test/images", ("test/images",)),
+        ("test", "test/test_points.csv", ("test/test_points.csv", "input=")),
     ],
 )
-def test_a_missing_part_is_named(contest, part, gone, said):
+def test_a_missing_part_is_named(contest, part, gone, named):
     made = contest()
     (made.root / gone).rename(made.root / "elsewhere")
-    with pytest.raises(UserError, match=said):
+    with refused(*named):
         read_faces(str(made.root), part=part)
 
 
