@@ -9,17 +9,18 @@ import numpy as np
 
 from landmarks.commands.build import build, build_test
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
+from landmarks.commands.crop_settings import CropSettings
 from landmarks.commands.disbelieve import find_disbelieved
 from landmarks.commands.inputs import draw_augmented
 from landmarks.commands.output_folder import OutputFolder
-from landmarks.data.boxes import BOXED, BoxSource, frame_faces
+from landmarks.data.boxes import frame_faces
 from landmarks.data.canvas import choose_margin
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.labelled import find_labelled, warn_of_unlabelled
 from landmarks.errors import UserError, say_count
-from landmarks.geometry import BoxCrop, Crop, CropName
+from landmarks.geometry import BoxCrop, Crop
 from landmarks.health.crop_loss import try_crop
 from landmarks.health.image_facts import GOOD
 from landmarks.health.inspection import Health, inspect
@@ -37,7 +38,6 @@ from landmarks.settings import (
     DeviceName,
     GroupOf,
     Needs,
-    NonNegative,
     PositiveInt,
     Rule,
     Workers,
@@ -50,16 +50,13 @@ WITH_A_MODEL = Needs("checkpoint", Rule(lambda value: value is not None, ""), "c
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckSettings(OutputFolder):
+class CheckSettings(CropSettings, OutputFolder):
     """All that a check is told, of configs/check.yaml."""
 
     data: dict
     layout: Annotated[dict, GroupOf(Layout)]
     augment: dict
     input_size: PositiveInt
-    crop: CropName
-    box_margin: Annotated[NonNegative, BOXED]
-    box_from: Annotated[BoxSource, BOXED]
     checkpoint: str | None
     device: Annotated[DeviceName, WITH_A_MODEL]
     workers: Workers

@@ -3,10 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
+from landmarks.commands.crop_settings import CropSettings
 from landmarks.commands.output_folder import OutputFolder
-from landmarks.data.boxes import BOXED, BoxSource
 from landmarks.data.split import Folds
-from landmarks.geometry import CropName
 from landmarks.layout import Layout
 from landmarks.runs.study import Search
 from landmarks.settings import (
@@ -19,7 +18,6 @@ from landmarks.settings import (
     GroupOf,
     InputSize,
     Needs,
-    NonNegative,
     Positive,
     PositiveInt,
     Rule,
@@ -41,7 +39,7 @@ OF_A_START = ("resume", "run_dir")  # a checkpoint, which may be moved, does not
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(OutputFolder):
+class TrainSettings(CropSettings, OutputFolder):
     """All that a training is told, of configs/train.yaml."""
 
     data: dict
@@ -54,9 +52,6 @@ class TrainSettings(OutputFolder):
     split: dict
     augment: dict
     input_size: InputSize
-    crop: CropName
-    box_margin: Annotated[NonNegative, BOXED]
-    box_from: Annotated[BoxSource, BOXED]
     epochs: PositiveInt | None
     max_time: Duration | None
     patience: PositiveInt | None

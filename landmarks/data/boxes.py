@@ -10,12 +10,10 @@ from landmarks.data.faces import Faces
 from landmarks.data.groups import group_images
 from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop, CropName
-from landmarks.settings import Needs
 
 log = logging.getLogger(__name__)
 BLOCK = 256  # faces looked at at once: what the processor's cache holds
 BoxSource = Literal["data", "points"]
-BOXED = Needs("crop", "box")
 
 
 def frame_faces(
