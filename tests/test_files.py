@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 import landmarks
 from landmarks import files
@@ -89,7 +90,7 @@ def test_room_is_taken_before_it_is_mapped(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"predictions\.csv cannot be written \(No space"):
+    with refused("predictions.csv", "No space left on device"):
         predict(tmp_path / "predictions.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

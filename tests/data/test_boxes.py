@@ -5,13 +5,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.boxes import frame_faces, point_boxes
 from landmarks.data.crop import crop_face, read_face
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, mean_points
-from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, box_matrix, invert, transform
 
 SIZE = 64
@@ -107,7 +107,7 @@ def test_a_bare_name_does_not_reach_the_loader(faces):
 
 
 def test_without_boxes_one_sentence(faces):
-    with pytest.raises(UserError, match=r"needs a box.*two has none.*box_from=points"):
+    with refused("two", "box_from=points"):
         frame_faces(replace(faces, boxes=None), "box", 0.25)
 
 
@@ -116,15 +116,13 @@ def test_a_box_without_size_is_named_or_left_out(faces, box, caplog):
     boxes = faces.boxes.copy()
     boxes[1] = box
     some = replace(faces, boxes=boxes)
-    with pytest.raises(
-        UserError, match=r"1 face of two with no box, .*'two\.png' \(face 2\) first"
-    ):
+    with refused("1 face", "two", "'two.png' (face 2)"):
         frame_faces(some, "box", 0.25)
     framed, crop = frame_faces(some, "box", 0.25, leave_out=True)
     assert framed.rows.tolist() == [0] and "'two.png' (face 2) first" in caplog.text
     unused = replace(some, rows=np.array([0]))  # it is excluded: nobody asks for its box
     assert frame_faces(unused, "box", 0.25) == (unused, BoxCrop(0.25))
-    with pytest.raises(UserError, match="every face of two"):
+    with refused("every face", "two"):
         frame_faces(replace(some, rows=np.array([1])), "box", 0.25, leave_out=True)
     batch = CroppedFaces(framed, crop, SIZE).__getitems__([0, 1])
     assert batch.readable.tolist() == [True, False] and not batch.images[1].any()
@@ -144,7 +142,7 @@ def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):
     framed, _ = frame_faces(some, "box", 0.25, "points", leave_out=True)
     assert framed.rows.tolist() == [1] and "Left out 1 face " in caplog.text
     assert point_boxes(points).tolist() == [[50, 60, 50, 60], [200, 30, 260, 70]]
-    with pytest.raises(UserError, match="1 face of two with no two labelled points"):
+    with refused("1 face", "two", "points"):
         frame_faces(some, "box", 0.25, "points")
 
 

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from landmarks.data.cache_folder import NOTE, cached, default_cache, describe_source
 from landmarks.data.cache_use import release
@@ -47,7 +48,7 @@ def test_a_source_that_may_not_be_read_is_not_the_caches_fault(tmp_path):
     def build(folder):
         raise PermissionError(13, "Permission denied", str(tmp_path / "labels.csv"))
 
-    with pytest.raises(UserError, match=r"labels\.csv cannot be read \(Permission denied\)"):
+    with refused("labels.csv", "Permission denied"):
         cached("kind", SOURCE, build)
 
 
@@ -123,7 +124,7 @@ def test_a_failed_build_leaves_nothing(cache, error):
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be made.*data\.cache_dir=FOLDER"):
+    with refused("data.cache_dir=FOLDER"):
         cached("kind", SOURCE, builder()[0], str(tmp_path / "file"))
 
 

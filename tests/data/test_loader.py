@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 from landmarks.data.batch_order import BatchOrder
 from landmarks.data.cropped import CroppedFaces
@@ -15,7 +16,6 @@ from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import read_faces
 from landmarks.data.loader import Batches, choose_workers, mean_points
 from landmarks.data.worker_processes import end_readers
-from landmarks.errors import UserError
 from landmarks.geometry import Crop, crop_matrix, transform
 
 SIZE = 32
@@ -167,7 +167,7 @@ def test_names_of_a_batch(faces, made):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_image_stops(faces, made, workers):
     (made.root / "train/images" / made.names[5]).unlink()
-    with pytest.raises(UserError, match=rf"Unreadable images in .*: {made.names[5]}\..*on_error"):
+    with refused(made.names[5], "data.on_error=skip"):
         list(batches(faces, workers=workers))
 
 

@@ -3,6 +3,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
@@ -58,7 +59,7 @@ def test_find_none(tmp_path):
     for name in ("empty", "empty.txt"):
         with pytest.raises(UserError, match=rf"input=.*{name}: no images"):
             find_images(str(tmp_path / name))
-    with pytest.raises(UserError, match=r"input=.*nowhere: there is no such"):
+    with refused("nowhere"):
         find_images(str(tmp_path / "nowhere"))
 
 
@@ -87,7 +88,7 @@ def test_pictures_that_are_not_read_are_counted(faces, caplog):
     (faces.folder / "x.HEIC").rename(faces.folder / "only/x.HEIC")
     with pytest.raises(UserError, match=r"no images.*1 \.heic"):
         find_images(str(faces.folder / "only"))
-    with pytest.raises(UserError, match=r"x\.HEIC is no image that can be read \(\.jpg"):
+    with refused("x.HEIC", ".jpg"):
         find_images(str(faces.folder / "only/x.HEIC"))
 
 

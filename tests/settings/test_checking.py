@@ -2,6 +2,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
+from refusals import refused
 
 from landmarks.errors import UserError
 from landmarks.settings import (
@@ -66,7 +67,7 @@ def test_what_fits_is_passed_on(kind, value):
 
 @pytest.mark.parametrize(("kind", "value"), [(k, v) for k, _, bad in FITS for v in bad])
 def test_what_does_not_fit_is_refused(kind, value):
-    with pytest.raises(UserError, match=r"^here\.setting=.* does not fit: here\.setting takes "):
+    with refused("here.setting="):
         check_arguments(takes(kind), {"setting": value}, "here")
 
 
@@ -137,7 +138,7 @@ class Plain:
 @pytest.mark.parametrize("kind", [Data, Plain])
 def test_classes(kind):
     assert check_arguments(kind, {"size": 3, "name": 5}) == {"size": 3, "name": "5"}
-    with pytest.raises(UserError, match="size=0 does not fit: size takes a whole number"):
+    with refused("size=0"):
         check_arguments(kind, {"size": 0})
     with pytest.raises(UserError, match="no setting 'sise'"):
         check_arguments(kind, {"sise": 1})
@@ -149,7 +150,7 @@ def test_a_number_that_no_machine_holds_is_refused(kind):
         pass
 
     function.__annotations__["value"] = kind
-    with pytest.raises(UserError, match="value=99999999999999999999 is too large"):
+    with refused("value=99999999999999999999"):
         check_arguments(function, {"value": 99_999_999_999_999_999_999})
 
 

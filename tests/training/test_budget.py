@@ -2,8 +2,8 @@ import time
 
 import pytest
 import torch
+from refusals import refused
 
-from landmarks.errors import UserError
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 
 
@@ -37,7 +37,7 @@ def test_epochs_alone(clock):
 
 
 def test_neither_is_refused(clock):
-    with pytest.raises(UserError, match=r"epochs=null needs max_time.*max_time=2h"):
+    with refused("epochs=null", "max_time=2h"):
         budget(clock)
 
 

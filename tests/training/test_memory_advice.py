@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import cv2
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 
 from landmarks.errors import UserError
@@ -80,7 +81,7 @@ def test_what_cannot_fit_is_refused_with_a_batch_size_that_does(free):
 
 def test_where_no_batch_is_small_enough_none_is_suggested(free):
     free(1000)
-    with pytest.raises(UserError, match="no smaller batch_size is enough; or use amp=bf16"):
+    with refused("batch_size", "amp=bf16"):
         check(training(Model()))
 
 

@@ -99,8 +99,9 @@ def _explain(
     else:
         is_cut = CUT.fullmatch(text, min(at, end), end) is not None
     if is_cut:
+        last = " ".join(text[:end][-30:].split())
         return UserError(
-            f"{path} is JSON that ends in its middle, behind '{text[:end][-30:]}': it was not "
+            f"{path} is JSON that ends in its middle, behind '{last}': it was not "
             f"written or copied whole; get it again."
         )
     # The newest Pythons point at the comma, others at what stands behind it.

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.commands.other_data import in_order
 from landmarks.data.faces import Faces
@@ -29,7 +30,7 @@ def test_points_with_gaps_are_not_taken_for_counted_ones(tmp_path):
     counted = Faces(tmp_path, np.array([b"a", b"b"]), points, source="faces.xml")
     gapped = replace(counted, point_names=["0", "1", "7"])
     for faces, names in ((gapped, []), (counted, ["0", "1", "7"])):
-        with pytest.raises(UserError, match=r"faces\.xml .*numbered 0, 1, 7, \.\.\. with a gap"):
+        with refused("faces.xml", "0, 1, 7"):
             in_order(faces, names)
     assert in_order(gapped, ["0", "1", "7"]) is gapped
     assert in_order(counted, []) is counted and in_order(counted, ["eye", "nose", "chin"])
@@ -45,5 +46,5 @@ def test_a_map_means_a_name_by_a_number_that_is_one(tmp_path):
     path.write_text("7 1\n0 0\n")
     assert read_map(str(path), 3, ["0", "1", "7"], 2, ()).tolist() == [0, 2]
     path.write_text("2 1\n")
-    with pytest.raises(UserError, match=r"line 1: there is no point '2'"):
+    with refused("line 1", "'2'"):
         read_map(str(path), 3, ["0", "1", "7"], 2, ())

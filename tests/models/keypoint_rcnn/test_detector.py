@@ -6,11 +6,11 @@ import re
 
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
-from landmarks.errors import UserError
 from landmarks.inference.rebuild import rebuild_model
 from landmarks.losses import l1
 from landmarks.models import weights
@@ -246,7 +246,7 @@ def test_a_run_of_ours_gives_all_but_the_last_layer(model, tmp_path, monkeypatch
 def test_without_a_network_it_says_where_the_file_belongs(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(weights, "_answers", lambda url: False)
-    with pytest.raises(UserError, match=r"coco-fc266e95.pth, name a file with"):
+    with refused("keypointrcnn_resnet50_fpn_coco-fc266e95.pth"):
         keypoint_rcnn(weights="coco", **FEW)
 
 
