@@ -11,8 +11,8 @@ from landmarks.commands.train_settings import TrainSettings
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
 from landmarks.machine import free_memory
-from landmarks.training.memory_advice import MAX_SHARE
-from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.memory_advice import MAX_SHARE, count_memory
+from landmarks.training.memory_estimate import Estimate
 from landmarks.training.state import Training
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def settle_batch_size(
     size = REFERENCE
     if device.type != "cpu":  # where a larger batch is no faster
         free, ranks = free_memory(device), processes.world()
-        size = collectives.agree(largest_batch(_count(training, inputs), free, faces, ranks))
+        needed = count_memory(training, *inputs.shapes, refuse_uncounted)
+        size = collectives.agree(largest_batch(needed, free, faces, ranks))
     factor = rate_factor(size, isinstance(training.optimizer, torch.optim.SGD))
     for group in training.optimizer.param_groups:
         group["initial_lr"] *= factor
@@ -103,11 +104,9 @@ def largest_batch(needed: Estimate, free: int, faces: int, ranks: int = 1) -> in
     return size
 
 
-def _count(training: Training, inputs: Inputs) -> Estimate:
-    try:
-        return estimate_step(training, *inputs.shapes)
-    except Exception as error:  # of a model that fake tensors cannot follow
-        raise UserError(
-            f"batch_size=auto: the memory that this model needs cannot be counted "
-            f"({type(error).__name__}): give a number."
-        ) from error
+def refuse_uncounted(why: str) -> None:
+    """Refuse batch_size=auto of a model whose memory cannot be counted."""
+    raise UserError(
+        f"batch_size=auto: the memory that this model needs cannot be counted ({why}): give a "
+        f"number."
+    )

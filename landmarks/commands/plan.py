@@ -8,7 +8,7 @@ from typing import Annotated
 
 import torch
 
-from landmarks.commands.batch_size import begin_with_reference, largest_batch
+from landmarks.commands.batch_size import begin_with_reference, largest_batch, refuse_uncounted
 from landmarks.commands.build import build
 from landmarks.commands.inputs import refuse_copies
 from landmarks.commands.planning.plan_figures import Figure, Plan
@@ -23,8 +23,8 @@ from landmarks.files import replacing
 from landmarks.inference.rebuild import describe_model
 from landmarks.machine import count_cores, free_memory, say_bytes
 from landmarks.settings import NonNegative, Positive, PositiveInt, Rule, parse_duration
-from landmarks.training.memory_advice import refuse_one_value
-from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.memory_advice import count_memory
+from landmarks.training.memory_estimate import Estimate
 from landmarks.training.scaling import GIB, Machine
 from landmarks.training.state import Training
 
@@ -121,13 +121,13 @@ def make_plan(settings: PlanSettings) -> Plan:
     training, inputs = open_rehearsal(small, data.points)
     side = inputs.training.source.size
     batch = settings.batch_size // wanted[0] or 1
-    needed = _count(training, (batch, 3, side, side), (batch, data.points, 2))
+    fills = given == "auto" and (machine.rate or training.precision.device.type != "cpu")
+    shapes = (batch, 3, side, side), (batch, data.points, 2)
+    needed = count_memory(training, *shapes, refuse_uncounted if fills else _warn_uncounted)
     free = _free(machine, training, needed)
-    if given == "auto" and (machine.rate or training.precision.device.type != "cpu"):
-        if needed is None or free is None:
-            raise UserError(
-                "batch_size=auto: this model's memory cannot be counted; give a number."
-            )
+    if fills:
+        if free is None:
+            raise UserError("batch_size=auto needs machine.memory: say it, or give a number.")
         left = int(free - needed.weights)
         size = largest_batch(needed, left, data.training, max(wanted))
         settings = replace(settings, batch_size=size)
@@ -152,14 +152,8 @@ def _ranks(settings: PlanSettings, machine: Machine) -> list[int]:
     return wanted if isinstance(wanted, list) else [wanted]
 
 
-def _count(training: Training, images: tuple, points: tuple) -> Estimate | None:
-    try:
-        return estimate_step(training, images, points)
-    except Exception as error:  # of a model that fake tensors cannot follow
-        refuse_one_value(error, images)
-        if training.precision.device.type == "cpu":
-            log.warning(f"The memory of this model cannot be counted ({type(error).__name__}).")
-        return None
+def _warn_uncounted(why: str) -> None:
+    log.warning(f"The memory of this model cannot be counted ({why}).")
 
 
 def _free(machine: Machine, training: Training, needed: Estimate | None) -> float | None:

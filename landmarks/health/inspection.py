@@ -12,18 +12,16 @@ from landmarks.health.image_passes import MIN_LEARNING_FACES, scan
 from landmarks.health.jitter import find_contours, turning_angles
 from landmarks.health.label_facts import BLOCK, Places, find_places, is_degenerate
 from landmarks.health.label_frames import advise
-from landmarks.health.limits import (
+from landmarks.health.limits import duplicate_findings, image_findings, place_findings
+from landmarks.health.robust import median
+from landmarks.health.shape_fit import fit_model
+from landmarks.health.shape_limits import (
     MAX_OUT,
     MAX_PULL,
-    duplicate_findings,
-    image_findings,
     noisy_limit,
-    place_findings,
     rest_limit,
     shape_findings,
 )
-from landmarks.health.robust import median
-from landmarks.health.shape_fit import fit_model
 from landmarks.health.shape_model import Fit, ShapeModel
 from landmarks.health.suspects import Finding
 

@@ -57,17 +57,15 @@ def check_memory(
         UserError: if it is more than there is (a compiled model may need less than it is known to:
             that is a warning), or if a batch is too small for batch normalisation.
     """
-    try:
-        needed = estimate_step(training, images, points)
-    except Exception as error:
-        refuse_one_value(error, images)
-        # A model may do what fake tensors cannot follow, and train well: counting is optional, so
-        # its failure must not stop training.
-        said = " ".join(str(error).split())[:200]
-        log.warning(
-            f"The memory that training needs could not be counted ({type(error).__name__}: "
-            f"{said}): it may not fit."
-        )
+    needed = count_memory(
+        training,
+        images,
+        points,
+        lambda why: log.warning(
+            f"The memory that training needs could not be counted ({why}): it may not fit."
+        ),
+    )
+    if needed is None:
         return None
     free = free_memory(training.precision.device)
     left = "" if free is None else f", {say_bytes(free + needed.weights)} free"
@@ -84,17 +82,34 @@ def check_memory(
     return needed
 
 
-def refuse_one_value(error: Exception, images: tuple[int, ...]) -> None:
-    """Raise UserError if a step failed as its batch is too small for batch normalisation.
+def count_memory(
+    training: Training,
+    images: tuple[int, ...],
+    points: tuple[int, ...],
+    otherwise: Callable[[str], None],
+) -> Estimate | None:
+    """Return what a step needs; None, once `otherwise` is told why, if that cannot be counted.
+
+    A model may do what fake tensors cannot follow, and train well.
 
     Args:
-        images: shape (B, 3, S, S) of the batch.
+        training, images, points: see `estimate_step`.
+
+    Raises:
+        UserError: if the batch is too small for batch normalisation.
     """
-    if ONE_VALUE in str(error):
-        raise UserError(
-            f"Batch normalisation has only one value a channel at batch_size={images[0]} and "
-            f"{images[-1]} px: use a larger batch_size, a larger input_size or model.norm=group."
-        ) from error
+    try:
+        return estimate_step(training, images, points)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        if ONE_VALUE in said:
+            raise UserError(
+                f"Batch normalisation has only one value a channel at batch_size={images[0]} and "
+                f"{images[-1]} px: use a larger batch_size, a larger input_size or "
+                f"model.norm=group."
+            ) from error
+        otherwise(f"{type(error).__name__}: {said[:200]}")
+        return None
 
 
 def _refuse(needed: Estimate, free: int, accumulate: int, savings: list[str]) -> str:

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from refusals import refused
 
 from landmarks.cli import main as cli
 from landmarks.commands import batch_size
 from landmarks.commands.batch_size import keep_chosen, largest_batch, settle_batch_size
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import Estimate
 
 GIB = 2**30
@@ -34,14 +36,14 @@ def test_the_largest_batch_that_fits_and_leaves_steps(free, faces, size):
 
 @pytest.mark.parametrize(("optimizer", "factor"), [(torch.optim.AdamW, 2), (torch.optim.SGD, 4)])
 def test_rates_grow_with_the_batch(optimizer, factor, monkeypatch):
-    monkeypatch.setattr(batch_size, "_count", lambda training, inputs: NEEDED)
+    monkeypatch.setattr(batch_size, "count_memory", lambda *_: NEEDED)
     monkeypatch.setattr(batch_size, "free_memory", lambda device: 20 * GIB)
     groups = [{"params": [torch.zeros(1)], "lr": rate, "initial_lr": rate} for rate in (0.5, 0.25)]
     training = SimpleNamespace(
         precision=SimpleNamespace(device=torch.device("cuda")), optimizer=optimizer(groups, lr=1.0)
     )
     resized = SimpleNamespace(rows=range(400_000), resized=lambda size: size)
-    inputs = SimpleNamespace(training=resized, validation=resized, _replace=dict)
+    inputs = SimpleNamespace(training=resized, validation=resized, shapes=(), _replace=dict)
     fields = dict.fromkeys(TrainSettings.__dataclass_fields__)
     settings = TrainSettings(**{**fields, "batch_size": 32, "optimizer": {"lr": 0.5}})
     settings, batches = settle_batch_size(settings, training, inputs)
@@ -49,6 +51,15 @@ def test_rates_grow_with_the_batch(optimizer, factor, monkeypatch):
     assert settings.optimizer["lr"] == 0.5 * factor
     rates = [group["initial_lr"] for group in training.optimizer.param_groups]
     assert rates == [0.5 * factor, 0.25 * factor]
+
+
+def test_a_model_whose_memory_cannot_be_counted_needs_a_number(monkeypatch):
+    def fail(*_):
+        raise KeyError("aten")
+
+    monkeypatch.setattr(memory_advice, "estimate_step", fail)
+    with refused("batch_size=auto", "KeyError: 'aten'"):
+        memory_advice.count_memory(None, (), (), batch_size.refuse_uncounted)
 
 
 def test_a_cpu_takes_the_usual_batch_and_a_resumed_run_its_own(train, capsys):
