@@ -1,5 +1,6 @@
 """What holds for every test; fixtures by subject are in tests/fixtures/."""
 
+import gc
 import os
 
 # Tiny models gain nothing from more threads and lose much where other processes want the cores.
@@ -18,6 +19,11 @@ from landmarks.training.memory_estimate import estimate_step
 
 CONFIGS = tuple(str(files(name)) for name in ("landmarks.configs", "hydra.conf"))
 pytest_plugins = ["made_faces", "made_runs", "real_browser"]
+
+
+def pytest_collection_finish(session):
+    """Let no search for garbage look through torch and all tests again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +53,9 @@ def short_runs():
     def count_once(training, *shapes):
         model, ema = training.model, training.ema is None
         given = model, model.training, [p.requires_grad for p in model.parameters()]
-        given += training.optimizer, training.accumulate, training.augment is None, ema
+        keeps = [training.optimizer.defaults.get(key) for key in ("momentum", "amsgrad")]
+        given += type(training.optimizer), keeps  # not its rates, which differ run by run
+        given += training.accumulate, training.augment is None, ema
         given += training.precision.name, training.precision.device, shapes
         if repr(given) not in counted:
             counted[repr(given)] = estimate_step(training, *shapes)

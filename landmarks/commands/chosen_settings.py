@@ -56,10 +56,14 @@ def _read_defaults() -> tuple[dict, dict[str, str]]:
     return whole, {name: choice for name, choice in groups.items() if choice is not None}
 
 
+@cache
+def _read_choices(group: str) -> dict[str, dict]:
+    return {choice: read_choice(f"{group}/{choice}") for choice in list_choices(group)}
+
+
 def _nearest_choice(group: str, node: dict, default: str) -> tuple[str, dict]:
     best: tuple[Any, str, dict] | None = None
-    for choice in list_choices(group):
-        own = read_choice(f"{group}/{choice}")
+    for choice, own in _read_choices(group).items():
         if own.get("_target_") != node.get("_target_"):
             continue
         count = len(_differing(own, node, ""))

@@ -10,7 +10,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from landmarks.models.contracts import Backbone
-from landmarks.models.stages import find_stages
+from landmarks.models.stages import stages_of
 from landmarks.models.weights import load_weights
 from landmarks.settings import Rule
 
@@ -67,7 +67,7 @@ class TorchvisionBackbone(Backbone):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = MOMENTUM
-        found = find_stages(network)
+        found = stages_of(name, network)
         self.stages = create_feature_extractor(
             network, {stage.node: str(stage.stride) for stage in found}
         )

@@ -12,6 +12,7 @@ from torchvision.models.feature_extraction import NodePathTracer
 COARSEST_STRIDE = 32  # the stride of every classification network's last feature map
 # Not square: a feature map cannot be taken for channels last.
 PROBE = (2 * COARSEST_STRIDE, 4 * COARSEST_STRIDE)
+_FOUND: dict[tuple[str, str], list["Stage"]] = {}
 
 
 class Stage(NamedTuple):
@@ -20,6 +21,14 @@ class Stage(NamedTuple):
     node: str
     channels: int
     stride: int
+
+
+def stages_of(name: str, network: nn.Module) -> list[Stage]:
+    """Return `find_stages` of a network by its name; networks that are alike are traced once."""
+    key = name, repr(network)
+    if key not in _FOUND:
+        _FOUND[key] = find_stages(network)
+    return _FOUND[key]
 
 
 def find_stages(network: nn.Module) -> list[Stage]:

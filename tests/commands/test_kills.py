@@ -20,16 +20,24 @@ from landmarks.runs.checkpoint import load_checkpoint
 KILLS = int(os.environ.get("LANDMARKS_KILLS", "3"))
 WORDS = (
     "train model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none "
-    "input_size=32 batch_size=4 epochs=3 split.share=0.25 amp=off device=cpu".split()
+    "input_size=32 batch_size=4 epochs=2 split.share=0.25 amp=off device=cpu".split()
 )
-# Forks a training for each line, so that torch is imported once. A training is killed when it is
-# about to touch its n-th file (or take a step, which counts as one), or after so many seconds.
+# Forks a training for each line, so that torch is imported once, choices of settings are read once
+# and the network is traced once; the memory of a step is not counted. A training is killed when it
+# is about to touch its n-th file (or take a step, which counts as one), or after so many seconds.
 HOST = """
 import json, os, signal, sys
 import landmarks.commands.train, hydra, matplotlib.figure
 from landmarks.cli import main as cli
+from landmarks.commands.chosen_settings import list_chosen
+from landmarks.models.backbones import TorchvisionBackbone
+from landmarks.training import memory_advice
+from landmarks.training.memory_estimate import Estimate
 from landmarks.training.state import Training
 
+TorchvisionBackbone("shufflenet_v2_x0_5")
+list_chosen({key: {} for key in "model data loss augment optimizer scheduler".split()})
+memory_advice.estimate_step = lambda training, *shapes: Estimate(4, 1, 1, 1, 1, 1, 1.0)
 advance = Training.advance
 Training.advance = lambda training: (sys.audit("step"), advance(training))[1]
 sys.argv = ["landmarks"]
