@@ -18,7 +18,7 @@ from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import estimate_step
 
 CONFIGS = tuple(str(files(name)) for name in ("landmarks.configs", "hydra.conf"))
-pytest_plugins = ["made_faces", "made_runs", "real_browser"]
+pytest_plugins = ["made_faces", "made_packs", "made_runs", "real_browser"]
 
 
 def pytest_collection_finish(session):
