@@ -14,7 +14,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from landmarks.cli.idle import parts_of, refuse_idle, taker_of
+from landmarks.cli.unused_settings import parts_of, refuse_idle, taker_of
 from landmarks.cli.words import is_sweep, overrides_in, parse
 from landmarks.commands.choices import list_choices, read_choice
 from landmarks.errors import UserError, did_you_mean, nearest

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from landmarks.cli.idle import taker_of
+from landmarks.cli.unused_settings import taker_of
 from landmarks.cli.words import searchpath
 from landmarks.commands.choices import CONFIGS, bases_of, read_choice, read_text
 from landmarks.settings import Needs, Several, describe_parameters, flatten, marks_of

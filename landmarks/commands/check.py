@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 
 from landmarks.commands.build import build, build_test
+from landmarks.commands.check_by_model import find_disbelieved
 from landmarks.commands.choose_layout import settle_layout, settle_pairs
 from landmarks.commands.crop_settings import CropSettings
-from landmarks.commands.disbelieve import find_disbelieved
 from landmarks.commands.inputs import draw_augmented
 from landmarks.commands.output_folder import OutputFolder
 from landmarks.data.boxes import frame_faces

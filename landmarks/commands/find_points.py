@@ -13,13 +13,13 @@ from landmarks.data.face_detector import WHERE
 from landmarks.data.faces import Faces
 from landmarks.distributed.dealing import merge
 from landmarks.errors import UserError
-from landmarks.inference.looks import (
+from landmarks.inference.model import Finder
+from landmarks.inference.photo_faces import (
     boxes_of_detector,
     boxes_of_file,
     look_at_faces,
     open_detector,
 )
-from landmarks.inference.model import Finder
 
 if TYPE_CHECKING:
     from landmarks.commands.predict import PredictSettings

@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from landmarks.commands.length import refuse_finished
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.commands.training_length import refuse_finished
 from landmarks.data.loader import Batches
 from landmarks.errors import UserError
-from landmarks.inference.claims import check_memory_of, check_progress, check_settings
+from landmarks.inference.checkpoint_claims import check_memory_of, check_progress, check_settings
 from landmarks.models.freezing import refuse_untrained
 from landmarks.models.weights import PUBLISHED, check_weights
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.commands.collected import Collected
 from landmarks.commands.judged_faces import Judged, require_truth, take
+from landmarks.commands.judged_predictions import Collected
 from landmarks.data.faces import Faces
 from landmarks.data.formats.table_rows import read_column
 from landmarks.data.formats.wflw import read_attributes

@@ -13,10 +13,10 @@ from landmarks.data.face_detector import WHERE
 from landmarks.data.frames import Frame, Frames
 from landmarks.errors import UserError, say_count
 from landmarks.inference.follow import Follower, State
-from landmarks.inference.looks import open_detector
 from landmarks.inference.model import Finder
+from landmarks.inference.photo_faces import open_detector
 from landmarks.inference.smoothing import OneEuro
-from landmarks.runs.annotated import AnnotatedClip
+from landmarks.runs.annotated_clip import AnnotatedClip
 from landmarks.runs.frame_file import FrameFile
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from landmarks.commands.device_cache import (
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import Inputs, open_inputs, refuse_other_faces
 from landmarks.commands.kfold import train_folds
-from landmarks.commands.length import open_budget, settle_length
 from landmarks.commands.report_run import report_run
 from landmarks.commands.run_folder import RunFolder
 from landmarks.commands.train_settings import TrainSettings
+from landmarks.commands.training_length import open_budget, settle_length
 from landmarks.data.cache_folder import cache_root
 from landmarks.distributed.collectives import exchanging, joined
 from landmarks.distributed.processes import draw_apart, is_main, world

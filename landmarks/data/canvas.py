@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 
 from landmarks.data.cache_folder import cache_root
 from landmarks.data.cache_use import claim
+from landmarks.data.canvas_cache import Canvas, fill
 from landmarks.data.cropped import Batch, CroppedFaces, make_batch
 from landmarks.data.decoding import stamp
 from landmarks.data.faces import Faces
-from landmarks.data.filling import Canvas, fill
 from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.machine import free_memory, say_bytes

@@ -10,9 +10,9 @@ import numpy as np
 
 from landmarks.data import visibility
 from landmarks.data.cache_folder import cached
-from landmarks.data.doubts import Doubts, HiddenName
 from landmarks.data.faces import Faces
 from landmarks.data.images import check_images
+from landmarks.data.not_pixels import Doubts, HiddenName
 from landmarks.data.reading import FileReading
 from landmarks.errors import UserError
 
@@ -47,7 +47,7 @@ def map_faces(
     Args:
         kind, source: see `landmarks.data.cache_folder.cached`.
         read: yields the faces, block by block, all of one K and all or none with boxes.
-        hidden: see `landmarks.data.doubts.Doubts`.
+        hidden: see `landmarks.data.not_pixels.Doubts`.
         first_pixel: where the centre of the first pixel lies in the points as they are read.
 
     Raises:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from landmarks.data.doubts import MissingName
 from landmarks.data.faces import CacheName, Excluded, ExifName, OnError
+from landmarks.data.not_pixels import MissingName
 from landmarks.settings import PositiveInt
 
 OccludedName = Literal["train", "mask"]
@@ -37,7 +37,7 @@ class FileReading(Reading):
     """`Reading` of files that others have made.
 
     Args:
-        missing: see `landmarks.data.doubts.Doubts`.
+        missing: see `landmarks.data.not_pixels.Doubts`.
         exif: see `Faces`.
         occluded: "train" takes occluded points as labels like others, "mask" leaves them
             unlabelled, where the labels say which these are.

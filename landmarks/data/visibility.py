@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.doubts import MissingName, both
+from landmarks.data.not_pixels import MissingName, both
 from landmarks.errors import UserError
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2  # as COCO's v

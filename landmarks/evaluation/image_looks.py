@@ -27,7 +27,7 @@ class Looks(NamedTuple):
     outside: np.ndarray
 
 
-def look_at_faces(faces: Faces, rows: np.ndarray) -> Looks:
+def measure_looks(faces: Faces, rows: np.ndarray) -> Looks:
     """Look at the images of faces `rows` (N,); of more than 10,000 at so many, evenly spaced.
 
     Args:

@@ -19,7 +19,7 @@ from landmarks.evaluation.figures import (
     say_versions,
     summarise,
 )
-from landmarks.evaluation.image_looks import MOST, look_at_faces
+from landmarks.evaluation.image_looks import MOST, measure_looks
 from landmarks.evaluation.pose import estimate_pose
 from landmarks.evaluation.slices import (
     cut_evenly,
@@ -115,7 +115,7 @@ def conclude(judgement: Judgement, thresholds: list[float], seed: int = 0) -> Ou
 def _slices(judgement: Judgement) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Return slices as plain data, and what they are made of: columns (N,) of the faces' table."""
     errors, faces = judgement.errors, judgement.faces
-    looks = look_at_faces(faces, np.arange(len(faces)))
+    looks = measure_looks(faces, np.arange(len(faces)))
     facts = {"brightness": looks.brightness, "sharpness": looks.sharpness, "outside": looks.outside}
     names = {"face size": cut_evenly(errors.size, " px")}
     pose = _estimate_poses(judgement)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.data.given import gather_faces
+from landmarks.data.python_images import gather_faces
 from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
 

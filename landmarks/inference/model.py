@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.box_file import refuse_outside
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.given import Channels, gather_faces, own_threads
+from landmarks.data.python_images import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.inference.framing import Framing
 from landmarks.layout import Layout
@@ -181,7 +181,7 @@ class Model:
     def _find(self, faces: Faces, batch_size: int) -> Any:
         framing = Framing(batch_size=batch_size, workers=0)
         if faces.boxes is not None and self.finder.config["crop"] != "box":
-            from landmarks.inference.looks import look_at_faces
+            from landmarks.inference.photo_faces import look_at_faces
 
             return look_at_faces(self.finder, faces, framing, LOOKS)
         return self.finder.predict(self.finder.batches(faces, framing))

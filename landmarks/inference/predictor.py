@@ -10,7 +10,7 @@ from landmarks.data.cropped import Batch, CroppedFaces
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.errors import say_count
-from landmarks.inference.claims import check_claims
+from landmarks.inference.checkpoint_claims import check_claims
 from landmarks.inference.framing import Framing
 from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
 from landmarks.layout import Layout

@@ -6,7 +6,7 @@ import inspect
 import torch
 
 from landmarks.errors import UserError
-from landmarks.inference.claims import check_settings, check_shapes
+from landmarks.inference.checkpoint_claims import check_settings, check_shapes
 from landmarks.models.landmarker import Landmarker
 from landmarks.runs.checkpoint import Checkpoint
 from landmarks.runs.trusted import trusted

@@ -53,7 +53,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Return a checkpoint as of today, tensors on the CPU; no code in it is run.
 
-    What it says is as it was written: `landmarks.inference.claims` checks it before it is believed.
+    What it says is as it was written: `landmarks.inference.checkpoint_claims` checks it before it
+    is believed.
 
     Raises:
         UserError: if the file is not a checkpoint of this program, or of a later version.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.files import aside, writing
-from landmarks.runs.digits import format_rows
+from landmarks.runs.format_numbers import format_rows
 
 
 class FrameFile:

@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.errors import UserError
 from landmarks.files import aside, reserve, writing
-from landmarks.runs.digits import format_rows
+from landmarks.runs.format_numbers import format_rows
 from landmarks.runs.not_finite import find_faults, say_faults
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")  # as data=table reads them

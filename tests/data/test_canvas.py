@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from landmarks.data import canvas as canvas_module
-from landmarks.data import filling
+from landmarks.data import canvas_cache
 from landmarks.data.boxes import frame_faces
 from landmarks.data.canvas import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.cropped import CroppedFaces
@@ -116,7 +116,7 @@ def test_an_image_of_the_same_size_and_time_is_read_again(faces, reads):
 
 
 def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):
-    monkeypatch.setattr(filling, "SYNC", 1)
+    monkeypatch.setattr(canvas_cache, "SYNC", 1)
     read = CroppedFaces.read
 
     def fail(self, row, out):
@@ -126,7 +126,7 @@ def test_building_goes_on_where_it_was_cut_off(faces, monkeypatch, reads):
 
     with monkeypatch.context() as patch:
         patch.setattr(CroppedFaces, "read", fail)
-        patch.setattr(filling, "count_cores", lambda: 1)
+        patch.setattr(canvas_cache, "count_cores", lambda: 1)
         with pytest.raises(KeyboardInterrupt):
             open_canvas(faces, "letterbox", SIZE)
     before = len(reads)

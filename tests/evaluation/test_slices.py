@@ -6,7 +6,7 @@ import pytest
 
 from landmarks.data.faces import Faces
 from landmarks.evaluation.face_errors import FaceErrors
-from landmarks.evaluation.image_looks import look_at_faces
+from landmarks.evaluation.image_looks import measure_looks
 from landmarks.evaluation.slices import (
     cut_evenly,
     cut_share_outside,
@@ -73,7 +73,7 @@ def test_images_are_measured_in_the_box_of_the_face(tmp_path):
     over = square + np.array([50, 0])
     points = np.stack([square, over, square])
     faces = Faces(tmp_path, np.array([b"a.png", b"b.png", b"gone.png"]), points.astype(np.float32))
-    looks = look_at_faces(faces, np.arange(3))
+    looks = measure_looks(faces, np.arange(3))
     assert looks.brightness[0] == pytest.approx(200) and looks.sharpness[0] < 1
     assert looks.sharpness[1] > 20 and looks.outside.tolist()[:2] == [0, 0.5]
     assert np.isnan([looks.brightness[2], looks.outside[2]]).all()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from landmarks.data.crop import crop_face, read_face, read_reduced
-from landmarks.data.given import gather_faces
+from landmarks.data.python_images import gather_faces
 from landmarks.errors import UserError
 from landmarks.export.assemble import assemble
 from landmarks.export.exporters import solve

@@ -22,8 +22,8 @@ from landmarks.commands.planning.step_times import (
 )
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.canvas import CanvasFaces, choose_margin
+from landmarks.data.canvas_cache import Canvas
 from landmarks.data.faces import Faces
-from landmarks.data.filling import Canvas
 from landmarks.data.loader import Batches, choose_workers
 from landmarks.distributed import collectives, processes, store
 from landmarks.layout import Layout

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from landmarks.data.cache_folder import cached, describe_source
-from landmarks.data.doubts import Doubts, MissingName
 from landmarks.data.faces import check_names
 from landmarks.data.in_threads import map_in_order
+from landmarks.data.not_pixels import Doubts, MissingName
 from landmarks.data.text_file import find_delimiter, refuse_binary
 from landmarks.errors import UserError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from landmarks.data.doubts import Doubts
+from landmarks.data.not_pixels import Doubts
 from landmarks.errors import UserError
 
 GONE = [np.nan, np.nan]

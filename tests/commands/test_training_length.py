@@ -7,7 +7,7 @@ import torch
 
 from landmarks.cli import main as cli
 from landmarks.commands import train as train_command
-from landmarks.commands.length import compare_thawed
+from landmarks.commands.training_length import compare_thawed
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
 from landmarks.runs.checkpoint import load_checkpoint

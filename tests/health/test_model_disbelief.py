@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.health.disbelief import disbelief_findings, measure_disbelief
+from landmarks.health.model_disbelief import disbelief_findings, measure_disbelief
 
 NAMES = [f"{i}.jpg" for i in range(400)]
 ROWS = np.arange(400) + 1000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.runs.digits import MAX_VALUE, format_rows
+from landmarks.runs.format_numbers import MAX_VALUE, format_rows
 
 EDGES = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 0.004, -0.004, 0.005, -0.006, 0.995, 9999.5, 9999.995]
 EDGES += [10_000.0, -10_000.4, 99_999.9, MAX_VALUE - 1, MAX_VALUE, -1e9, 3e38]

@@ -13,7 +13,7 @@ from refusals import refused
 from landmarks.cli import main as cli
 from landmarks.commands.build import nodes_of
 from landmarks.errors import UserError
-from landmarks.inference.claims import check_claims, check_memory_of, check_progress
+from landmarks.inference.checkpoint_claims import check_claims, check_memory_of, check_progress
 from landmarks.inference.rebuild import rebuild_model
 from landmarks.models.weights import load_weights
 from landmarks.runs.archive import refuse_inflated

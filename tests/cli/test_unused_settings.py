@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks.cli.idle import taker_of
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
+from landmarks.cli.unused_settings import taker_of
 from landmarks.commands.choices import read_choice
 from landmarks.errors import UserError
 from landmarks.settings import Needs, flatten, marks_of, settings_of
