@@ -93,18 +93,18 @@ def test_pictures_that_are_not_read_are_counted(faces, caplog):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "named"),
     [
-        (b"name,x_0,y_0\na.jpg,1,2\n", "there is no .*data=table"),
-        (b"some notes\nof mine\n", "no list of images, one path a line"),
-        ("caf\xe9.jpg\n".encode("latin-1"), "line 1: not UTF-8"),
-        ("a.jpg\n".encode("utf-16"), "no list of images"),
-        (b"\0\1\2", "no list of images"),
+        (b"name,x_0,y_0\na.jpg,1,2\n", ("data=table",)),
+        (b"some notes\nof mine\n", ()),
+        ("caf\xe9.jpg\n".encode("latin-1"), ("line 1", "UTF-8")),
+        ("a.jpg\n".encode("utf-16"), ()),
+        (b"\0\1\2", ()),
     ],
 )
-def test_a_file_that_is_no_list_is_refused(faces, content, says):
+def test_a_file_that_is_no_list_is_refused(faces, content, named):
     (faces.folder / "file.txt").write_bytes(content)
-    with pytest.raises(UserError, match=says):
+    with refused("file.txt", *named):
         find_images(str(faces.folder / "file.txt"))
 
 

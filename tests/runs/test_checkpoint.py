@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refusals import refused
 
 from landmarks.errors import UserError
 from landmarks.runs import checkpoint
@@ -38,7 +39,7 @@ def test_a_failed_write_leaves_the_old_file(some, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", fail)
-    with pytest.raises(UserError, match="No space left on device"):
+    with refused("a.pt", "No space left on device"):
         save_checkpoint(tmp_path / "a.pt", replace(some, config={"seed": 2}))
     assert load_checkpoint(tmp_path / "a.pt").config == some.config
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
@@ -46,7 +47,7 @@ def test_a_failed_write_leaves_the_old_file(some, tmp_path, monkeypatch):
 
 def test_newer_format_is_refused(tmp_path):
     torch.save({"format": checkpoint.FORMAT + 1, "config": {}}, tmp_path / "a.pt")
-    with pytest.raises(UserError, match="newer landmarks"):
+    with refused("a.pt", "newer"):
         load_checkpoint(tmp_path / "a.pt")
 
 
@@ -56,7 +57,7 @@ def test_code_is_not_run(tmp_path):
             return (pytest.fail, ("code was run",))
 
     torch.save({"format": 1, "config": Trap()}, tmp_path / "a.pt")
-    with pytest.raises(UserError, match="damaged or not a checkpoint"):
+    with refused("a.pt"):
         load_checkpoint(tmp_path / "a.pt")
 
 

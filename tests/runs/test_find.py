@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
-from landmarks.errors import UserError
 from landmarks.runs.find import FAILED, FINISHED, Leftovers, mark_failure, refuse_taken
 
 
@@ -52,10 +52,10 @@ def test_what_holds_results_or_was_named_by_a_pattern_stays(tmp_path):
 def test_no_other_command_writes_into_a_training_run(name, tmp_path):
     (tmp_path / name).touch()
     for command in ("predict", "check"):
-        with pytest.raises(UserError, match="holds a run: name another folder"):
+        with refused(tmp_path):
             refuse_taken(tmp_path, command)
     if name.endswith(".pt"):
-        with pytest.raises(UserError, match="go on with it by resume="):
+        with refused(f"resume={tmp_path}"):
             refuse_taken(tmp_path, "train")
     else:
         refuse_taken(tmp_path, "train")  # nothing has been trained there

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from refusals import refused
 
 from landmarks.errors import UserError
 from landmarks.runs.lock import LOCK, hold, is_held
@@ -29,7 +30,7 @@ def other(tmp_path):
 
 def test_a_folder_that_another_process_trains_in_is_refused_until_it_ends(other, tmp_path):
     assert is_held(tmp_path)
-    with pytest.raises(UserError, match="trained by another process"), hold(tmp_path):
+    with refused(tmp_path), hold(tmp_path):
         pytest.fail("two hold one lock")
     other.communicate()
     assert not is_held(tmp_path) and not list(tmp_path.iterdir())

@@ -5,10 +5,10 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from refusals import refused
 
 from landmarks.cli import main as cli
 from landmarks.cli.words import mend_words, read_value, refuse_place
-from landmarks.errors import UserError
 from landmarks.runs.quoting import at_home, change_texts, say_setting, write_word
 
 TEXTS = [
@@ -105,11 +105,11 @@ def test_the_home_folder_stands_in_any_setting(monkeypatch):
 
 def test_a_run_is_not_kept_where_hydra_cannot_name_its_folder(tmp_path, monkeypatch):
     refuse_place(["run_dir=d/$x", "data.root=\\${x}"])
-    with pytest.raises(UserError, match="no run can be kept"):
+    with refused("${x}"):
         refuse_place(["run_dir='d/\\${x}'"])
     (tmp_path / "${x}").mkdir()
     monkeypatch.chdir(tmp_path / "${x}")
-    with pytest.raises(UserError, match="no run can be kept"):
+    with refused("${x}"):
         refuse_place([])
 
 
