@@ -18,7 +18,21 @@ from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import estimate_step
 
 CONFIGS = tuple(str(files(name)) for name in ("landmarks.configs", "hydra.conf"))
+LONGEST = {  # a test of theirs, or what several share, takes many seconds
+    "test_two_predicting.py",
+    "test_two_ranks.py",
+    "test_exporters.py",
+    "test_kills.py",
+    "test_launchers.py",
+    "test_packaging.py",
+    "test_benchmark.py",
+}
 pytest_plugins = ["made_faces", "made_packs", "made_runs", "real_browser"]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: at the end no process waits for another one's long test."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish(session):

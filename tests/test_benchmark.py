@@ -122,7 +122,8 @@ def test_growth_measures_points_and_sides(run, uncompiled):
 
 
 def test_step_compares_whole_steps_and_predictions(run, uncompiled):
-    result = run("step", "--points", "3", "--images", "1", "--rounds", "1", "--threads", "1")
+    tiny = ["--points", "3", "--images", "1", "--size", "64", "--threads", "1"]
+    result = run("step", *tiny, "--rounds", "1")
     names = {"unet", "unet_resnet34", "predict_unet", "predict_unet_resnet34"}
     assert names <= result.keys() and all(value > 0 for value in result.values())
 

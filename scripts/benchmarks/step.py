@@ -26,17 +26,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
     parser.add_argument("--points", type=int, default=NUM_POINTS, help="default: %(default)s")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
 
 
 def measure(options: argparse.Namespace) -> dict:
     """Return how many times faster {"unet", "unet_resnet34"} train and {"predict_..."} predict."""
-    device = prepare_device(options)
+    device, size = prepare_device(options), options.size
     random = torch.Generator().manual_seed(0)
-    shape = (options.images, 3, SIZE, SIZE)
+    shape = (options.images, 3, size, size)
     images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
-    points = (SIZE - 1) * torch.rand(options.images, options.points, 2, generator=random)
-    models = heatmap_models(options.points)
+    points = (size - 1) * torch.rand(options.images, options.points, 2, generator=random)
+    models = heatmap_models(options.points, size)
     precision = Precision("auto", device)
     ways: dict[str, Callable] = {}
     for name, model in models.items():
@@ -49,11 +50,11 @@ def measure(options: argparse.Namespace) -> dict:
         take_turns(timed, 2)  # compiles, allocates and tunes
         seconds |= take_turns(timed, options.rounds)
     print(
-        f"{options.points} points, {options.images} images of {SIZE} pixels, on {device} (threads: "
+        f"{options.points} points, {options.images} images of {size} pixels, on {device} (threads: "
         f"{torch.get_num_threads()}); ours with amp {precision.name}, channels_last:"
     )
     for name, what in {
-        "plain": "plain, maps of 128x128",
+        "plain": f"plain, maps of {size}x{size}",
         "unet": "unet, stride 1",
         "unet_resnet34": "unet_resnet34, stride 2",
     }.items():

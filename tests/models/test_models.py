@@ -143,7 +143,7 @@ def test_overfits_eight_faces(name):
     images, points = faces(8)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     first = None
-    for _ in range(40):
+    for _ in range(20):
         loss = model(images, points)
         first = first if first is not None else loss.item()
         loss.backward()
