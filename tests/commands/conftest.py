@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.progress import Display
 from landmarks.training.state import Training
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=2 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false".split()
-)
+SETTINGS = [*TINY, "epochs=2"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +55,7 @@ class Train:
         self.made = made
 
     def __call__(self, *overrides, code=0):
-        assert cli.main(["train", f"data.root={self.made.root}", *TINY, *overrides]) == code
+        assert cli.main(["train", f"data.root={self.made.root}", *SETTINGS, *overrides]) == code
         return self.made
 
     @staticmethod

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 from landmarks.runs.find import KFOLD
-
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false".split()
-)
 
 
 @pytest.fixture(scope="module")

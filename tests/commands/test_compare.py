@@ -7,14 +7,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.cli.words import gather_words
-
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 amp=off "
-    "device=cpu workers=0 report=false".split()
-)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,7 @@ import torch
 from landmarks.cli import main as cli
 from landmarks.commands import device_cache
 from landmarks.commands import train as train_module
-from landmarks.commands.device_cache import (
-    keep_on_device,
-    name_cache_savings,
-    spare_memory,
-)
+from landmarks.commands.device_cache import keep_on_device, name_cache_savings, spare_memory
 from landmarks.commands.inputs import Inputs
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.device_batches import DeviceBatches, bytes_on_device

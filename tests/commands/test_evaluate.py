@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false flip_test=false".split()
-)
+SETTINGS = [*TINY, "flip_test=false"]
 EVERY = {
     "metrics.json",
     "per_face.csv",
@@ -36,7 +34,7 @@ def trained(write_contest, tmp_path_factory, commands_in):
     folder = tmp_path_factory.mktemp("trained")
     made = write_contest(folder / "contest", train=16)
     with commands_in(folder):
-        words = [f"data.root={made.root}", f"run_dir={folder / 'run'}", *TINY]
+        words = [f"data.root={made.root}", f"run_dir={folder / 'run'}", *SETTINGS]
         assert cli.main(["train", *words]) == 0
     return made, folder / "run"
 
@@ -235,7 +233,7 @@ def test_a_run_without_its_split_is_refused(run, capsys):
 
 
 def test_training_ends_with_a_report_that_changes_nothing(run, monkeypatch):
-    words = [f"data.root={run.root}", *TINY, "report=true", "run_dir=runs/b"]
+    words = [f"data.root={run.root}", *SETTINGS, "report=true", "run_dir=runs/b"]
     assert cli.main(["train", *words]) == 0
     told = Path("runs/b/report.html").read_text()
     assert f"{figures(Path('runs/b'))['mse']:.2f}" in told and "differ" in told  # from runs/a
@@ -247,7 +245,7 @@ def test_training_ends_with_a_report_that_changes_nothing(run, monkeypatch):
 
 def test_a_report_that_fails_ends_nothing(run, monkeypatch, capsys):
     monkeypatch.setattr("landmarks.commands.report_run.judge_model", lambda *given: 1 / 0)
-    words = [f"data.root={run.root}", *TINY, "report=true", "run_dir=runs/b"]
+    words = [f"data.root={run.root}", *SETTINGS, "report=true", "run_dir=runs/b"]
     assert cli.main(["train", *words]) == 0
     assert "division" in capsys.readouterr().out and Path("runs/b/finished.json").is_file()
 

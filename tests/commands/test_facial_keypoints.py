@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 augment=none "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=run".split()
-)
+SETTINGS = [*TINY, "augment=none", "run_dir=run"]
 
 
 def test_submission_is_clipped_and_scores_as_reported(
@@ -24,7 +22,7 @@ def test_submission_is_clipped_and_scores_as_reported(
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     made = write_facial_keypoints(tmp_path / "set", train=16, test=4, side=48)
     data = ["data=facial_keypoints", "data.root=set"]
-    assert cli.main(["train", *data, *TINY]) == 0
+    assert cli.main(["train", *data, *SETTINGS]) == 0
     assert "RMSE" in capsys.readouterr().out
     trained = load_checkpoint(Path("run/best.pt"))
     assert trained.layout["name"] == "facial_keypoints" and trained.flip[:2] == [1, 0]

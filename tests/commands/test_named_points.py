@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.commands.choose_layout import settle_layout
@@ -24,10 +25,7 @@ SHAPE = {  # as Kaggle's Facial Keypoints names them; the subject's left is at t
 }
 NAMES = list(SHAPE)
 FLIP = [1, 0, 3, 2, 4, 6, 5, 7]
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
-)
+SETTINGS = [*TINY, "run_dir=runs/a"]
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def train(tmp_path, monkeypatch, capsys):
             cv2.imwrite(f"{i}.png", np.full((64, 64, 3), 90 + i, np.uint8))
             rows.append(",".join([f"{i}.png", *(f"{x:.2f}" for x in points.ravel())]))
         Path("t.csv").write_text("\n".join(rows) + "\n")
-        assert cli.main(["train", "data=table", "data.train=t.csv", *settings, *TINY]) == 0
+        assert cli.main(["train", "data=table", "data.train=t.csv", *settings, *SETTINGS]) == 0
         return load_checkpoint(Path("runs/a/best.pt")), capsys.readouterr().out
 
     return train

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 augment=none "
-    "layout=none split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=run".split()
-)
+SETTINGS = [*TINY, "augment=none", "layout=none", "run_dir=run"]
 
 
 def test_masked_points_are_judged_apart(tmp_path, monkeypatch, capsys):
@@ -28,7 +26,7 @@ def test_masked_points_are_judged_apart(tmp_path, monkeypatch, capsys):
         rows.append(",".join([f"{i}.png", *map(str, numbers)]))
     Path("t.csv").write_text("\n".join(rows))
     data = ["data=table", "data.train=t.csv", "data.occluded=mask"]
-    assert cli.main(["train", *data, *TINY]) == 0
+    assert cli.main(["train", *data, *SETTINGS]) == 0
     assert "Never labelled in the training faces" in capsys.readouterr().out
     words = ["device=cpu", "amp=off", "workers=0", "run_dir=out", "checkpoint=run"]
     assert cli.main(["evaluate", *words]) == 0

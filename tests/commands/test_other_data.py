@@ -7,16 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.commands.other_data import in_order, read_data
 from landmarks.data.formats import table
 from landmarks.errors import UserError
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 split.share=0.25 "
-    "amp=off device=cpu workers=0 report=false flip_test=false".split()
-)
+SETTINGS = [*TINY, "flip_test=false"]
 NAMES = ["right_eye", "left_eye", "nose", "mouth"]  # not in the order of letters, as CVAT's are
 UNSET = dict.fromkeys(("root", "cache_dir", "limit", "on_error", "exif"))
 
@@ -53,7 +51,7 @@ def trained_on(module, **settings):
 def test_another_format_is_found_and_its_points_put_in_order(faces, monkeypatch, capsys):
     monkeypatch.chdir(faces)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
-    assert cli.main(["train", "data.root=table", "run_dir=runs/a", *TINY]) == 0
+    assert cli.main(["train", "data.root=table", "run_dir=runs/a", *SETTINGS]) == 0
     found = {}
     for folder in ("table", "cvat"):
         words = [f"data.root={folder}", "split=all", f"run_dir=judged-{folder}"]

@@ -10,16 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.data.crop import read_face
 from landmarks.geometry import transform
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
-)
+SETTINGS = [*TINY, "run_dir=runs/a"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def trained(write_contest, tmp_path_factory, commands_in):
     folder = tmp_path_factory.mktemp("trained")
     made = write_contest(folder / "contest", train=12, test=5)
     with commands_in(folder):
-        assert cli.main(["train", "data.root=contest", *TINY]) == 0
+        assert cli.main(["train", "data.root=contest", *SETTINGS]) == 0
     return made
 
 
@@ -173,7 +171,7 @@ def test_heatmaps_of_a_model_that_has_none_are_refused(made, capsys):
 
 def test_heatmaps_of_the_pictured_faces(made):
     unet = ("model=unet_resnet18", "model.weights=none", "+model.fuse=false", "run_dir=runs/unet")
-    assert cli.main(["train", f"data.root={made.root}", *TINY, *unet]) == 0
+    assert cli.main(["train", f"data.root={made.root}", *SETTINGS, *unet]) == 0
     out = predict("heatmaps=true", "checkpoint=runs/unet")
     picture = cv2.imread(str(out / "heatmaps.png"))
     assert picture.shape == (2 * 320, 4 * 320, 3)  # five faces: nothing but the prediction

@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 split.share=0.25 "
-    "amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
-)
+SETTINGS = [*TINY, "run_dir=runs/a"]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = "mkdir rename remove rmdir link symlink truncate utime chmod chown".split()
 watched = []  # folders; what Python opens or changes below them is refused
@@ -53,12 +51,12 @@ def test_data_may_be_read_only(contest, read_only, narrow, tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     data = [f"data.root={made.root}", "data=thousand"]
     assert cli.main(["check", *data, "run_dir=checked"]) in (0, 3)
-    assert cli.main(["train", *data, *TINY]) == 0
+    assert cli.main(["train", *data, *SETTINGS]) == 0
     assert cli.main(["predict", "checkpoint=runs/a", "device=cpu", "run_dir=out"]) == 0
     assert (tmp_path / "out/predictions.csv").is_file()
     assert sorted(made.root.rglob("*")) == before
     capsys.readouterr()
     inside = f"data.cache_dir={made.root}/cache"
-    assert cli.main(["train", *data, inside, *TINY[:-1], "run_dir=runs/b"]) == 1
+    assert cli.main(["train", *data, inside, *SETTINGS[:-1], "run_dir=runs/b"]) == 1
     said = capsys.readouterr().err
     assert "set data.cache_dir=FOLDER or LANDMARKS_CACHE" in said and said.count("\n") == 1

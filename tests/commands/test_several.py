@@ -5,15 +5,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.commands.judged_faces import with_occluded
 from landmarks.runs.checkpoint import load_checkpoint
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=4 epochs=1 augment=none "
-    "layout=none split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=run".split()
-)
+SETTINGS = [*TINY, "augment=none", "layout=none", "run_dir=run"]
 
 
 def write_table(folder, names, count):
@@ -40,7 +38,7 @@ def test_sets_are_trained_on_and_judged_together(tmp_path, monkeypatch, capsys):
     write_table("b", ["p", "q"], 4)
     Path("map.txt").write_text("p nose\nq chin\n")
     sets = "{data: table, train: a/t.csv}, {data: table, train: b/t.csv, map: map.txt, weight: 3}"
-    assert cli.main(["train", "data=several", f"data.sets=[{sets}]", *TINY]) == 0
+    assert cli.main(["train", "data=several", f"data.sets=[{sets}]", *SETTINGS]) == 0
     trained = load_checkpoint(Path("run/best.pt"))
     assert trained.num_points == 3 and trained.config["data"]["sets"][1]["weight"] == 3
     # 6 faces of a once and 3 of b three times: 15, three batches of 4.
@@ -49,5 +47,5 @@ def test_sets_are_trained_on_and_judged_together(tmp_path, monkeypatch, capsys):
     words = ["device=cpu", "amp=off", "workers=0", "checkpoint=run", "report=false", "run_dir=out"]
     assert cli.main(["evaluate", *words]) == 0
     assert "3 faces (val)" in capsys.readouterr().out
-    assert cli.main(["train", "data=several", *TINY[:-1], "run_dir=other"]) == 1
+    assert cli.main(["train", "data=several", *SETTINGS[:-1], "run_dir=other"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

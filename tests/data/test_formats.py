@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_runs import TINY
 from refusals import refused
 
 from landmarks.cli import main as cli
@@ -221,10 +222,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
         read_faces(str(tmp_path / "t.parquet"), "")
 
 
-TINY = (
-    "model=resnet18 model.weights=none input_size=32 batch_size=2 epochs=1 "
-    "split.share=0.25 amp=off device=cpu workers=0 report=false run_dir=runs/a".split()
-)
+SETTINGS = [*TINY, "batch_size=2", "run_dir=runs/a"]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +241,7 @@ def test_trains_and_predicts_end_to_end(
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     _, written = write(name, tmp_path / "set", parts)
     data = [f"data={name}", *(f"data.{key}={value}" for key, value in written.items())]
-    assert cli.main(["train", *data, *settings, *TINY]) == 0
+    assert cli.main(["train", *data, *settings, *SETTINGS]) == 0
     content = load_checkpoint(Path("runs/a/best.pt"))
     named = {"wflw": "wflw98"}.get(name, "none")  # strewn points, which are no face's
     assert content.layout["name"] == named and content.num_points == 98
