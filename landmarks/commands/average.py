@@ -23,14 +23,7 @@ from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from landmarks.runs.find import FINISHED, find_checkpoint, is_kfold
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import (
-    AmpName,
-    DeviceName,
-    GroupOf,
-    PositiveInt,
-    Threads,
-    Workers,
-)
+from landmarks.settings import AmpName, DeviceName, GroupOf, PositiveInt, Threads, Workers
 from landmarks.training.averaging import average_weights, reestimate_statistics
 from landmarks.training.threads import use_threads
 from landmarks.training.validation import validate

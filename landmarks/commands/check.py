@@ -33,15 +33,7 @@ from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.runs.pictures import drawing
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import (
-    Count,
-    DeviceName,
-    GroupOf,
-    Needs,
-    PositiveInt,
-    Rule,
-    Workers,
-)
+from landmarks.settings import Count, DeviceName, GroupOf, Needs, PositiveInt, Rule, Workers
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
 
 log = logging.getLogger(__name__)

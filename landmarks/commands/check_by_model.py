@@ -12,11 +12,7 @@ from landmarks.data.faces import Faces
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
 from landmarks.evaluation.tables import write_table
 from landmarks.files import aside
-from landmarks.health.model_disbelief import (
-    Disbelief,
-    disbelief_findings,
-    measure_disbelief,
-)
+from landmarks.health.model_disbelief import Disbelief, disbelief_findings, measure_disbelief
 from landmarks.health.suspects import Finding
 from landmarks.inference.framing import Framing
 from landmarks.inference.predictor import Predictor

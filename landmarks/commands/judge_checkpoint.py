@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from landmarks.commands.judge import Sharing, judge_file, judge_model, say_files
-from landmarks.commands.judged_faces import (
-    SplitName,
-    choose_judged,
-    is_named,
-    with_occluded,
-)
+from landmarks.commands.judged_faces import SplitName, choose_judged, is_named, with_occluded
 from landmarks.commands.other_data import in_order, read_data
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split

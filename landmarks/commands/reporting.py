@@ -5,12 +5,7 @@ import logging
 from pathlib import Path
 
 from landmarks.commands.chosen_settings import list_chosen
-from landmarks.evaluation.comparison import (
-    Stored,
-    find_previous,
-    read_stored,
-    require_same_faces,
-)
+from landmarks.evaluation.comparison import Stored, find_previous, read_stored, require_same_faces
 from landmarks.evaluation.figures import fingerprint_of
 from landmarks.evaluation.outcome import Judgement, Outcome
 from landmarks.evaluation.report import Background, write_report

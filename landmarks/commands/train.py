@@ -14,11 +14,7 @@ import torch
 from landmarks.commands.batch_size import begin_with_reference, settle_batch_size
 from landmarks.commands.build import build
 from landmarks.commands.build_training import build_model, build_training, say_training
-from landmarks.commands.device_cache import (
-    keep_on_device,
-    name_cache_savings,
-    refuse_device_cache,
-)
+from landmarks.commands.device_cache import keep_on_device, name_cache_savings, refuse_device_cache
 from landmarks.commands.initial_weights import restore, settle_initial_weights
 from landmarks.commands.inputs import Inputs, open_inputs, refuse_other_faces
 from landmarks.commands.kfold import train_folds

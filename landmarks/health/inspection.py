@@ -15,13 +15,7 @@ from landmarks.health.label_frames import advise
 from landmarks.health.limits import duplicate_findings, image_findings, place_findings
 from landmarks.health.robust import median
 from landmarks.health.shape_fit import fit_model
-from landmarks.health.shape_limits import (
-    MAX_OUT,
-    MAX_PULL,
-    noisy_limit,
-    rest_limit,
-    shape_findings,
-)
+from landmarks.health.shape_limits import MAX_OUT, MAX_PULL, noisy_limit, rest_limit, shape_findings
 from landmarks.health.shape_model import Fit, ShapeModel
 from landmarks.health.suspects import Finding
 

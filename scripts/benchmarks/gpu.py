@@ -13,15 +13,7 @@ import torch
 from benchmarks.floor import Floor, repeat
 from benchmarks.loader import light
 from benchmarks.places import open_places
-from benchmarks.recorded import (
-    TINY,
-    Scale,
-    batch_on,
-    build_model,
-    release,
-    start_training,
-    warm_up,
-)
+from benchmarks.recorded import TINY, Scale, batch_on, build_model, release, start_training, warm_up
 from benchmarks.step import Ours, Plain, heatmap_models
 from benchmarks.train import EMA, EngineLoop, TimedBatches, random_batch
 from benchmarks.turns import median_ratio, take_told_turns, take_turns

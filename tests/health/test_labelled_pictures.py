@@ -4,13 +4,7 @@ import cv2
 import numpy as np
 
 from landmarks.data.faces import Faces
-from landmarks.health.labelled_pictures import (
-    ALONE,
-    SIDES,
-    TILE,
-    colour_points,
-    save_labelled,
-)
+from landmarks.health.labelled_pictures import ALONE, SIDES, TILE, colour_points, save_labelled
 
 
 def test_points_have_the_colour_of_the_side_where_they_mostly_lie():

@@ -11,12 +11,7 @@ from landmarks.models.builders import classic_unet, regressor, unet
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.training import forward as forward_module
 from landmarks.training.ema import Ema
-from landmarks.training.forward import (
-    WARM_UP,
-    Forward,
-    RecordedForward,
-    choose_forward,
-)
+from landmarks.training.forward import WARM_UP, Forward, RecordedForward, choose_forward
 from landmarks.training.graphs import record
 from landmarks.training.precision import Precision
 from landmarks.training.validation import predict

@@ -3,13 +3,7 @@
 import pytest
 
 from landmarks.errors import UserError
-from landmarks.training.scaling import (
-    Machine,
-    StepParts,
-    count_busy,
-    exchange_seconds,
-    share_cores,
-)
+from landmarks.training.scaling import Machine, StepParts, count_busy, exchange_seconds, share_cores
 
 PAIR = Machine(bandwidth=10, latency=0)
 

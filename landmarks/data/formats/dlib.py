@@ -7,12 +7,7 @@ from landmarks.data.cache_folder import describe_source
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.fields import parse_name
 from landmarks.data.formats.label_source import ImageFolders, find_file, find_images
-from landmarks.data.formats.named_points import (
-    Face,
-    parse_number,
-    read_faces_named,
-    take_number,
-)
+from landmarks.data.formats.named_points import Face, parse_number, read_faces_named, take_number
 from landmarks.data.formats.xml_elements import read_elements
 from landmarks.data.mapped import map_faces, to_faces
 from landmarks.data.reading import StoredReading

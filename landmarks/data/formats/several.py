@@ -63,7 +63,7 @@ def read_faces(sets: Sets, *, reading: Reading) -> Faces:
             "data=several needs the data sets: data.sets=[{data: FORMAT, root: FOLDER}, ...]."
         )
     opened = [_open(f"data.sets[{i}]", dict(one), reading) for i, one in enumerate(sets)]
-    parts = _map_points(opened, sets)
+    parts = _map_points(opened)
     folder, names = _common_names(parts)
     kept = {key: _agree(parts, key) for key in ("exif", "point_names", "scored_to")}
     flips = [None if part.faces.flip is None else list(part.faces.flip) for part in parts]
@@ -131,7 +131,7 @@ def _find_reader(where: str, name: object) -> Callable:
     raise UserError(f"{where}.data={name}: name the set's format, such as data: table.{hint}")
 
 
-def _map_points(opened: list[_Set], sets: list[dict]) -> list[_Set]:
+def _map_points(opened: list[_Set]) -> list[_Set]:
     """Return the sets with their maps read: all have one number of points then."""
     plain = next((one.faces for one in opened if one.chosen is None and one.faces.num_points), None)
     count, names = (None, []) if plain is None else (plain.num_points, list(plain.point_names))
