@@ -15,7 +15,7 @@ from landmarks.commands.predict import refuse_predicted
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
 from landmarks.evaluation.read_predictions import Predictions, number_names, read_predictions
-from landmarks.inference.ensemble import EnsembleName, combine_points, spread_of
+from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
 from landmarks.inference.opening import PATHS
 from landmarks.runs.predictions import PredictionFile
 from landmarks.runs.submission import write_submission

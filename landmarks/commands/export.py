@@ -18,7 +18,7 @@ from landmarks.export.card import output_name, write_card
 from landmarks.export.exporters import trace, write_onnx, write_program
 from landmarks.export.parity import MAX_DIFFERENCE, compare
 from landmarks.files import replacing
-from landmarks.inference.ensemble import EnsembleName
+from landmarks.inference.combine_points import EnsembleName
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.inference.opening import SEVERAL, Sources, list_checkpoints, open_finder
 from landmarks.machine import say_bytes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from landmarks.data.boxes import BoxSource
-from landmarks.inference.ensemble import EnsembleName
+from landmarks.inference.combine_points import EnsembleName
 from landmarks.inference.framing import Framing
 from landmarks.inference.opening import SEVERAL, Sources
 from landmarks.settings import (

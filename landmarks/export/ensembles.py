@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from landmarks.inference.ensemble import EnsembleName
+from landmarks.inference.combine_points import EnsembleName
 
 
 class PhotoEnsemble(nn.Module):

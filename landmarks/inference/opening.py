@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from landmarks.errors import UserError
-from landmarks.inference.ensemble import Ensemble, EnsembleName
+from landmarks.inference.combine_points import EnsembleName
+from landmarks.inference.ensemble import Ensemble
 from landmarks.inference.model import Finder, Model
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.runs.find import find_checkpoint, find_members, is_kfold

@@ -7,7 +7,7 @@ import pytest
 import landmarks
 from landmarks.cli import main as cli
 from landmarks.data.cropped import CroppedFaces
-from landmarks.inference.ensemble import combine_points, spread_of
+from landmarks.inference.combine_points import combine_points, spread_of
 from landmarks.inference.opening import open_finder
 
 PLAIN = {"device": "cpu", "amp": "off"}
