@@ -218,6 +218,6 @@ class PhotoModel(nn.Module):
         chunk = max(1, ROOM // (maps.shape[2] * maps.shape[3]))
         for weight, bias in zip(head.weight.split(chunk), head.bias.split(chunk), strict=True):
             some = nn.functional.conv2d(maps, weight[..., None, None], bias)
-            found.append(head.decoder(some, head.sigma))
+            found.append(head.decoder(some, head.sigma, max(head.schedule)))
         cells, confidence = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         return to_pixels(cells, self.size / maps.shape[-1]), confidence

@@ -23,14 +23,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from landmarks.heatmaps.peaks import Window, find_peak, gather_window, open_window
+from landmarks.heatmaps.peaks import RADIUS, REACH, Window, find_peak, gather_window, open_window
 from landmarks.heatmaps.quadratic import fit_quadratic
 
 MIN_REACH = 1.5  # cells
-KERNEL = 1.5  # sigmas: of the Gaussian that says which cells `weighted` takes for the peak
+KERNEL = 1.5  # sigmas: of the Gaussian that says which cells are the peak's
 NEWTON_STEPS = 4
 TINY = torch.finfo(torch.float32).tiny
 FLOOR = 0.1  # of the largest cell: below it, the logarithm of a cell is mostly noise
+SQUARINGS = 6  # of all cells, whose mean is the peak then: only those close to the largest count
+MAX_SHIFT = 1.0  # cells that the peak may lie beside the largest one
+TAPER = 4.0  # weights fall to 0 over the last quarter of the window's half
 # Maps finished at once. On a CPU what is kept of them should stay in the cache.
 FINISHED = {"cpu": 2**10, "cuda": 2**16}
 ROWS = {"cpu": 1, "cuda": 16}  # of a map, that `weighted` reads at once
@@ -43,7 +46,7 @@ class Decoder:
     Attributes:
         read: takes maps (b, k, H, W) and the window, and returns what is kept of them: tensors
             (b, k, ...), first the largest values and their cells, see `find_peak`. They are at most
-            121 values a map in the maps' number format, or 2 rows of it in float32.
+            225 values a map in the maps' number format, or 2 rows of it in float32.
         finish: takes what is kept of any maps, the window, H and W, and returns points and
             confidence. It holds about ten times as much as is kept.
     """
@@ -51,13 +54,24 @@ class Decoder:
     read: Callable[[Tensor, Window], tuple[Tensor, ...]]
     finish: Callable[[list[Tensor], Window, int, int], tuple[Tensor, Tensor]]
 
-    def __call__(self, maps: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return points and confidence of maps (B, K, H, W)."""
-        window = open_window(sigma, maps.device)
+    def __call__(
+        self, maps: Tensor, sigma: float | Tensor, max_sigma: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return points and confidence of maps (B, K, H, W).
+
+        Args:
+            max_sigma: where sigma is a tensor, what it never exceeds: less is read of a map.
+        """
+        window = open_window(sigma, maps.device, max_sigma)
         return self.finish(self.read(maps, window), window, *maps.shape[2:])
 
     def decode_tiles(
-        self, tiles: Iterable, batch: int, landmarks: int, sigma: float | Tensor
+        self,
+        tiles: Iterable,
+        batch: int,
+        landmarks: int,
+        sigma: float | Tensor,
+        max_sigma: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return points (B, K, 2) and confidence (B, K) of maps that come tile by tile.
 
@@ -65,12 +79,13 @@ class Decoder:
             tiles: (images, landmarks, maps): two slices of B and K, and the maps (b, k, H, W) of
                 these; together all of them.
             batch, landmarks: B and K.
-            sigma: as above.
+            sigma, max_sigma: as above.
         """
         window, kept = None, []
         for part, some, maps in tiles:
             if window is None:
-                window, (height, width) = open_window(sigma, maps.device), maps.shape[2:]
+                window = open_window(sigma, maps.device, max_sigma)
+                height, width = maps.shape[2:]
             found = self.read(maps, window)
             # In the order of the maps' memory: landmarks last.
             kept = kept or [
@@ -165,7 +180,8 @@ def _finish_local(
     """
     peak, cell, values = kept
     x, y, sigma = cell % width, cell // width, window.sigma
-    offsets, values, on_map = _look(values, x, y, window, height, width)
+    end = (2 * sigma).clamp(min=2)
+    offsets, values, on_map = _look(values, x, y, window, end, height, width)
     profiles = torch.stack([values.sum(0), values.sum(1)], dim=1)
     mean = (profiles * offsets).sum(0) / profiles.sum(0).clamp(min=TINY)
     cells = torch.where(on_map, offsets, torch.inf)
@@ -177,31 +193,36 @@ def _finish_local(
 def _finish_dark(
     kept: list[Tensor], window: Window, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the maximum of a quadratic fitted to the logarithm about the largest cell.
+    """Return the maximum of a quadratic fitted to the logarithm about the peak.
 
     As in DARK, the point is m - H^-1 g with gradient g and Hessian H of the log map at the largest
     cell m. The paper blurs the map and takes central differences, which needs cells on either side:
     at the border it keeps the cell. Here g and H are those of a weighted least-squares fit. It is
-    exact for a Gaussian wherever its centre lies, with as little noise as after the blur. Weights
-    are the map times the Gaussian expected at m: the noise of a logarithm grows as a cell gets
-    smaller, and the map alone would favour cells that noise has raised. Where the cells do not
-    determine the curvature, as on one side of a border, it is the targets', -1 / sigma^2. Where the
-    fit has no maximum, and below sigma 0.9 for points a whole cell outside, the answer is the
-    largest cell. The step is at most the larger of 1.5 cells and sigma on either axis.
+    exact for a Gaussian wherever its centre lies, with less noise than after the blur. Weights are
+    the map times a Gaussian: the noise of a logarithm grows as a cell gets smaller, and the map
+    alone would favour cells that noise has raised. Where the cells do not determine the
+    curvature, as on one side of a border, it is the targets', -1 / sigma^2. Where the fit has no
+    maximum, and below sigma 0.9 for points a whole cell outside, the answer is the largest cell.
+    The step is at most the larger of 1.5 cells and sigma on either axis.
+
+    Weights lie about the peak, a mean of the highest cells, and end where it is the same window
+    about the next cell. So nothing hangs on which of two cells is the larger by the last digit.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.
     """
-    peak, cell, values = kept
+    highest, cell, values = kept
     x, y, sigma = cell % width, cell // width, window.sigma
-    offsets, values, _ = _look(values, x, y, window, height, width)
-    values = values / peak.float().clamp(min=TINY)
-    usable = values > FLOOR
+    end = torch.minimum((REACH * sigma).clamp(min=2.5), (RADIUS + 1) * window.step - MAX_SHIFT)
+    offsets, values, _ = _look(values, x, y, window, end + MAX_SHIFT, height, width)
+    values = values / highest.float().clamp(min=TINY)
+    peak = _find_middle(values, offsets)
+    from_peak = offsets - peak  # (n, 2, B, K)
+    near = _kernel(from_peak, sigma) * (TAPER * (1 - from_peak.abs() / end)).clamp(0, 1)
+    weights = (values - FLOOR).clamp(min=0) * near[:, 1, None] * near[:, 0]
     u = offsets[:, 0] / sigma
-    bowl = (u.square() + u[:, None].square()) / 2
     # The map's logarithm less that of the expected Gaussian is linear: its curvature is 0.
-    rest = values.clamp(min=FLOOR).log() + bowl
-    weights = values * usable * torch.exp(-bowl)
+    rest = values.clamp(min=FLOOR).log() + (u.square() + u[:, None].square()) / 2
     gradient, curvature = fit_quadratic(rest, weights, u)
     # The negative Hessian, in units of 1 / sigma^2.
     xx, xy, yy = 1 - curvature[..., 0], -curvature[..., 1], 1 - curvature[..., 2]
@@ -211,7 +232,7 @@ def _finish_dark(
     proper = (xx > 0) & (determinant > 1e-3)
     reach = sigma.clamp(min=MIN_REACH)
     step = torch.where(proper[..., None], step * sigma, 0).clamp(-reach, reach)
-    return _answer(torch.stack([x, y], dim=2) + step, peak)
+    return _answer(torch.stack([x, y], dim=2) + step, highest)
 
 
 argmax = Decoder(_read_peak, _finish_argmax)
@@ -233,20 +254,32 @@ def _answer(points: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
     return points, torch.where(is_number, peak.clamp(0, 1), torch.nan)
 
 
+def _find_middle(values: Tensor, offsets: Tensor) -> Tensor:
+    """Return the mean offset (2, B, K) of the highest cells, x and y, at most MAX_SHIFT."""
+    high = values
+    for _ in range(SQUARINGS):
+        high = high.square()
+    profiles = torch.stack([high.sum(0), high.sum(1)], dim=1)
+    mean = (profiles * offsets).sum(0) / profiles.sum(0).clamp(min=TINY)
+    return mean.clamp(-MAX_SHIFT, MAX_SHIFT)
+
+
 def _look(
-    values: Tensor, x: Tensor, y: Tensor, window: Window, height: int, width: int
+    values: Tensor, x: Tensor, y: Tensor, window: Window, end: Tensor, height: int, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return offsets, values and on_map of the window about the cells x, y (B, K).
+
+    The window ends `end` cells beside them.
 
     offsets (n, 1, 1, 1) are in cells. values (n, n, B, K) are by row and column, 0 where negative,
     NaN or not in the window. on_map (n, 2, B, K) says whether the column, the row is in the window.
     Window cells come first, as sums over them are then fast.
     """
-    sigma, offsets = window
+    offsets = window.offsets
     values = values.unflatten(2, (len(offsets), -1)).permute(2, 3, 0, 1).contiguous().float()
     values = values.nan_to_num(nan=0.0).clamp(0.0, 1e6)
     columns, rows = x[..., None] + offsets, y[..., None] + offsets
-    near = offsets.abs() <= (2 * sigma).clamp(min=2)
+    near = offsets.abs() <= end
     on_columns = (near & (columns >= 0) & (columns < width)).permute(2, 0, 1)
     on_rows = (near & (rows >= 0) & (rows < height)).permute(2, 0, 1)
     values = values * (on_rows[:, None] & on_columns)

@@ -1,5 +1,6 @@
 """The largest cell of many maps, and the cells about it: all that is read of a map but once."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-RADIUS = 5  # cells that are read on either side of the largest one
+REACH = 3.0  # sigmas that are read on either side of the largest cell, but no more than
+RADIUS = 7  # cells; every second one, and fewer, where sigma is large
 
 
 class Window(NamedTuple):
@@ -16,25 +18,30 @@ class Window(NamedTuple):
     Attributes:
         sigma: of the targets, in cells, float32; 0-dim, on the device of the maps.
         offsets: (n,) int64, of its columns and of its rows from the largest cell.
+        step: between two offsets, in cells, int64; 0-dim.
     """
 
     sigma: Tensor
     offsets: Tensor
+    step: Tensor
 
 
-def open_window(sigma: float | Tensor, device: torch.device) -> Window:
+def open_window(
+    sigma: float | Tensor, device: torch.device, max_sigma: float | None = None
+) -> Window:
     """Return the window for a sigma in cells, a number or a 0-dim tensor on the device.
 
-    It reaches over 2 sigma, at least 2 cells, at steps of sigma / 3: sigma may be known to the
-    device alone, so the number of cells must not depend on it.
+    It reaches over REACH sigmas, at least 3 cells, but no further than RADIUS steps of sigma / 3.
+    A sigma may be known to the device alone. The number of cells must not depend on it then: it
+    hangs on `max_sigma`, where that is known.
     """
-    if isinstance(sigma, Tensor):
-        radius, sigma = RADIUS, sigma.float()
-    else:
-        radius = min(RADIUS, max(2, int(2 * sigma)))
+    if not isinstance(sigma, Tensor):
+        max_sigma = sigma
         sigma = torch.full((), float(sigma), device=device)  # a copy would wait for the device
+    radius = RADIUS if max_sigma is None else min(RADIUS, max(3, math.ceil(REACH * max_sigma)))
     offsets = torch.arange(-radius, radius + 1, device=device)
-    return Window(sigma, offsets * (sigma / 3).round().clamp(min=1).long())
+    step = (sigma.float() / 3).round().clamp(min=1).long()
+    return Window(sigma.float(), offsets * step, step)
 
 
 def find_peak(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ class HeatmapHead(Head):
         batch, landmarks = len(features[-1]), len(self.weight)
         with torch.autocast(features[-1].device.type, enabled=False):
             points, confidence = self.decoder.decode_tiles(
-                self.tiles(features), batch, landmarks, self.sigma
+                self.tiles(features), batch, landmarks, self.sigma, max(self.schedule)
             )
         return to_pixels(points, self.size / features[-1].shape[-1]), confidence
 

@@ -66,9 +66,18 @@ def test_the_device_chooses_the_way():
 def test_the_window_is_about_the_cell_and_repeats_the_border():
     maps = torch.arange(30.0).view(1, 1, 5, 6).repeat(1, 3, 1, 1)
     window = open_window(1.0, maps.device)
-    assert window.offsets.tolist() == [-2, -1, 0, 1, 2]
-    values = gather_window(maps, torch.tensor([[14, 0, 29]]), window).view(3, 5, 5)
-    assert torch.equal(values[0], maps[0, 0][:, :5])
-    assert values[1].tolist()[:3] == [[0.0, 0, 0, 1, 2]] * 3 and values[2, -1, -1] == 29
+    assert window.offsets.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    values = gather_window(maps, torch.tensor([[14, 0, 29]]), window).view(3, 7, 7)
+    assert torch.equal(values[0, 1:-1, 1:-1], maps[0, 0][:, :5])
+    assert values[1].tolist()[:4] == [[0.0, 0, 0, 0, 1, 2, 3]] * 4 and values[2, -1, -1] == 29
     wide = open_window(torch.tensor(6.0), maps.device)
-    assert wide.offsets.tolist() == list(range(-10, 12, 2)) and wide.sigma == 6
+    assert wide.offsets.tolist() == list(range(-14, 16, 2)) and wide.sigma == 6
+
+
+@pytest.mark.parametrize(
+    ("max_sigma", "cells"), [(0.5, 7), (1.0, 7), (1.5, 11), (2.5, 15), (9, 15)]
+)
+def test_the_window_is_as_wide_as_the_largest_sigma_asks(max_sigma, cells):
+    sigma = torch.tensor(0.5)
+    assert len(open_window(sigma, sigma.device, max_sigma).offsets) == cells
+    assert len(open_window(max_sigma, sigma.device).offsets) == cells
