@@ -170,7 +170,7 @@ def test_a_compressed_file_is_refused_before_it_is_read(checkpoint, tmp_path, mo
 def test_tensors_larger_than_their_file_are_refused(checkpoint, tmp_path):
     weights = {"w": torch.zeros(1).expand(1 << 24)}
     save_checkpoint(tmp_path / "large.pt", replace(checkpoint, weights=weights))
-    with refused("file"):
+    with refused("large.pt"):
         load_checkpoint(tmp_path / "large.pt")
 
 
@@ -179,7 +179,7 @@ def test_settings_that_are_no_plain_data_are_refused(checkpoint, tmp_path):
     endless.append(endless)
     for value in ({"a": torch.zeros(1)}, {"a": endless}, {1: 2}, [1], {"a": [0] * 200_000}):
         save_checkpoint(tmp_path / "odd.pt", replace(checkpoint, config=value))
-        with pytest.raises(UserError, match="holds no model"):
+        with refused("odd.pt"):
             load_checkpoint(tmp_path / "odd.pt")
 
 
