@@ -166,7 +166,7 @@ def waits(clock):
 @pytest.mark.parametrize(("freeze", "epoch"), [("none", 0), ("backbone", 0), (2, 2), (2, 0)])
 def test_a_step_costs_more_once_the_backbone_is_not_frozen(freeze, epoch):
     model = regressor(
-        backbone="resnet18",
+        backbone="resnet34",
         weights="none",
         freeze=freeze,
         num_points=3,
