@@ -18,7 +18,9 @@ from yaml import YAMLError
 
 from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
+from landmarks.cli.job_ranks import count_ranks, for_gpus, gpus_of_job, run_job
 from landmarks.cli.jobs import Jobs, sweep_runs
+from landmarks.cli.main import SHARED
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.search import plan_trials
 from landmarks.cli.single_or_sweep import mode_from
@@ -60,7 +62,8 @@ def launch(
         tell_job: lets the other processes do a job of these settings; None: there are none.
     """
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
-    OmegaConf.register_new_resolver("gpus_of_job", _gpus_of_job, replace=True)
+    OmegaConf.register_new_resolver("gpus_of_job", gpus_of_job, replace=True)
+    OmegaConf.register_new_resolver("for_gpus", for_gpus, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     start = _Start(command, load, tell_job)
     arguments = mend_words(gather_words(command, arguments))
@@ -137,8 +140,8 @@ class _Start:
         arguments, self.reader = name_reader(self.command, arguments)
         if self.tell_job is not None and is_sweep(arguments):
             raise UserError(
-                "-m starts several jobs, and several processes do one: start the jobs one by one, "
-                "or each with one process."
+                "-m starts several jobs, and several processes do one: start one process with "
+                "gpus=N, and each job starts its own."
             )
         if self.command == "train":
             arguments = plan_trials(arguments)
@@ -230,31 +233,29 @@ class _Start:
                     log.info(self.reader)
                 settings = {**checked, "run_dir": str(run)}
                 if self.tell_job is not None:
-                    refuse_one_process(settings)
+                    refuse_one_process(settings, world())
                     self.tell_job(settings)
+                elif self.command in SHARED and is_sweep(self.words):
+                    count = count_ranks(settings)
+                    if count > 1:
+                        refuse_one_process(settings, count)
+                        return run_job(self.command, settings, count)
                 return function(kind(**settings))
             except BaseException:
                 self.leftovers.remove(run)
                 raise
 
 
-def refuse_one_process(settings: dict) -> None:
-    """Refuse what several processes, which do one job, cannot do.
+def refuse_one_process(settings: dict, count: int) -> None:
+    """Refuse what several processes, so many, which do one job, cannot do.
 
     Raises:
         UserError: naming the setting.
     """
     if settings.get("compile"):
-        raise UserError(f"compile=true trains in one process, and {world()} were started.")
+        raise UserError(f"compile=true trains in one process, and {count} were asked for.")
 
 
 def _suffix(name: str | None) -> str:
     # A name ends a folder's name; it must not become a path.
     return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
-
-
-def _gpus_of_job() -> int:
-    """Return how many GPUs a launcher gives to each job."""
-    import torch  # it takes seconds, and few launchers ask
-
-    return int(torch.cuda.is_available())

@@ -11,13 +11,15 @@ from pathlib import Path
 from signal import Signals
 
 from landmarks import __version__
+from landmarks.cli.words import is_sweep
 from landmarks.distributed import processes, store
 from landmarks.distributed.local_launch import run_ranks
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.machine import count_cores
 from landmarks.settings import settings_of
 
 GPUS, DEVICE = "gpus=", "device="
+RANKS_A_CORE = 2  # processes that are started on a core, at most: more are slower in all cases
 
 
 def wanted_ranks(arguments: list[str]) -> int:
@@ -34,7 +36,7 @@ def wanted_ranks(arguments: list[str]) -> int:
     if value in ("0", "1"):
         return 1
     if device == "device=cpu":
-        return 1 if value == "auto" else int(value)
+        return 1 if value == "auto" else _refuse_crowd(int(value))
     if device == DEVICE and any(word.startswith("resume=") for word in arguments):
         device = "the run's own"
     import torch
@@ -50,6 +52,16 @@ def wanted_ranks(arguments: list[str]) -> int:
     return int(value)
 
 
+def _refuse_crowd(count: int) -> int:
+    most = RANKS_A_CORE * count_cores()
+    if count > most:
+        raise UserError(
+            f"gpus={count}: with device=cpu these are processes, and this machine has "
+            f"{say_count(count_cores(), 'core')}: start {most} at most."
+        )
+    return count
+
+
 def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[..., int]) -> int:
     """Run a command by so many processes of this machine; return the exit code.
 
@@ -59,20 +71,48 @@ def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[.
         arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given.
     """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
     words = [word for word in arguments if not word.startswith(GPUS)]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // count)))
     module = ["-m", "landmarks", command]
     try:
-        run_ranks(count, sys.executable, *module, *words, f"{GPUS}{count}")
+        run_parted(count, sys.executable, *module, *words, f"{GPUS}{count}")
+    except Ended as error:
+        return error.code if error.code > 0 else fail(str(error), 1)
+    return 0
+
+
+class Ended(UserError):
+    """One of several processes has ended, by a signal or with an exit code of its own.
+
+    Attributes:
+        code: the exit code; below 0: the signal.
+    """
+
+    def __init__(self, number: int, count: int, code: int):
+        how = f"was ended by {Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        super().__init__(f"Process {number} of {count} {how}.")
+        self.code = code
+
+
+def run_parted(count: int, entry: Callable | str, *arguments) -> dict:
+    """Run so many processes that share this machine's cores, see `run_ranks`.
+
+    Raises:
+        Ended: if one of them fails.
+        Interrupted: by a signal.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    is_free = "OMP_NUM_THREADS" not in os.environ
+    if is_free:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, count_cores() // count))
+    try:
+        return run_ranks(count, entry, *arguments)
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
-        if failure.exitcode >= 0:
-            return failure.exitcode
-        name = Signals(-failure.exitcode).name
-        return fail(f"Process {number} of {count} was ended by {name}.", 1)
-    return 0
+        raise Ended(number, count, failure.exitcode) from None
+    finally:
+        if is_free:
+            del os.environ["OMP_NUM_THREADS"]
 
 
 def lead(
@@ -92,10 +132,10 @@ def lead(
 
     if processes.world() == 1:
         try:
-            count = wanted_ranks(arguments)
+            count = 1 if is_sweep(arguments) else wanted_ranks(arguments)
         except UserError as error:
             return fail(str(error), 1)
-        if count == 1:
+        if count == 1:  # of a sweep each job starts its own
             return launch(command, load, arguments, fail)
         return start_ranks(command, count, arguments, fail)
 

@@ -1,0 +1,101 @@
+"""A sweep's job by several processes: it starts them, and hands on what the first one says."""
+
+import logging.config
+import sys
+import traceback
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from landmarks.cli.ranks import DEVICE, GPUS, Leader, follow, run_parted, wanted_ranks
+from landmarks.distributed import processes, store
+from landmarks.errors import UserError
+from landmarks.interrupt import Interrupted, tidy_end
+from landmarks.settings import settings_of
+
+
+def count_ranks(settings: dict) -> int:
+    """Return by how many processes a job's settings want it to be done.
+
+    Raises:
+        UserError: if there are not so many GPUs.
+    """
+    named = {name: settings.get(name) for name in (GPUS, DEVICE)}
+    return wanted_ranks([f"{name}{value}" for name, value in named.items() if value is not None])
+
+
+def run_job(command: str, settings: dict, count: int) -> int:
+    """Do a job by so many processes of this machine; return the exit code.
+
+    Args:
+        command: that several processes can do.
+        settings: of the job, checked, plain data.
+        count: of processes.
+
+    Raises:
+        UserError: what went wrong in them.
+    """
+    lines = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)
+    try:
+        code, sentence = run_parted(count, do_rank, command, settings, lines)[0]
+    except Interrupted as stop:
+        return stop.exit_code
+    if sentence:
+        raise UserError(sentence)
+    return code
+
+
+def do_rank(command: str, settings: dict, lines: dict) -> tuple[int, str]:
+    """Be one of a job's processes; return the exit code, and what went wrong or "".
+
+    Args:
+        command, settings: of `run_job`.
+        lines: how the first one logs, for `logging.config`.
+    """
+    from landmarks.cli.main import load_command
+
+    def say(sentence: str, code: int = 2) -> int:
+        print(f"landmarks: {sentence}", file=sys.stderr)
+        return code
+
+    try:
+        with tidy_end():
+            if processes.is_main():
+                logging.config.dictConfig(lines)
+                return _lead(command, settings)
+            return follow(lambda: load_command(command), [command], say), ""
+    except KeyboardInterrupt as stop:
+        return getattr(stop, "exit_code", 130), ""
+
+
+def _lead(command: str, settings: dict) -> tuple[int, str]:
+    from landmarks.cli.main import load_command
+
+    try:
+        leader = Leader([command])
+        leader.tell_job(settings)
+        function = load_command(command)
+        code = function(settings_of(function)(**settings))
+        leader.end()
+        return code, ""
+    except UserError as error:
+        sentence = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        sentence = f"{type(error).__name__}: {error}"
+    store.fail(sentence)
+    return 1, sentence
+
+
+def gpus_of_job(gpus: int | str, device: str) -> int:
+    """Return how many GPUs a launcher gives to each job that wants so many; 0: there are none."""
+    import torch  # it takes seconds, and few launchers ask
+
+    if device == "cpu" or not torch.cuda.is_available():
+        return 0
+    return torch.cuda.device_count() if gpus == "auto" else int(gpus)
+
+
+def for_gpus(gpus: int | str, each: int) -> int:
+    """Return what a job with so many GPUs needs, of what it needs for each."""
+    return each if gpus == "auto" else each * int(gpus)
