@@ -1,7 +1,13 @@
 """Train by one process and by several at the same batch, and compare what they end with.
 
+A difference of weights is the largest of all weights, averaged weights and batch statistics, as a
+share of the value or of 1 where that is larger. On a CPU torch's own batch norm adds up thousands
+of float32 numbers one after the other; those of several processes add in float64. So one process
+is trained twice: as it is, and with the norms of several (`same_norms`).
+
 Faces are noise with many labels missing, most of them in the first half of a batch. Keypoint R-CNN
-draws random boxes, which processes cannot draw alike: here it takes all, and moves none.
+draws random boxes, which processes cannot draw alike: here it takes all, and moves none. It has
+group norms, as suits random weights.
 """
 
 import argparse
@@ -22,6 +28,7 @@ from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.keypoint_rcnn import face_boxes
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
+from landmarks.models.sync_norm import SyncNorm
 from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.replicas import Replicas
@@ -47,16 +54,27 @@ def measure(options: argparse.Namespace) -> dict:
     found = {}
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            words = name, options.steps, options.size, options.lr, folder
-            seconds = [_run(words, count) for count in (1, options.processes)]
-            one, several = (torch.load(Path(folder) / f"{n}.pt") for n in (1, options.processes))
+            ends = Path(folder) / "one.pt", Path(folder) / "same.pt", Path(folder) / "several.pt"
+            words = name, options.steps, options.size, options.lr
+            counts = 1, 1, options.processes
+            seconds = [_run((*words, end), count) for end, count in zip(ends, counts, strict=True)]
+            one, same, several = map(torch.load, ends)
         found[name] = {
-            "weights": max(map(_distance, one["weights"], several["weights"])),
+            "weights": _widest(one, several),
             "losses": _distance(one["losses"], several["losses"]),
+            "same_norms": {
+                "weights": _widest(same, several),
+                "losses": _distance(same["losses"], several["losses"]),
+            },
+            "one_by_norms": _widest(one, same),
             "seconds": seconds,
         }
         print(f"{name}: {found[name]}")
     return found
+
+
+def _widest(one: dict, other: dict) -> float:
+    return max(map(_distance, one["weights"], other["weights"]))
 
 
 def _distance(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -87,10 +105,13 @@ def _run(words: tuple, processes: int) -> float:
     return round(time.monotonic() - started, 1)
 
 
-def train(name: str, steps: int, size: int, rate: float) -> dict:
+def train(name: str, steps: int, size: int, rate: float, same_norms: bool) -> dict:
     """Return weights, averaged weights and batch statistics, and the losses of the steps."""
     torch.manual_seed(0)
     model = _build(name, size).to(memory_format=torch.channels_last)
+    for module in model.modules() if same_norms else []:
+        if type(module) is torch.nn.BatchNorm2d:
+            module.__class__ = SyncNorm
     training = Training(
         model,
         torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9),
@@ -117,7 +138,7 @@ def _build(name: str, size: int):
         return regressor(**options, backbone=name, refine=1, elementwise=l1)
     if name == "unet_resnet18":
         return unet(**options, backbone="resnet18", fuse=False, elementwise=adaptive_wing)
-    model, face_boxes.JITTER = keypoint_rcnn(**options), 0.0
+    model, face_boxes.JITTER = keypoint_rcnn(**options, norm="group"), 0.0
     for sampler in (model.head.rpn.fg_bg_sampler.sampler, model.head.roi_heads.fg_bg_sampler):
         sampler.batch_size_per_image, sampler.positive_fraction = ALL, 1.0
     return model
@@ -136,15 +157,15 @@ def _draw(step: int, size: int) -> Batch:
     return Batch(*parts, None, None, None)
 
 
-def main(name: str, steps: str, size: str, rate: str, folder: str) -> None:
-    """Be one of the processes."""
+def main(name: str, steps: str, size: str, rate: str, end: str) -> None:
+    """Be one of the processes; the first one leaves the file `end`."""
     torch.set_num_threads(1)
     if processes.world() > 1:
         store.meet()
     with collectives.joined(CPU):
-        found = train(name, int(steps), int(size), float(rate))
+        found = train(name, int(steps), int(size), float(rate), Path(end).stem == "same")
     if processes.is_main():
-        torch.save(found, Path(folder) / f"{processes.world()}.pt")
+        torch.save(found, end)
 
 
 if __name__ == "__main__":
