@@ -13,13 +13,12 @@ from signal import Signals
 from landmarks import __version__
 from landmarks.cli.words import is_sweep
 from landmarks.distributed import processes, store
-from landmarks.distributed.local_launch import run_ranks
+from landmarks.distributed.local_launch import RANKS_A_CORE, run_ranks
 from landmarks.errors import UserError, say_count
 from landmarks.machine import count_cores
 from landmarks.settings import settings_of
 
 GPUS, DEVICE = "gpus=", "device="
-RANKS_A_CORE = 2  # processes that are started on a core, at most: more are slower in all cases
 
 
 def wanted_ranks(arguments: list[str]) -> int:

@@ -33,8 +33,19 @@ from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.runs.pictures import drawing
 from landmarks.runs.quoting import say_setting
-from landmarks.settings import Count, DeviceName, GroupOf, Needs, PositiveInt, Rule, Workers
+from landmarks.settings import (
+    Count,
+    DeviceName,
+    GroupOf,
+    Needs,
+    PositiveInt,
+    Rule,
+    Threads,
+    Workers,
+)
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
+from landmarks.training.precision import choose_device
+from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code
@@ -52,6 +63,7 @@ class CheckSettings(CropSettings, OutputFolder):
     checkpoint: str | None
     device: Annotated[DeviceName, WITH_A_MODEL]
     workers: Workers
+    threads: Annotated[Threads, WITH_A_MODEL]
     seed: Count
 
 
@@ -81,6 +93,7 @@ def check(settings: CheckSettings) -> int:
         log.info(line)
     framed = _frame(settings, faces, good, health)
     if settings.checkpoint is not None:
+        use_threads(settings.threads, choose_device(settings.device))
         health.findings += find_disbelieved(
             settings.checkpoint,
             faces,

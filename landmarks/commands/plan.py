@@ -10,6 +10,7 @@ import torch
 
 from landmarks.commands.batch_size import begin_with_reference, largest_batch, refuse_uncounted
 from landmarks.commands.build import build
+from landmarks.commands.initial_weights import settle_initial_weights
 from landmarks.commands.inputs import refuse_copies
 from landmarks.commands.planning.plan_figures import Figure, Plan
 from landmarks.commands.planning.planned import Planned
@@ -62,10 +63,11 @@ def plan(settings: PlanSettings) -> int:
     if settings.json is True:  # nothing else reaches the screen's output
         logging.disable(logging.INFO)
         try:
-            print(make_plan(settings).as_json())
+            made = make_plan(settings)
         finally:
             logging.disable(logging.NOTSET)
-        return 0
+        print(made.as_json())
+        return made.exit_code
     made = make_plan(settings)
     log.info(made.as_text())
     if settings.json:
@@ -74,7 +76,7 @@ def plan(settings: PlanSettings) -> int:
         with replacing(path) as part:
             part.write_text(made.as_json(), encoding="utf-8")
         log.info(f"As JSON: {path}")
-    return 0
+    return made.exit_code
 
 
 def _refuse(settings: PlanSettings) -> None:
@@ -110,6 +112,8 @@ def make_plan(settings: PlanSettings) -> Plan:
     """
     machine = build(settings.machine)
     wanted = _ranks(settings, machine)
+    if settings.init:  # a plan begins from random weights, and so would not miss them
+        settle_initial_weights(settings)
     _refuse_several(settings, machine, max(wanted))
     if machine.rate is not None:  # a GPU that is not here: its memory is counted as if it were
         amp = "bf16" if settings.amp == "auto" else settings.amp
@@ -131,15 +135,14 @@ def make_plan(settings: PlanSettings) -> Plan:
         left = int(free - needed.weights)
         size = largest_batch(needed, left, data.training, max(wanted))
         settings = replace(settings, batch_size=size)
-    for ranks in wanted:
-        refuse_uneven(settings.batch_size, data.seen, ranks)
+    wanted, left_out = _part(settings.batch_size, data.seen, wanted)
     known = Planned(settings, machine, data, training, inputs, needed, free)
     epochs = math.inf if settings.epochs is None else settings.epochs
     most = math.inf if settings.max_time is None else parse_duration(settings.max_time)
     several = settings.kfold if settings.kfold and settings.fold is None else 1
     ranks = plan_ranks(known, wanted, epochs, most, several)
     epochs = min(epochs, most / ranks[0].epoch.value)
-    said = [*_assumptions(known), NOT_COUNTED]
+    said = [*left_out, *_assumptions(known), NOT_COUNTED]
     said.append(f"Efficiency is faces/s a rank, against those of {say_count(wanted[0], 'rank')}.")
     return Plan(_say_what(known), _facts(known), epochs, several, ranks, said)
 
@@ -150,6 +153,25 @@ def _ranks(settings: PlanSettings, machine: Machine) -> list[int]:
         return [here or 1]
     wanted = settings.gpus if settings.ranks is None else settings.ranks
     return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _part(batch_size: int, faces: int, wanted: list[int]) -> tuple[list[int], list[str]]:
+    """Return the numbers of ranks that a batch parts among, and why others are left out.
+
+    Raises:
+        UserError: if there is none.
+    """
+    parted, why = [], {}
+    for ranks in wanted:
+        try:
+            refuse_uneven(batch_size, faces, ranks)
+        except UserError as error:
+            why[ranks] = error
+        else:
+            parted.append(ranks)
+    if not parted:
+        raise why[wanted[0]]
+    return parted, [f"Left out: ranks={ranks}. {error}" for ranks, error in why.items()]
 
 
 def _warn_uncounted(why: str) -> None:

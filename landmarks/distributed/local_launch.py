@@ -8,6 +8,7 @@ from typing import Any
 
 from landmarks.interrupt import Interrupted
 
+RANKS_A_CORE = 2  # at most on a CPU: more do little but wait for one another
 END_SECONDS = 25  # in which the others must have ended when one has, before they are killed
 
 

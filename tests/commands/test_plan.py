@@ -158,10 +158,13 @@ def test_photos_that_are_read_anew_each_epoch_may_be_the_bottleneck(capsys):
     assert row["disk"]["value"] == pytest.approx(missed / 1e3, rel=1e-3)
 
 
-def test_what_does_not_fit_is_said(capsys):
-    assert main(["plan", *AWAY, "machine.memory=1e-3", "data.cache=disk"]) == 0
+def test_what_does_not_fit_is_said_and_ends_with_a_code(capsys):
+    assert main(["plan", *AWAY, "machine.memory=1e-3", "data.cache=disk"]) == 1
     said = capsys.readouterr().out
-    assert "does not fit" in said and "batch_size" in said
+    assert "This training does not fit into memory." in said and "batch_size" in said
+    words = ["ranks=[1,8]", "machine.memory=0.01", "data.cache=disk"]
+    one, eight = plan(capsys, *AWAY, *words)["ranks"]
+    assert not one["fits"] and eight["fits"]
 
 
 def test_the_text_and_the_file_say_the_same(here, capsys):
@@ -172,6 +175,13 @@ def test_the_text_and_the_file_say_the_same(here, capsys):
     assert all(f"- {sentence}" in said for sentence in planned["assumptions"])
     for name, figure in planned["facts"].items():
         assert re.search(rf"^{re.escape(name)} .*{figure['known']}$", said, re.MULTILINE)
+
+
+def test_ranks_that_a_batch_does_not_part_among_are_left_out(capsys):
+    planned = plan(capsys, *AWAY, "ranks=[1,3,8]")
+    assert [row["ranks"] for row in planned["ranks"]] == [1, 8]
+    (said,) = [said for said in planned["assumptions"] if "ranks=3" in said]
+    assert "batch_size=63 or batch_size=66" in said
 
 
 def test_auto_takes_the_batch_that_the_named_machine_has_room_for(capsys):
@@ -191,7 +201,8 @@ def test_auto_takes_the_batch_that_the_named_machine_has_room_for(capsys):
         (["faces=100", "points=5", "ranks=0"], "ranks=0"),
         (["faces=100", "points=5", "ranks=[1,x]"], "ranks="),
         (["faces=100", "points=5", "ranks=[]"], "ranks="),
-        ([*AWAY, "ranks=[1,3]"], "batch_size=63 or batch_size=66"),
+        ([*AWAY, "ranks=[3,5]"], "batch_size=63 or batch_size=66"),
+        ([*AWAY, "init=nowhere.pt"], "nowhere.pt"),
         ([*AWAY, "ranks=16", "machine.network=null"], "machine.network"),
         ([*AWAY, "ranks=2", "compile=true"], "compile=true"),
         ([*AWAY, "ranks=2", "graph=true"], "graph=true"),

@@ -103,6 +103,11 @@ class Plan:
     ranks: list[RanksPlan]
     assumptions: list[str] = field(default_factory=list)
 
+    @property
+    def exit_code(self) -> int:
+        """1 if no number of ranks leaves the memory that a training needs, else 0."""
+        return int(all(one.fits is False for one in self.ranks))
+
     def as_json(self) -> str:
         """Return the plan as JSON."""
         return json.dumps(asdict(self), indent=1)
@@ -118,6 +123,8 @@ class Plan:
         lines += ["", *_table([_row(one) for one in self.ranks])]
         runs = f", {self.several} runs of a k-fold" if self.several > 1 else ""
         lines += ["", f"Epochs of a run: {self.epochs:.3g}{runs}."]
+        if self.exit_code:
+            lines.append("This training does not fit into memory.")
         for one in self.ranks:
             if one.fits is False:
                 lines.append(

@@ -10,13 +10,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from landmarks.commands.planning.planned import Planned
 from landmarks.commands.planning.rehearsal import rehearse, rehearse_rank
 from landmarks.commands.planning.step_times import Measured
-from landmarks.distributed.local_launch import run_ranks
+from landmarks.distributed.local_launch import RANKS_A_CORE, run_ranks
 from landmarks.errors import UserError
 from landmarks.machine import count_cores, free_memory
 from landmarks.training.scaling import GB, MICRO, Machine
 
 CPU = torch.device("cpu")
-A_CORE = 2  # ranks at most that are started to measure: more do little but wait for one another
 
 
 def can_start(known: Planned, ranks: int) -> bool:
@@ -28,7 +27,7 @@ def can_start(known: Planned, ranks: int) -> bool:
         return device == "cuda" and ranks <= torch.cuda.device_count()
     free = free_memory(CPU)
     least = 0 if needed is None else ranks * needed.total(known.settings.batch_size // ranks)
-    return (free is None or least <= free) and ranks <= A_CORE * count_cores()
+    return (free is None or least <= free) and ranks <= RANKS_A_CORE * count_cores()
 
 
 def measure(known: Planned, ranks: int) -> Measured:

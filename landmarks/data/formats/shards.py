@@ -1,6 +1,8 @@
 """`data=shards`: what `landmarks pack` has written, in a folder or in a store."""
 
 import hashlib
+import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,17 +12,19 @@ import numpy as np
 from landmarks.data.cache_folder import cache_root, cannot_make
 from landmarks.data.cache_use import claim
 from landmarks.data.exclude import find_excluded
-from landmarks.data.faces import Asked, Faces, check_name
+from landmarks.data.faces import Asked, Faces, OnError, check_name
 from landmarks.data.pack_index import ASKED, LABELS, PLACES, SAME, VERSION, PartIndex, read_index
 from landmarks.data.packed import AHEAD, Packed
 from landmarks.data.reading import Reading
 from landmarks.data.shard_order import ShardOrder
 from landmarks.data.shard_room import ShardRoom
 from landmarks.data.shard_store import Store, is_remote
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.machine import say_bytes
 from landmarks.settings import Needs, NonNegative, Positive, PositiveInt, Rule, flat
 
+log = logging.getLogger(__name__)
+SHOWN = 5  # shards that are named
 IN_TRAINING = Needs("/command", "train")
 IN_A_STORE = Needs("root", Rule(lambda v: is_remote(str(v)), ""), "a data.root in a store")
 
@@ -52,6 +56,9 @@ def read_faces(
     _refuse_names(arrays["names"], root)
     order = ShardOrder(streams, window)
     room = None if not is_remote(root) else _open_room(root, index, order, room_gb, reading)
+    if room is None:
+        used = arrays["shard"][: reading.limit]
+        _look_for_shards(root, note, np.unique(used).tolist(), reading.on_error)
     packed = Packed(root, note["shards"], *(arrays[name] for name in PLACES), order, room)
     kept = {name: arrays[name] for name in LABELS if name in arrays}
     kept |= {name: note[name] for name in SAME}
@@ -79,6 +86,27 @@ def _first(faces: Faces, limit: int | None) -> Faces:
         there = asked.faces < limit
         asked = asked._replace(**{key: getattr(asked, key)[there] for key in ASKED})
     return replace(faces, **fewer, asked=asked, packed=faces.packed.take(slice(limit)))
+
+
+def _look_for_shards(root: str, note: dict, used: list[int], on_error: OnError) -> None:
+    """Name at the start the shards of a folder that are missing or cut off; read none of them.
+
+    Raises:
+        UserError: if there are some, and images that cannot be read are not to be passed over.
+    """
+    with os.scandir(root) as entries:
+        sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    names = [note["shards"][i] for i in used if sizes.get(note["shards"][i]) != note["sizes"][i]]
+    if not names:
+        return
+    shown = ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+    sentence = f"{root}: {say_count(len(names), 'shard')} missing or of another size ({shown})"
+    if on_error == "stop":
+        raise UserError(
+            f"{sentence}: copy them there again, or set data.on_error=skip to go on without "
+            f"their faces."
+        )
+    log.warning(f"{sentence}: their faces are left out as data.on_error=skip says.")
 
 
 def _refuse_names(names: np.ndarray, root: str) -> None:

@@ -1,6 +1,8 @@
 """Faces of a pack: what comes out of shards is what went in; a damaged index is named."""
 
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,17 @@ def test_a_damaged_index_is_refused_in_a_sentence(packed, how):
     how(packed)
     with refused(packed):
         read_faces(str(packed))
+
+
+@pytest.mark.parametrize("how", [Path.unlink, lambda shard: os.truncate(shard, 99)])
+def test_a_shard_that_is_missing_or_cut_off_is_named_at_the_start(packed, how, caplog):
+    shards = sorted(packed.glob("train-*.tar"))
+    how(shards[-1])
+    with refused(shards[-1].name, "data.on_error=skip"):
+        read_faces(str(packed))
+    read_faces(str(packed), on_error="skip")
+    assert shards[-1].name in caplog.text
+    read_faces(str(packed), limit=1)  # lies in the first one
 
 
 def test_names_that_lead_elsewhere_are_refused(packed):
