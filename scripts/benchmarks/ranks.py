@@ -6,8 +6,7 @@ of float32 numbers one after the other; those of several processes add in float6
 is trained twice: as it is, and with the norms of several (`same_norms`).
 
 Faces are noise with many labels missing, most of them in the first half of a batch. Keypoint R-CNN
-draws random boxes, which processes cannot draw alike: here it takes all, and moves none. It has
-group norms, as suits random weights.
+draws random boxes, which processes cannot draw alike: here it takes all, and moves none.
 """
 
 import argparse
@@ -138,7 +137,7 @@ def _build(name: str, size: int):
         return regressor(**options, backbone=name, refine=1, elementwise=l1)
     if name == "unet_resnet18":
         return unet(**options, backbone="resnet18", fuse=False, elementwise=adaptive_wing)
-    model, face_boxes.JITTER = keypoint_rcnn(**options, norm="group"), 0.0
+    model, face_boxes.JITTER = keypoint_rcnn(**options), 0.0
     for sampler in (model.head.rpn.fg_bg_sampler.sampler, model.head.roi_heads.fg_bg_sampler):
         sampler.batch_size_per_image, sampler.positive_fraction = ALL, 1.0
     return model
