@@ -9,7 +9,7 @@ from tqdm import tqdm
 from landmarks.data.faces import Faces
 from landmarks.health.cuts import CUT_SIDE, SIZE, Cutter, describe_own
 from landmarks.health.image_facts import GOOD, Looks, Reader, in_threads
-from landmarks.health.point_noise import MAX_POINTS, NoiseFinder
+from landmarks.health.point_noise import MAX_POINTS, Beside, NoiseFinder
 from landmarks.health.shape_model import ShapeModel
 from landmarks.health.shifts import ShiftFinder, Shifts
 from landmarks.shapes.aligning import to_complex
@@ -22,13 +22,12 @@ class Seen(NamedTuple):
     """What the images say.
 
     looks: of all N files, those of n rows seen; shifts: of the n faces; None: there are too few to
-    learn from; beside (n, 2k): how far each of few points lies beside its place, see
-    `point_noise.NoiseFinder`; (n, 0) of many points, None where there are too few faces.
+    learn from, as there are for `beside`, which only few points have.
     """
 
     looks: Looks
     shifts: Shifts | None = None
-    beside: np.ndarray | None = None
+    beside: Beside | None = None
 
 
 def scan(
@@ -65,13 +64,14 @@ def scan(
         return Seen(looks)
     finders.solve()
     shifts = Shifts(*(np.full((len(faces), *shape), np.nan) for shape in ((2,), (2,), ())))
-    beside = np.full((len(faces), 2 * len(model.chosen) if finders.noise else 0), np.nan)
+    beside = Beside.unknown(len(faces), len(model.chosen)) if finders.noise else None
     good = fitting[looks.state[fitting] == GOOD]
-    for kept, said, moved in _pass(reader, good, threads, "looking for shifts", finders.judge):
-        for values, some in zip(shifts, said, strict=True):
-            values[kept] = some
-        beside[kept] = moved
-    return Seen(looks, Shifts(*(values[rows] for values in shifts)), beside[rows])
+    for kept, *said in _pass(reader, good, threads, "looking for shifts", finders.judge):
+        for all_values, some in zip((shifts, beside), said, strict=True):
+            for values, new in zip(all_values or (), some or (), strict=True):
+                values[kept] = new
+    beside = Beside(*(values[rows] for values in beside)) if beside else None
+    return Seen(looks, Shifts(*(values[rows] for values in shifts)), beside)
 
 
 class _Finders:
@@ -109,13 +109,11 @@ class _Finders:
         if self.noise:
             self.noise.solve()
 
-    def judge(self, rows: np.ndarray, images: list) -> tuple[np.ndarray, Shifts, np.ndarray]:
-        """Return the usable rows (n,), their shifts, and what lies beside (n, 2k or 0)."""
+    def judge(self, rows: np.ndarray, images: list) -> tuple[np.ndarray, Shifts, Beside | None]:
+        """Return the usable rows (n,), their shifts, and of few points how they lie."""
         rows, images, shapes = self._usable(rows, images, np.ones(len(rows), bool))
         features = describe_own(self.cutter.place(images, shapes))
-        beside = np.empty((len(rows), 0))
-        if self.noise:
-            beside = self.noise.judge(rows, features, shapes)
+        beside = self.noise.judge(rows, features, shapes) if self.noise else None
         return rows, self.shifts.judge(rows, features), beside
 
     def _usable(self, rows: np.ndarray, images: list, wanted: np.ndarray) -> tuple:

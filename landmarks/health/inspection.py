@@ -67,7 +67,7 @@ def inspect(
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts, beside)
-        notes += _say_judged(model, fit, health.places, beside is not None and beside.shape[1] > 0)
+        notes += _say_judged(model, fit, health.places, beside is not None)
         if shifts is None:
             notes.append(
                 f"Shifted labels were not looked for: that needs {MIN_LEARNING_FACES} faces."

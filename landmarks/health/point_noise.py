@@ -2,8 +2,11 @@
 
 Few points vary by themselves as much as noise moves them, so that their shape says little of it. A
 ridge regression learns, from cuts by labels with noise added on purpose, to say how far each point
-lies beside its place, as in Xiong and De la Torre 2013, "Supervised Descent Method".
+lies beside its place, as in Xiong and De la Torre 2013, "Supervised Descent Method", and which cuts
+are such ones at all.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +16,24 @@ from landmarks.health.folded_ridge import FoldedRidge
 MAX_POINTS = 9  # of more points the shape alone finds as much
 REACH = 0.05  # face sizes: standard deviation of the noise learned from
 CUTS_A_FACE = 12
+OWN_WEIGHT = 4  # of a face's own cut beside these
+
+
+class Beside(NamedTuple):
+    """How n faces' k points lie in their pictures.
+
+    offsets (n, 2k): x and y of how far each lies beside its place, in face sizes; what all have in
+    common is left to `shifts`. noisy (n,): 0 for cuts such as faces' own, 1 for cuts by labels with
+    noise. Both are NaN where a point is not labelled.
+    """
+
+    offsets: np.ndarray
+    noisy: np.ndarray
+
+    @classmethod
+    def unknown(cls, count: int, points: int) -> "Beside":
+        """Return it for `count` faces, of which nothing is known yet."""
+        return cls(np.full((count, 2 * points), np.nan), np.full(count, np.nan))
 
 
 class NoiseFinder:
@@ -26,10 +47,10 @@ class NoiseFinder:
 
     def __init__(self, count: int, cutter: Cutter, seed: int = 0):
         self.cutter, self.seed = cutter, seed
-        self.ridge = FoldedRidge(count, 2 * len(cutter.model.chosen))
+        self.ridge = FoldedRidge(count, 2 * len(cutter.model.chosen) + 1)
 
     def look(self, rows: np.ndarray, images: list, shapes: np.ndarray) -> tuple:
-        """Return what `learn` takes: rows, features of cuts, and how far their points are moved.
+        """Return what `learn` takes: rows, features of cuts, and what `judge` shall say of them.
 
         Args:
             rows: (n,) of the data set.
@@ -41,32 +62,34 @@ class NoiseFinder:
         rows, images, shapes = rows[whole], [images[i] for i in whole], shapes[whole]
         size = np.abs(self.cutter.model.place(shapes)[0])
         noise = random.normal(0, REACH, (*shapes.shape, CUTS_A_FACE, 2)) @ (1, 1j)
-        features, moved = [], []
+        own = describe_own(self.cutter.place(images, shapes))
+        features, answers = [own] * OWN_WEIGHT, [np.zeros((len(own), noise.shape[1] * 2 + 1))]
+        answers *= OWN_WEIGHT
         for by in np.moveaxis(noise * size[:, None, None], 2, 0):
             faces = self.cutter.place(images, shapes + by)
             features.append(describe_own(faces))
             scale = np.array([face.scale for face in faces]).reshape(-1, 1)
-            moved.append((by / scale).view(np.float64))
-        return rows, np.stack(features, 1), np.stack(moved, 1)
+            moved = (by / scale).view(np.float64)
+            answers.append(np.column_stack([moved, np.ones(len(moved))]))
+        return rows, np.stack(features, 1), np.stack(answers, 1)
 
-    def learn(self, rows: np.ndarray, features: np.ndarray, moved: np.ndarray) -> None:
+    def learn(self, rows: np.ndarray, features: np.ndarray, answers: np.ndarray) -> None:
         """Take in what `look` returned."""
-        self.ridge.learn(rows, features, moved)
+        self.ridge.learn(rows, features, answers)
 
     def solve(self) -> None:
         """End the learning."""
         self.ridge.solve()
 
-    def judge(self, rows: np.ndarray, features: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        """Return (n, 2k), x and y of how far each point lies beside its place, in face sizes.
-
-        What all points have in common is left to `shifts`. NaN where a point is not labelled.
+    def judge(self, rows: np.ndarray, features: np.ndarray, shapes: np.ndarray) -> Beside:
+        """Return how the points of n faces lie.
 
         Args:
             features: (n, FEATURES) of the faces' own cuts.
             shapes: (n, k) complex, their labels.
         """
         said = self.ridge.say(rows, features)
-        points = said.reshape(len(said), -1, 2)
-        said = (points - points.mean(1, keepdims=True)).reshape(said.shape)
-        return np.where(np.isfinite(shapes).all(1)[:, None], said, np.nan)
+        said[~np.isfinite(shapes).all(1)] = np.nan
+        points = said[:, :-1].reshape(len(said), -1, 2)
+        offsets = points - points.mean(1, keepdims=True)
+        return Beside(offsets.reshape(len(said), -1), said[:, -1])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landmarks.data.faces import Faces
+from landmarks.health.point_noise import Beside
 from landmarks.health.robust import TO_SIGMA, median, rms, robust_distances, robust_z
 from landmarks.health.shape_fit import MIN_SIGMA
 from landmarks.health.shape_model import JITTER, Fit
@@ -18,7 +19,8 @@ MAX_OUT, MAX_PULL, MAX_REST_Z = 8.0, 15.0, 4.5  # see `landmarks.health.shape_mo
 # Of logarithms, distances from the median to what three quarters lie below: faults, up to one face
 # in ten, hardly move these. 99.7 % of real faces with 5 to 68 points lie below it.
 MAX_NOISY = 4.6
-MAX_BESIDE, MIN_BESIDE = 4.4, 0.02  # the same of what pictures say of points; rms, face sizes
+MAX_BESIDE, MIN_BESIDE = 8.4, 0.02  # of what pictures say of points, see below; rms, face sizes
+OFFSETS_WEIGHT, MIN_STEP = 1.5, 0.02
 MAX_ALONE = 0.5  # share that one point has in what does not fit: more is no jitter
 MIN_ROUGHNESS = 2.0  # times the median: less is a rare grimace
 OUTLIER_PULL = 10.0
@@ -46,11 +48,17 @@ def noisy_limit(fit: Fit) -> float:
 def _tail_limit(values: np.ndarray, most: float) -> float:
     """Return what lies `most` times as far above the median of values (n,) as three quarters do,
     of their logarithms; NaN where none is known."""
-    logs = np.log(values[np.isfinite(values)])
-    if not len(logs):
-        return np.nan
-    middle, high = np.quantile(logs, (0.5, 0.75))
-    return float(np.exp(middle + most * max(high - middle, MIN_SIGMA)))
+    middle, step = _middle_and_step(np.log(values))
+    return float(np.exp(middle + most * max(step, MIN_SIGMA)))
+
+
+def _middle_and_step(values: np.ndarray) -> tuple[float, float]:
+    """Return the median of values (n,), and how far above it three quarters lie; NaN: none."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.nan, np.nan
+    middle, high = np.quantile(known, (0.5, 0.75))
+    return float(middle), float(high - middle)
 
 
 def shape_findings(
@@ -59,7 +67,7 @@ def shape_findings(
     fit: Fit,
     angles: np.ndarray,
     shifts: Shifts | None,
-    beside: np.ndarray | None,
+    beside: Beside | None,
 ) -> list[Finding]:
     """Return swapped, jittered, misplaced and shifted faces, and rare shapes; a face has one of
     these reasons, the first in the order of `landmarks.health.suspects`.
@@ -127,18 +135,26 @@ def _shape_scores(
 
 
 def _beside_scores(
-    beside: np.ndarray | None, shifted: dict, count: int
+    beside: Beside | None, shifted: dict, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (n,), above 1 where points lie beside their places, and how far (n,), rms.
 
     A face that is shifted is that alone: so far from its face no point's place can be told.
     """
-    if beside is None or not beside.shape[1]:
+    if beside is None:
         return np.full(count, np.nan), np.full(count, np.nan)
-    distances = robust_distances(beside)
-    away = rms(beside) * np.sqrt(2)
-    score = np.fmin(distances / _tail_limit(distances, MAX_BESIDE), away / MIN_BESIDE)
+    # How large the offsets are, and how much the cut is one of noisy labels: both together tell far
+    # more than either.
+    total = OFFSETS_WEIGHT * _above(np.log(robust_distances(beside.offsets))) + _above(beside.noisy)
+    away = rms(beside.offsets) * np.sqrt(2)
+    score = np.fmin(total / MAX_BESIDE, away / MIN_BESIDE)
     return np.where(shifted["shifted"][0] > 1, np.nan, score), away
+
+
+def _above(values: np.ndarray) -> np.ndarray:
+    """Return (n,) how many times as far above their median as three quarters the values lie."""
+    middle, step = _middle_and_step(values)
+    return (values - middle) / max(step, MIN_STEP)
 
 
 def _shift_scores(shifts: Shifts | None) -> dict[str, tuple[np.ndarray, Callable]]:

@@ -45,23 +45,31 @@ def judged():
 def test_points_are_told_how_far_they_lie_beside_their_places(judged):
     shapes, judge = judged
     noise = np.random.default_rng(1).normal(0, 0.06 * SIZE, (COUNT, 5, 2)) @ (1, 1j)
-    good, bad = judge(shapes), judge(shapes + noise)
+    good, bad = judge(shapes).offsets, judge(shapes + noise).offsets
     moved = (noise - noise.mean(1, keepdims=True)).view(float)
     assert np.corrcoef(bad.ravel(), moved.ravel())[0, 1] > 0.8
     assert (bad**2).mean() > 4 * (good**2).mean()
+
+
+def test_cuts_by_noisy_labels_are_told_from_the_faces_own(judged):
+    shapes, judge = judged
+    noise = np.random.default_rng(1).normal(0, 0.06 * SIZE, (COUNT, 5, 2)) @ (1, 1j)
+    good, bad = judge(shapes).noisy, judge(shapes + noise).noisy
+    assert bad.mean() > good.mean() + 0.3
+    assert (bad > np.quantile(good, 0.9)).mean() > 0.8
 
 
 def test_faces_with_missing_points_are_not_judged(judged):
     shapes, judge = judged
     labels = shapes.copy()
     labels[7, 2] = np.nan
-    said = judge(labels)
-    assert np.isnan(said[7]).all() and np.isfinite(np.delete(said, 7, 0)).all()
+    for said in judge(labels):
+        assert np.isnan(said[7]).all() and np.isfinite(np.delete(said, 7, 0)).all()
 
 
 def test_a_shift_of_all_points_is_no_noise(judged):
     shapes, judge = judged
-    said = judge(shapes + 0.1 * SIZE).reshape(COUNT, 5, 2)
+    said = judge(shapes + 0.1 * SIZE).offsets.reshape(COUNT, 5, 2)
     assert np.abs(said.mean(1)).max() < 1e-6
 
 
