@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from landmarks.data import frames as module
 from landmarks.data.frames import Frames, is_clip
 from landmarks.errors import UserError
 
@@ -75,3 +76,40 @@ def test_clips_are_known_by_their_names(tmp_path):
     names = ["a.mp4", "b.MOV", "camera:0", "camera:12"]
     assert all(map(is_clip, names))
     assert not any(map(is_clip, ["a.jpg", "camera:", "camera", None, str(tmp_path / "folder.mp4")]))
+
+
+class Camera:
+    """A camera that misses every third read, and is unplugged after 6 frames."""
+
+    def __init__(self, number):
+        self.number, self.reads, self.frames, self.released = number, 0, 0, False
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        self.reads += 1
+        if self.frames == 6 or self.reads % 3 == 0:
+            return False, None
+        self.frames += 1
+        return True, np.full((48, 64, 3), self.frames, np.uint8)
+
+    def get(self, what):
+        return -1.0  # cameras say neither their rate nor a length
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera_gives_frames_by_the_clock_until_it_is_unplugged(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(module, "PAUSE", 0)
+    frames = Frames("camera:3")
+    assert (frames.is_camera, frames.capture.number, frames.count) == (True, 3, None)
+    assert frames.rate == module.USUAL_RATE and frames.size == (64, 48)
+    found = [frame for frame in frames if frame.image is not None]
+    assert [int(frame.image[0, 0, 0]) for frame in found] == [1, 2, 3, 4, 5, 6]
+    times = [frame.time for frame in found]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] < 60
+    assert frames.capture.released
+    assert len([*Frames("camera:0", limit=3)]) == 3
