@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from landmarks.errors import UserError
 
@@ -102,17 +103,21 @@ def explain_refusal(error: OSError) -> str | None:
     return f"{named}{error.strerror}: {advice[error.errno]}."
 
 
-def reserve(path: Path) -> None:
-    """Reserve the room on the disk that a file needs.
+def reserve(file: Path | IO[bytes], start: int = 0, size: int | None = None) -> None:
+    """Reserve the room on the disk that a file needs, or `size` bytes of it from `start` on.
 
     To write to a mapped file with holes on a full disk kills the process without a message.
 
     Raises:
         OSError: if there is no such room.
     """
-    if hasattr(os, "posix_fallocate"):
-        with path.open("rb+") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    if isinstance(file, Path):
+        with file.open("rb+") as opened:
+            reserve(opened, start, size)
+        return
+    size = os.fstat(file.fileno()).st_size if size is None else size
+    if hasattr(os, "posix_fallocate") and size:
+        os.posix_fallocate(file.fileno(), start, size)
 
 
 def _refusal(error: BaseException | None) -> OSError | None:

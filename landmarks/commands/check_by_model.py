@@ -11,7 +11,7 @@ from landmarks.commands.other_data import in_order
 from landmarks.data.faces import Faces
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
 from landmarks.evaluation.tables import write_table
-from landmarks.files import aside
+from landmarks.files import aside, reserve
 from landmarks.health.model_disbelief import Disbelief, disbelief_findings, measure_disbelief
 from landmarks.health.suspects import Finding
 from landmarks.inference.framing import Framing
@@ -72,6 +72,7 @@ def find_disbelieved(
 def _predict(predictor: Predictor, faces: Faces, scratch: Path, workers: Workers) -> np.ndarray:
     shape = (len(faces), predictor.num_points, 2)
     predicted = np.memmap(scratch, np.float32, "w+", shape=shape)
+    reserve(scratch)
     framing = Framing(batch_size=BATCH, on_error="skip", workers=workers)
     with tqdm(total=len(faces), desc="comparing with a model", unit="face", disable=None) as bar:
         for batch, points, _ in predictor.predict(predictor.batches(faces, framing)):

@@ -24,6 +24,7 @@ from landmarks.data.cropped import Batch, CroppedFaces, make_batch
 from landmarks.data.decoding import stamp
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError, say_count
+from landmarks.files import reserve
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.machine import free_memory, say_bytes
 
@@ -160,5 +161,7 @@ def _open(count: int, side: int, folder: Path | None) -> Canvas:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with (folder / name).open("ab") as file:
             file.truncate(size)  # a file with holes: what is not filled takes no room
+        if name != "pixels":  # whose room is reserved face by face
+            reserve(folder / name)
         mapped.append(np.memmap(folder / name, dtype, mode="r+", shape=shape))
     return Canvas(*mapped, readable)

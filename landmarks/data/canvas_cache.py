@@ -13,6 +13,7 @@ from tqdm import tqdm
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import remap, unmap
 from landmarks.errors import say_count
+from landmarks.files import reserve
 from landmarks.machine import count_cores
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,10 @@ def fill(canvas: Canvas, source: CroppedFaces, rows: np.ndarray, stamps: np.ndar
         for row in rows[chunk]:
             out[:] = 0
             matrix = source.read(row, out)
-            if matrix is not None:  # in one piece: another process may be reading the same bytes
+            if matrix is not None:
+                if isinstance(canvas.pixels, np.memmap):
+                    reserve(Path(canvas.pixels.filename), int(row) * out.nbytes, out.nbytes)
+                # In one piece: another process may be reading the same bytes.
                 canvas.pixels[row], canvas.matrices[row], canvas.readable[row] = out, matrix, True
         return chunk
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from landmarks.files import reserve
 from landmarks.metrics import face_size
 
 BLOCK = 512  # faces measured at once
@@ -110,6 +111,7 @@ def _table(shape: tuple[int, int], folder: Path | None) -> np.ndarray:
         return np.full(shape, np.nan, np.float32)
     with tempfile.TemporaryFile(dir=folder) as file:
         table = np.memmap(file, np.float32, "w+", shape=shape)
+        reserve(file)
     for _, block in row_blocks(table):
         block[:] = np.nan
     return table

@@ -11,6 +11,7 @@ import numpy as np
 
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
+from landmarks.files import reserve
 from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
 from landmarks.inference.framing import Framing
 from landmarks.inference.model import Finder
@@ -100,6 +101,8 @@ class Ensemble:
             np.memmap(folder / str(i), np.float32, "w+", shape=shape)
             for i, shape in enumerate(shapes)
         )
+        for array in (points, sure):
+            reserve(Path(array.filename))
         for m, opener in enumerate(self.openers):
             member, done = opener(), 0
             own = member.batches(batches.faces, batches.framing)

@@ -214,6 +214,27 @@ def test_memory_is_what_a_container_leaves(faces, monkeypatch, tmp_path, reads):
     assert open_canvas(replace(faces, cache="ram"), "letterbox", SIZE).readable.all()
 
 
+def test_a_disk_that_fills_meanwhile_is_one_sentence(faces, monkeypatch):
+    """A mapped file with holes on a full disk would kill the process."""
+    reserved = []
+
+    def reserve(descriptor, start, size):
+        reserved.append((start, size))
+        if len(reserved) > 4:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+    with refused("No space left on device", "data.cache_dir"):
+        open_canvas(faces, "letterbox", SIZE)
+    side = SIZE + 2 * choose_margin("letterbox", SIZE)
+    assert [start % size for start, size in reserved[2:]] == [0] * len(reserved[2:])
+    assert {size for _, size in reserved[2:]} == {3 * side * side}
+    reserved.clear()
+    assert open_canvas(replace(faces, cache="auto"), "letterbox", SIZE) is None
+    monkeypatch.undo()
+    assert open_canvas(faces, "letterbox", SIZE).readable.all()
+
+
 def test_a_cache_that_cannot_be_written(faces, tmp_path):
     (tmp_path / "file").write_text("")
     bad = replace(faces, cache_dir=str(tmp_path / "file"))
