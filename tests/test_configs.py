@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import COMMANDS
 from landmarks.cli.overrides import check_config
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.runs.trusted import nodes_in
 from landmarks.settings import settings_of
 
@@ -24,7 +25,7 @@ CHOICES = [(group, choice) for group in GROUPS for choice in GROUPS[group]]
 
 @pytest.fixture(autouse=True)
 def resolver():
-    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    register_resolvers()
     OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
 
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.words import mend_words
 from landmarks.settings import settings_of
 
@@ -73,7 +74,7 @@ def shown_commands():
 def test_shown_commands_set_what_there_is(command):
     _, name, *words = shlex.split(command)
     words = [word for word in mend_words(words) if "=" in word and not re.search(r"=[\w.]+,", word)]
-    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    register_resolvers()
     OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         config = compose(name, overrides=words)

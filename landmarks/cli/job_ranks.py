@@ -85,17 +85,3 @@ def _lead(command: str, settings: dict) -> tuple[int, str]:
         sentence = f"{type(error).__name__}: {error}"
     store.fail(sentence)
     return 1, sentence
-
-
-def gpus_of_job(gpus: int | str, device: str) -> int:
-    """Return how many GPUs a launcher gives to each job that wants so many; 0: there are none."""
-    import torch  # it takes seconds, and few launchers ask
-
-    if device == "cpu" or not torch.cuda.is_available():
-        return 0
-    return torch.cuda.device_count() if gpus == "auto" else int(gpus)
-
-
-def for_gpus(gpus: int | str, each: int) -> int:
-    """Return what a job with so many GPUs needs, of what it needs for each."""
-    return each if gpus == "auto" else each * int(gpus)

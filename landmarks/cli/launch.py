@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,10 +17,11 @@ from yaml import YAMLError
 
 from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
-from landmarks.cli.job_ranks import count_ranks, for_gpus, gpus_of_job, run_job
+from landmarks.cli.job_ranks import count_ranks, run_job
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.main import SHARED
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.search import plan_trials
 from landmarks.cli.single_or_sweep import mode_from
 from landmarks.cli.sweep_jobs import run_noted, told_of
@@ -61,9 +61,7 @@ def launch(
         fail: prints a sentence and returns the exit code that it is given, or 2.
         tell_job: lets the other processes do a job of these settings; None: there are none.
     """
-    OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
-    OmegaConf.register_new_resolver("gpus_of_job", gpus_of_job, replace=True)
-    OmegaConf.register_new_resolver("for_gpus", for_gpus, replace=True)
+    register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
     start = _Start(command, load, tell_job)
     arguments = mend_words(gather_words(command, arguments))
@@ -254,8 +252,3 @@ def refuse_one_process(settings: dict, count: int) -> None:
     """
     if settings.get("compile"):
         raise UserError(f"compile=true trains in one process, and {count} were asked for.")
-
-
-def _suffix(name: str | None) -> str:
-    # A name ends a folder's name; it must not become a path.
-    return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""

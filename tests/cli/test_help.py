@@ -3,10 +3,10 @@
 from importlib.resources import files
 
 import pytest
-from omegaconf import OmegaConf
 
 from landmarks.cli import main as cli
 from landmarks.cli.main import COMMANDS, load_command
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.setting_pages import read_comments, read_page, settings_of_choice
 from landmarks.settings import settings_of
 
@@ -29,7 +29,7 @@ COMMON = {
 
 @pytest.fixture(scope="module")
 def pages():
-    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    register_resolvers()
     return {command: read_page(command, kind_of(command)) for command in COMMANDS}
 
 

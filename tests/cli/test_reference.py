@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from landmarks.cli.reference import write_reference
+from landmarks.cli.resolvers import register_resolvers
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
 
 
 def test_the_page_is_up_to_date():
-    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    register_resolvers()
     assert PAGE.read_text(encoding="utf-8") == write_reference()

@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from refusals import refused
 
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
 from landmarks.commands.choices import list_choices
 from landmarks.errors import UserError
@@ -33,6 +34,11 @@ TAKEN = set(  # whatever is neither here nor in a group of these is kept, and re
     "model.boxes model.margin model.sync_norm".split()
 )
 KEPT = {"data.limit", "data.exclude", "optimizer._target_", "optimizer.amsgrad"}
+
+
+@pytest.fixture(autouse=True)
+def resolvers():
+    register_resolvers()
 
 
 @cache

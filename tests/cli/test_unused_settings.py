@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.unused_settings import taker_of
 from landmarks.commands.choices import read_choice
 from landmarks.errors import UserError
@@ -93,7 +94,7 @@ USED = [  # all of these change something, or ask for nothing
 
 @pytest.fixture(autouse=True)
 def resolver():
-    OmegaConf.register_new_resolver("suffix", lambda v: f"-{v}" if v else "", replace=True)
+    register_resolvers()
     OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
 
 

@@ -4,6 +4,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from landmarks.cli.resolvers import register_resolvers
 from landmarks.commands.chosen_settings import list_chosen
 
 
@@ -20,7 +21,7 @@ from landmarks.commands.chosen_settings import list_chosen
     ],
 )  # fmt: skip
 def test_chosen_settings_are_those_that_were_typed(words, expected):
-    OmegaConf.register_new_resolver("suffix", lambda v: v or "", replace=True)
+    register_resolvers()
     OmegaConf.register_new_resolver("now", lambda p: "now", replace=True)
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         config = OmegaConf.to_container(compose("train", overrides=words), resolve=False)
