@@ -36,6 +36,9 @@ MAX_SHIFT = 1.0  # cells that the peak may lie beside the largest one
 TAPER = 4.0  # weights fall to 0 over the last quarter of the window's half
 # Maps finished at once. On a CPU what is kept of them should stay in the cache.
 FINISHED = {"cpu": 2**10, "cuda": 2**16}
+# Maps are finished in multiples of so many. A CPU adds up whole groups of columns in another order
+# than those left over, so that a point's last digit would hang on its place in the batch.
+LANES = 64
 ROWS = {"cpu": 1, "cuda": 16}  # of a map, that `weighted` reads at once
 
 
@@ -80,27 +83,31 @@ class Decoder:
                 these; together all of them.
             batch, landmarks: B and K.
             sigma, max_sigma: as above.
+
+        A map's point is the same to the bit in every batch.
         """
-        window, kept = None, []
+        count = batch * landmarks
+        window, kept, views = None, [], []
         for part, some, maps in tiles:
             if window is None:
                 window = open_window(sigma, maps.device, max_sigma)
                 height, width = maps.shape[2:]
             found = self.read(maps, window)
-            # In the order of the maps' memory: landmarks last.
-            kept = kept or [
-                values.new_empty(batch, *values.shape[2:], landmarks).movedim(-1, 1)
-                for values in found
-            ]
-            for all_values, values in zip(kept, found, strict=True):
-                all_values[part, some] = values
-        images = max(1, FINISHED.get(maps.device.type, FINISHED["cuda"]) // landmarks)
+            if not kept:  # in the order of the maps' memory: landmarks last
+                kept = [v.new_zeros(*v.shape[2:], count + -count % LANES) for v in found]
+                views = [
+                    values[..., :count].unflatten(-1, (batch, landmarks)).movedim((-2, -1), (0, 1))
+                    for values in kept
+                ]
+            for view, values in zip(views, found, strict=True):
+                view[part, some] = values
+        size = FINISHED.get(maps.device.type, FINISHED["cuda"])
         done = [
-            self.finish(values, window, height, width)
-            for values in zip(*(all_values.split(images) for all_values in kept), strict=True)
+            self.finish([v.movedim(-1, 0)[None] for v in some], window, height, width)
+            for some in zip(*(values.split(size, -1) for values in kept), strict=True)
         ]
-        points, confidence = zip(*done, strict=True)
-        return torch.cat(points), torch.cat(confidence)
+        points, confidence = (torch.cat(parts, 1)[0, :count] for parts in zip(*done, strict=True))
+        return points.unflatten(0, (batch, landmarks)), confidence.unflatten(0, (batch, landmarks))
 
 
 def _read_peak(maps: Tensor, window: Window) -> tuple[Tensor, ...]:

@@ -54,14 +54,22 @@ def test_predictions_and_judgements_are_those_of_the_files(train, packed, addres
         assert Path(file.format("store")).read_text() == Path(file.format("files")).read_text()
 
 
-def test_damage_is_named_in_a_sentence_and_passed_over(train, packed, capsys):
+def spoil(shard):
+    data = shard.read_bytes()
+    shard.write_bytes(data[:700] + bytes(len(data) - 700))
+
+
+@pytest.mark.parametrize(
+    "damage", [spoil, lambda shard: shard.write_bytes(shard.read_bytes()[:700])]
+)
+def test_damage_is_named_in_a_sentence_and_passed_over(damage, train, packed, capsys):
     shard = packed / "train-00001.tar"
-    shard.write_bytes(shard.read_bytes()[:700])
+    damage(shard)
     words = ["data=shards", f"data.root={packed}", "data.cache=off", "epochs=1"]
     train("run_dir=run", *words, code=1)
-    assert f"in {shard.name}" in capsys.readouterr().err
+    assert shard.name in capsys.readouterr().err
     train("run_dir=other", *words, "data.on_error=skip")
-    assert f"{shard}: " in capsys.readouterr().out
+    assert shard.name in capsys.readouterr().out
     assert cli.main(["check", f"data.root={packed}", "run_dir=check"]) == 3
     assert "corrupt" in Path("check/suspects.csv").read_text()
 

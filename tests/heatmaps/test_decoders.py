@@ -276,6 +276,19 @@ def test_tiles_give_what_whole_maps_give(decode, sigma, finished, monkeypatch):
 
 
 @every_decoder
+@pytest.mark.parametrize("landmarks", [1, 7, 68])
+@pytest.mark.parametrize("sigma", [1.0, torch.tensor(4.0)])
+def test_a_point_is_the_same_to_the_bit_in_every_batch(decode, landmarks, sigma):
+    maps = 0.05 * torch.randn(5, landmarks, 16, 20, generator=torch.Generator().manual_seed(0))
+    maps = maps + encode(scatter(landmarks, low=2.0, width=20, height=16), 1.5, 20, 16)
+    whole = decode.decode_tiles(cut(maps, 5, landmarks), 5, landmarks, sigma)
+    for some in (slice(0, 3), slice(1, 5), slice(4, 5)):
+        part = decode.decode_tiles(cut(maps[some], 2, landmarks), len(maps[some]), landmarks, sigma)
+        for values, others in zip(part, whole, strict=True):
+            assert torch.equal(values, others[some])
+
+
+@every_decoder
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_little_is_kept_of_a_map(decode, dtype):
     maps = encode(scatter(3, low=2.0, width=64, height=64), 1.5, width=64, height=64).to(dtype)
