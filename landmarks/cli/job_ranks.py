@@ -20,8 +20,8 @@ def count_ranks(settings: dict) -> int:
     Raises:
         UserError: if there are not so many GPUs.
     """
-    named = {name: settings.get(name) for name in (GPUS, DEVICE)}
-    return wanted_ranks([f"{name}{value}" for name, value in named.items() if value is not None])
+    words = [(word, settings.get(word.rstrip("="))) for word in (GPUS, DEVICE)]
+    return wanted_ranks([f"{word}{value}" for word, value in words if value is not None])
 
 
 def run_job(command: str, settings: dict, count: int) -> int:

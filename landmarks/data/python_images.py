@@ -104,21 +104,31 @@ def _listed(images: Any) -> Sequence:
     if hasattr(images, "shape") and hasattr(images, "ndim"):
         return list(images) if images.ndim == 4 else [images]
     try:
+        if isinstance(images, bytes | bytearray):  # a list of numbers
+            raise TypeError
         return list(images)
-    except TypeError as error:
-        raise UserError(f"{type(images).__name__} is no image: give {FORMS}.") from error
+    except TypeError:
+        raise UserError(f"{_name_of(images)} is no image: give {FORMS}.") from None
+
+
+def _name_of(value: Any) -> str:
+    return (
+        "None, as cv2.imread gives for what it cannot read,"
+        if value is None
+        else type(value).__name__
+    )
 
 
 def _to_bgr(image: Any, index: int, channels: Channels | None, exif: ExifName) -> np.ndarray:
     """Return the image as (H, W, 3) uint8 BGR."""
     if hasattr(image, "getexif"):
-        array, channels = _from_pil(image, exif), "rgb"
+        array, channels = _from_pil(image, index, exif), "rgb"
     elif hasattr(image, "detach"):
         array, channels = _from_tensor(image, index), channels or "rgb"
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise UserError(f"Image {index} is a {type(image).__name__}: give {FORMS}.")
+        raise UserError(f"Image {index} is {_name_of(image)}: give {FORMS}.")
     if array.ndim == 2:
         array = array[..., None]
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -136,13 +146,20 @@ def _to_bgr(image: Any, index: int, channels: Channels | None, exif: ExifName) -
     return np.ascontiguousarray(array if channels == "bgr" else array[..., ::-1])
 
 
-def _from_pil(image: Any, exif: ExifName) -> np.ndarray:
+def _from_pil(image: Any, index: int, exif: ExifName) -> np.ndarray:
+    if image.mode[0] in "IF":  # which PIL converts by cutting off all above 255
+        raise UserError(
+            f"Image {index} is a PIL image of mode {image.mode}, more than 8 bits: give its path."
+        )
     turned = image
-    if exif == "rotate":
-        from PIL import ImageOps  # whoever has an image of PIL has PIL
+    try:
+        if exif == "rotate":
+            from PIL import ImageOps  # whoever has an image of PIL has PIL
 
-        turned = ImageOps.exif_transpose(image)
-    return np.asarray(turned.convert("RGB"))
+            turned = ImageOps.exif_transpose(image)
+        return np.asarray(turned.convert("RGB"))
+    except (OSError, SyntaxError) as error:  # PIL decodes only now
+        raise UserError(f"Image {index} cannot be decoded ({error}): restore it.") from error
 
 
 def _from_tensor(image: Any, index: int) -> np.ndarray:

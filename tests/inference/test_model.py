@@ -196,3 +196,24 @@ def test_the_page_s_examples_run(run_of, photos, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "rest_2 is at " in said and "(2, 5, 2)" in said and "nowhere.jpg" in said
     assert isinstance(names["model"], landmarks.Model)
+
+
+def test_pil_images_that_would_be_read_wrongly_or_not_at_all_are_refused(model, tmp_path):
+    deep = Image.fromarray(np.full((40, 40), 30_000, np.uint16))
+    with pytest.raises(landmarks.UserError, match=r"Image 0 .*I;16"):
+        model.predict(deep)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(
+        tmp_path / "a.jpg"
+    )
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:1500])
+    with pytest.raises(landmarks.UserError, match="Image 1 "):
+        model.predict([Image.open(tmp_path / "a.jpg"), Image.open(tmp_path / "cut.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("images", "named"),
+    [(None, r"cv2\.imread"), ([None], r"Image 0.*cv2\.imread"), (b"abc", "bytes")],
+)
+def test_what_was_not_read_is_named(images, named, model):
+    with pytest.raises(landmarks.UserError, match=named):
+        model.predict(images)
