@@ -63,8 +63,8 @@ class NoiseFinder:
         size = np.abs(self.cutter.model.place(shapes)[0])
         noise = random.normal(0, REACH, (*shapes.shape, CUTS_A_FACE, 2)) @ (1, 1j)
         own = describe_own(self.cutter.place(images, shapes))
-        features, answers = [own] * OWN_WEIGHT, [np.zeros((len(own), noise.shape[1] * 2 + 1))]
-        answers *= OWN_WEIGHT
+        unmoved = np.zeros((len(own), 2 * noise.shape[1] + 1))
+        features, answers = [own] * OWN_WEIGHT, [unmoved] * OWN_WEIGHT
         for by in np.moveaxis(noise * size[:, None, None], 2, 0):
             faces = self.cutter.place(images, shapes + by)
             features.append(describe_own(faces))

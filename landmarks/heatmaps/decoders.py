@@ -37,7 +37,7 @@ TAPER = 4.0  # weights fall to 0 over the last quarter of the window's half
 # Maps finished at once. On a CPU what is kept of them should stay in the cache.
 FINISHED = {"cpu": 2**10, "cuda": 2**16}
 # Maps are finished in multiples of so many. A CPU adds up whole groups of columns in another order
-# than those left over, so that a point's last digit would hang on its place in the batch.
+# than those left over, so that a point's last digit would depend on its place in the batch.
 LANES = 64
 ROWS = {"cpu": 1, "cuda": 16}  # of a map, that `weighted` reads at once
 
@@ -213,7 +213,7 @@ def _finish_dark(
     The step is at most the larger of 1.5 cells and sigma on either axis.
 
     Weights lie about the peak, a mean of the highest cells, and end where it is the same window
-    about the next cell. So nothing hangs on which of two cells is the larger by the last digit.
+    about the next cell. So it does not matter which of two cells is the larger by the last digit.
 
     Source: Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation,
     CVPR 2020, eq. 9.

@@ -32,8 +32,8 @@ def open_window(
     """Return the window for a sigma in cells, a number or a 0-dim tensor on the device.
 
     It reaches over REACH sigmas, at least 3 cells, but no further than RADIUS steps of sigma / 3.
-    A sigma may be known to the device alone. The number of cells must not depend on it then: it
-    hangs on `max_sigma`, where that is known.
+    A sigma may be known to the device alone. The number of cells then depends on `max_sigma`, where
+    that is given.
     """
     if not isinstance(sigma, Tensor):
         max_sigma = sigma
