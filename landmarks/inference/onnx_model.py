@@ -218,6 +218,9 @@ def _read_facts(session: Any, path: Path) -> dict:
         Layout(**facts["layout"])
         for name in ("num_points", "unlabelled", "certainty", "config", "input_size", "boxed"):
             facts[name]
+        inputs = {"images", "boxes"} if facts["boxed"] else {"images"}
+        if {given.name for given in session.get_inputs()} != inputs:
+            raise ValueError
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is an ONNX file that `landmarks export` has not written; export a checkpoint "
