@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from landmarks.data.crop import averaging, crop_face, read_face
-from landmarks.geometry import Crop, compose, crop_matrix, invert, scale_matrix, transform
+from landmarks.geometry import (
+    Crop,
+    box_matrix,
+    compose,
+    crop_matrix,
+    invert,
+    scale_matrix,
+    transform,
+)
 
 CROPS = get_args(Crop)
 
@@ -122,6 +130,23 @@ def test_a_painted_dot_lands_where_the_matrix_says(
         landed = transform(used, np.array([[x, y]]))[0]
         assert landed == pytest.approx(target, abs=1)  # what is cut off to fill blocks moves it
         assert centroid(out[..., 0]) == pytest.approx(landed, abs=0.1)
+
+
+@pytest.mark.parametrize("crop", [*CROPS, "box"])
+@pytest.mark.parametrize("side", [100, 130, 190, 220, 350, 377, 700, 805])
+def test_a_large_array_is_seen_as_its_jpeg(crop, side, tmp_path):
+    """Of both as many pixels are averaged: to fewer an array would be scaled up and blurred."""
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    image = cv2.resize(picture, (side, side - side % 3), interpolation=cv2.INTER_AREA)
+    if crop == "box":
+        crop = box_matrix(np.array([3, 2, side - 9, side - 5]), 0.05, 32)
+    path = str(tmp_path / "a.jpg")
+    options = [cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    cv2.imwrite(path, image, options)
+    of_file, of_array = np.zeros((2, 32, 32, 3), np.uint8)
+    matrix = read_face(path, crop, of_file)
+    assert (crop_face(image, crop, of_array) == matrix).all()
+    assert np.abs(of_file.astype(int) - of_array).mean() < 1
 
 
 def test_crop_face_turns_bgr_to_rgb_and_is_black_outside():

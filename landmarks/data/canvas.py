@@ -29,7 +29,7 @@ from landmarks.geometry import BoxCrop, Crop
 from landmarks.machine import free_memory, say_bytes
 
 log = logging.getLogger(__name__)
-VERSION = 3
+VERSION = 4
 SPARE_BYTES = 1 << 30  # bytes that stay free
 CPU = torch.device("cpu")
 OPTIONAL = ("auto", "device")  # where a canvas on the disk is used, and not insisted on

@@ -43,45 +43,79 @@ def read_face(
 def choose_reduction(
     header: tuple[int, int, int] | None, crop: Crop | np.ndarray, size: int
 ) -> int:
-    """Return by how much a JPEG of this header is reduced in decoding, for an input's side.
-
-    The reduced image, taken for an original, is averaged over what is left of the original's
-    blocks: an exported model, which is given it alone, then cuts and scales as `crop_face` does.
-    """
+    """Return by how much a JPEG of this header is reduced in decoding, for an input's side."""
     if header is None:
         return 1
-    width, height, _ = header
-    blocks = averaging(crop, width, height, size)
-    reduced = reduction(header, min(blocks))
-    while reduced > 1 and not isinstance(crop, np.ndarray):
-        left = averaging(crop, width // reduced, height // reduced, size)
-        if left == (blocks[0] // reduced, blocks[1] // reduced):
-            break
-        reduced //= 2
-    return reduced
+    return reduction(header, _power_of_blocks(crop, *header[:2], size)[0])
 
 
 def read_reduced(
     path: str, crop: Crop, size: int | None, exif: ExifName = "rotate"
-) -> tuple[np.ndarray | None, int]:
-    """Return an image file's pixels as `read_face` decodes them, and how much they are reduced.
+) -> tuple[np.ndarray | None, tuple[int, int]]:
+    """Return an image file's pixels for an exported model, and by how much x and y are reduced.
+
+    The model takes them for an original, and averages what is left as `read_face` does. It would
+    not do so of some JPEGs: they are averaged here, or given whole.
 
     Args:
         size: side of the input; None: they are not reduced.
     """
     data = read_bytes(path)
     if data is None:
-        return None, 1
+        return None, (1, 1)
     header = jpeg_size(data, exif)
     reduced = choose_reduction(header, crop, size) if size else 1
+    if reduced == 1:
+        return decode(data, REDUCED[1], exif), (1, 1)
+    width, height, _ = header
+    columns, rows = averaging(crop, width, height, size)
+    left = columns // reduced, rows // reduced
+    is_left = averaging(crop, width // reduced, height // reduced, size) == left
+    if not is_left:
+        is_even = columns == rows or crop == "stretch"  # averaged, it has the original's shape
+        is_whole = averaging(crop, width // columns, height // rows, size) == (1, 1)
+        if not (is_even and is_whole):
+            return decode(data, REDUCED[1], exif), (1, 1)
     image = decode(data, REDUCED[reduced], exif)
-    if reduced > 1 and image is not None:  # whole blocks alone, as `crop_face`
-        image = image[: header[1] // reduced, : header[0] // reduced]
-    return image, reduced
+    if image is None:
+        return None, (1, 1)
+    if is_left:  # whole blocks alone, as `crop_face`
+        return image[: height // reduced, : width // reduced], (reduced, reduced)
+    across, down = width // columns, height // rows
+    image = image[: down * left[1], : across * left[0]]
+    return cv2.resize(image, (across, down), interpolation=cv2.INTER_AREA), (columns, rows)
 
 
 def averaging(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:
-    """Return how many columns and rows of an image may be averaged before it is scaled.
+    """Return how many columns and rows of an image are averaged before it is scaled.
+
+    They are as many for every kind of file: those that are averaged of a JPEG, whose decoder takes
+    2, 4 or 8 at once, where the rest is whole blocks of these. So models see of an array or a PNG
+    what they see of a JPEG of its size.
+    """
+    power, blocks = _power_of_blocks(crop, width, height, size)
+    return blocks[0] // power * power, blocks[1] // power * power
+
+
+def _power_of_blocks(
+    crop: Crop | np.ndarray, width: int, height: int, size: int
+) -> tuple[int, tuple[int, int]]:
+    """Return 1, 2, 4 or 8, which a decoder may average at once, and the `_blocks` it is chosen of.
+
+    The reduced image, taken for an original, has as many blocks as are left of the original's.
+    """
+    blocks = _blocks(crop, width, height, size)
+    power = 1 << (min(8, *blocks).bit_length() - 1)
+    while power > 1 and not isinstance(crop, np.ndarray):
+        left = _blocks(crop, width // power, height // power, size)
+        if left == (blocks[0] // power, blocks[1] // power):
+            break
+        power //= 2
+    return power, blocks
+
+
+def _blocks(crop: Crop | np.ndarray, width: int, height: int, size: int) -> tuple[int, int]:
+    """Return how many columns and rows of an image could be averaged before it is scaled.
 
     The scale that is left lies above 1/2, where interpolation between neighbours skips no pixel. It
     may reach 17/16: an image a little smaller than twice the input is halved all the same.
@@ -111,7 +145,7 @@ def crop_face(
             `landmarks.geometry.box_matrix`, which is then followed exactly.
         out: comes zeroed: what lies outside the image stays black.
         original: width and height of the original image; None: `image` is the original.
-        reduced: divides what `averaging` returns, rounded down to a power of two.
+        reduced: divides what `averaging` returns.
         margin: pixels of `out` at every side that surround the crop; a matrix counts them already.
 
     Shrinking is by area. What does not fill a whole block of averaged pixels is cut off at the

@@ -5,6 +5,7 @@ model runs. Averages over blocks of pixels come from running sums, so that every
 the photo's is fixed, whatever the size of the blocks.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker, merge
 
 UNIT = 2048  # weights of OpenCV's resize are whole numbers of this
+POWERS = (2, 4, 8)  # pixels of a side that the decoder of a JPEG may average at once
 ROOM = 2**22  # cells of the heatmaps of one face that are held at once
 
 
@@ -46,8 +48,7 @@ def place_whole(crop: Crop, lengths: tuple[Tensor, Tensor], axis: int, size: int
         axis: 0: x; 1: y.
         size: S.
     """
-    landed = _land(crop, *lengths, size)
-    blocks = [_average(length, at) for length, at in zip(lengths, landed, strict=True)]
+    blocks = _average(crop, lengths, size)
     cut = [length - length % block for length, block in zip(lengths, blocks, strict=True)]
     across = _land(crop, *cut, size)[axis]
     start = torch.floor((size - across) / 2)
@@ -79,10 +80,25 @@ def _land(crop: Crop, width: Tensor, height: Tensor, size: int) -> tuple[Tensor,
     return across, down
 
 
-def _average(length: Tensor, across: Tensor) -> Tensor:
-    """Return how many pixels a block has, see `landmarks.data.crop.averaging`."""
-    blocks = torch.floor((length + torch.floor(length / 16)) / across).clamp(min=1)
-    return torch.minimum(blocks, length)
+def _average(crop: Crop, lengths: tuple[Tensor, Tensor], size: int) -> list[Tensor]:
+    """Return how many columns and rows a block has, see `landmarks.data.crop.averaging`."""
+    blocks = _count_blocks(crop, lengths, size)
+    power = torch.ones_like(blocks[0])
+    for more in POWERS:
+        left = _count_blocks(crop, [torch.floor(length / more) for length in lengths], size)
+        fits = torch.minimum(*blocks) >= more
+        for count, of_reduced in zip(blocks, left, strict=True):
+            fits = fits & (torch.floor(count / more) == of_reduced)
+        power = torch.where(fits, more, power)
+    return [torch.floor(count / power) * power for count in blocks]
+
+
+def _count_blocks(crop: Crop, lengths: Sequence[Tensor], size: int) -> list[Tensor]:
+    blocks = []
+    for length, across in zip(lengths, _land(crop, *lengths, size), strict=True):
+        most = torch.floor((length + torch.floor(length / 16)) / across).clamp(min=1)
+        blocks.append(torch.minimum(most, length))
+    return blocks
 
 
 def place_boxes(
@@ -95,6 +111,8 @@ def place_boxes(
     shift = (size - 1) / 2 - scale * (boxes[:, axis] + boxes[:, axis + 2])[:, None] / 2
     step = torch.floor(17 / (16 * scale)).clamp(min=1)
     step = torch.minimum(step, torch.minimum(*lengths))
+    power = 1 + sum((step >= more) * (more // 2) for more in POWERS)
+    step = torch.floor(step / power) * power
     last = torch.floor(lengths[axis] / step) - 1
     pixels = torch.arange(size, dtype=torch.float64, device=boxes.device)
     at = ((pixels - shift) / scale + 0.5) / step - 0.5

@@ -1,6 +1,7 @@
 """An exported model as a finder of points. Imports no torch."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,8 +133,8 @@ class OnnxModel:
                 corners = np.float32([corner for *_, corner in members])
                 boxes = self._boxes(batches, rows[places])
                 found, known = self.run(images[..., ::-1], boxes)
-                points[places] = (found + 0.5) * reduced - 0.5 + corners[:, None]
-                scale = reduced if self.certainty == "spread" else 1
+                points[places] = (found + 0.5) * np.float32(reduced) - 0.5 + corners[:, None]
+                scale = math.sqrt(math.prod(reduced)) if self.certainty == "spread" else 1
                 sure[places] = known * scale
             points[:, self.unlabelled] = 0  # where nobody knows, as other models guess
             yield Rows(rows), points, sure
@@ -145,10 +146,10 @@ class OnnxModel:
             given["boxes"] = np.float32(boxes)
         return tuple(self.session.run(None, given))
 
-    def _read(self, batches: PhotoBatches, row: int) -> tuple[np.ndarray, int]:
-        """Return the photo (H, W, 3) BGR and how many times smaller than the original it is."""
+    def _read(self, batches: PhotoBatches, row: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return the photo (H, W, 3) BGR and by how much its x and y are reduced."""
         faces, crop = batches.source
-        image, reduced = None if faces.pixels is None else faces.pixels[row], 1
+        image, reduced = None if faces.pixels is None else faces.pixels[row], (1, 1)
         if image is None:
             # Boxes are followed in the original's pixels, whose grid of blocks is the file's own.
             size = None if isinstance(crop, BoxCrop) else self.input_size
@@ -162,7 +163,7 @@ class OnnxModel:
                 [faces.path(row)],
             )
         batches.unreadable.add(row)
-        return np.zeros((8, 8, 3), np.uint8), 1
+        return np.zeros((8, 8, 3), np.uint8), (1, 1)
 
     def _cut(
         self, batches: PhotoBatches, row: int, image: np.ndarray

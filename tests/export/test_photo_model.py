@@ -56,20 +56,30 @@ def test_whole_crops_have_the_pixels_and_the_matrix_of_training(images, crop):
 def test_a_reduced_photo_has_the_pixels_of_training(tmp_path, crop):
     """What a file is given of a JPEG that was reduced in decoding, it takes for the original."""
     rng = np.random.default_rng(0)
-    path, reductions = str(tmp_path / "a.jpg"), []
-    for width, height in [(212, 239), (199, 240), *rng.integers(60, 300, (40, 2))]:
+    path, reductions = str(tmp_path / "a.jpg"), set()
+    large = rng.integers(600, 2200, (12, 2))  # of some, what is left is averaged before the file
+    for width, height in [
+        (212, 239),
+        (199, 240),
+        (1200, 900),
+        *large,
+        *rng.integers(60, 300, (40, 2)),
+    ]:
         picture = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
-        cv2.imwrite(path, cv2.resize(picture, (width, height)))
-        expected, found = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+        cv2.imwrite(path, cv2.resize(picture, (int(width), int(height))))
+        expected, found, whole = np.zeros((3, SIZE, SIZE, 3), np.uint8)
         matrix = read_face(path, crop, expected)
         image, reduced = read_reduced(path, crop, SIZE)
-        reductions.append(reduced)
+        reductions.add(max(reduced))
         of_reduced = crop_face(image, crop, found)
-        assert (found == expected).all()
-        assert compose(of_reduced, scale_matrix(1 / reduced, 1 / reduced)) == pytest.approx(
-            matrix, abs=1e-9
-        )
-    assert max(reductions) > 1
+        # Some are given whole, where all is averaged from pixels that the decoder has rounded.
+        apart = np.abs(found.astype(int) - expected)
+        assert apart.max() == 0 or (reduced == (1, 1) and apart.mean() < 0.5)
+        back = scale_matrix(1 / reduced[0], 1 / reduced[1])
+        assert compose(of_reduced, back) == pytest.approx(matrix, abs=1e-9)
+        assert crop_face(cv2.imread(path), crop, whole) == pytest.approx(matrix, abs=1e-9)
+        assert np.abs(whole.astype(int) - expected).mean() < 2
+    assert {1, 2, 4, 8} < reductions
 
 
 def test_boxes_have_the_pixels_and_the_matrix_of_training(images):
