@@ -16,7 +16,7 @@ from landmarks.data.formats.table_rows import read_column
 from landmarks.data.formats.wflw import read_attributes
 from landmarks.distributed.dealing import dealing, hand_over
 from landmarks.distributed.processes import is_main
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_count
 from landmarks.evaluation.face_errors import Blocks, FaceErrors, forget_pages, in_blocks, measure
 from landmarks.evaluation.grouping import group_faces
 from landmarks.evaluation.outcome import Judgement
@@ -69,6 +69,11 @@ def judge_model(
             layout.eyes,
             faces.scored_to,
             out,
+        )
+    if found.unreadable == len(faces):
+        raise UserError(
+            f"Not one of {say_count(len(faces), 'image')} of {faces.source} can be read, "
+            f"{faces.say(0)} first, so that no face is left to judge by: restore them."
         )
     if found.unreadable:
         log.warning(f"Unreadable images: {found.unreadable}; they are not judged.")

@@ -62,7 +62,14 @@ def choose_judged(
     training, validation = parts[0]
     for trained, validated in parts[1:]:
         training, validation = np.union1d(training, trained), np.intersect1d(validation, validated)
+    of_run = training if split == "train" else validation
     training, validation = (np.intersect1d(part, usable) for part in (training, validation))
+    if split != "all" and len(of_run) and not np.isin(of_run, usable).any():
+        raise UserError(
+            f"{faces.source}: of the {len(of_run)} faces of split={split or 'val'} none is left, "
+            f"as their images cannot be read or data.exclude names them: restore them, or name "
+            f"another split or other data."
+        )
     if split in (None, "val") and not len(validation):
         raise UserError(
             "No face was validated on by all of these models, and trained on by none: name other "

@@ -131,6 +131,11 @@ def _write(settings: PredictSettings, finder: Finder, found: FoundPoints) -> Non
             found.album.add(batch.tiles)
             unreadable += batch.rows[batch.unreadable].tolist()
             bar.update(len(batch.rows))
+        if len(unreadable) == len(faces):
+            raise UserError(
+                f"Not one of {say_count(len(faces), 'image')} of {faces.source} can be read, "
+                f"{faces.say(0)} first: restore them, or name others."
+            )
     log.info(f"{say_count(len(faces), 'face')}, all points: {out / 'predictions.csv'}")
     if unreadable:
         log.warning(

@@ -146,7 +146,7 @@ class Batches:
         """Take note of unreadable images: of these rows of the data set.
 
         Raises:
-            UserError: with on_error="stop".
+            UserError: with on_error="stop"; or if a training, or its validation, has none left.
         """
         if self.on_error == "stop":
             raise UnreadableImages(
@@ -158,6 +158,13 @@ class Batches:
         for row in set(rows) - self.unreadable:
             log.warning(f"Unreadable, taken as black: {self.faces.path(row)}")
         self.unreadable.update(rows)
+        count = len(np.unique(self.rows))
+        if self._settings["shared"] and len(self.unreadable) == count:  # of one process, all
+            raise UserError(
+                f"Not one of {say_count(count, 'image')} can be read in {self.faces.folder}, "
+                f"{self.faces.say(int(self.rows[0]))} first, so that no face is left to train on "
+                f"or to validate on: restore them, or split anew in a new run."
+            )
 
 
 def refuse_uneven(batch_size: int, faces: int, ranks: int | None = None) -> None:

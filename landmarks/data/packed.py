@@ -5,6 +5,7 @@ from its place. Of a store, whole shards are fetched ahead of their use into a f
 size, their room; an image whose shard does not lie there is read from the store by itself.
 """
 
+import os
 import threading
 import zlib
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class PackedImage(str):
     def stamp(self) -> tuple[int, int, int]:
         """Return what changes with the image's content."""
         packed, row = self.packed, self.row
-        return int(packed.length[row]), int(packed.check[row]), 0
+        return int(packed.length[row]), int(packed.check[row]), packed.changed(row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class Packed:
     order: ShardOrder
     room: ShardRoom | None = None
     locks: dict[int, threading.Lock] = field(default_factory=dict, init=False, repr=False)
+    times: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def take(self, rows: slice | np.ndarray) -> "Packed":
         """Return the places of some of the faces, in this order."""
@@ -72,6 +74,19 @@ class Packed:
     def shard_path(self, row: int) -> str:
         """Return where that shard lies, as text."""
         return f"{self.root.rstrip('/')}/{self.shard_of(row)}"
+
+    def changed(self, row: int) -> int:
+        """Return when the shard of a face's image last changed; 0: it is not there, or in a store.
+
+        So an image that was damaged in its shard is read again, as one in a file of its own is.
+        """
+        shard = int(self.shard[row])
+        if shard not in self.times:
+            self.times[shard] = 0
+            with suppress(OSError):
+                if self.room is None:
+                    self.times[shard] = os.stat(self.shard_path(row)).st_ctime_ns  # noqa: PTH116
+        return self.times[shard]
 
     def place(self, row: int, name: str) -> PackedImage:
         """Return where a face's image lies, which had this file name."""
@@ -132,10 +147,11 @@ class Packed:
             self.room.fetch(self.shards[shard], shard)
 
     def __getstate__(self) -> dict:
-        return {key: unmap(value) for key, value in vars(self).items() if key != "locks"}
+        own = ("locks", "times")
+        return {key: unmap(value) for key, value in vars(self).items() if key not in own}
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update({key: remap(value) for key, value in state.items()}, locks={})
+        vars(self).update({key: remap(value) for key, value in state.items()}, locks={}, times={})
 
 
 def _read_part(path: str, start: int, length: int) -> bytes | None:

@@ -167,7 +167,7 @@ def _refuse_not_finite(errors: dict, epoch: int) -> None:
     if not math.isfinite(errors["mse"]):
         raise UserError(
             f"The validation error is not finite after epoch {epoch}: lower optimizer.lr or set "
-            f"clip=1, unless the validation faces have no labels."
+            f"clip=1, unless the validation faces have no labels or cannot be read."
         )
 
 

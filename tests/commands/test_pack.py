@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from landmarks.cli import main as cli
 from landmarks.data import shard_store
+from landmarks.data.formats.shards import read_faces
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -72,6 +74,45 @@ def test_damage_is_named_in_a_sentence_and_passed_over(damage, train, packed, ca
     assert shard.name in capsys.readouterr().out
     assert cli.main(["check", f"data.root={packed}", "run_dir=check"]) == 3
     assert "corrupt" in Path("check/suspects.csv").read_text()
+
+
+def blot(pack, part, rows):
+    """Spoil the images of these rows in their shards, whose sizes stay."""
+    place = read_faces(str(pack), part=part).packed
+    for row in rows:
+        with Path(place.shard_path(row)).open("r+b") as shard:
+            shard.seek(place.start[row])
+            shard.write(bytes(int(place.length[row])))
+
+
+@pytest.mark.parametrize("part", ["training", "validation", "whole run's validation", "test"])
+def test_a_part_without_an_image_left_ends_in_a_sentence(part, train, packed, capsys):
+    words, skip = ["data=shards", f"data.root={packed}", "epochs=1"], "data.on_error=skip"
+    train("run_dir=run", *words, "data.cache=disk")
+    split = dict(np.load("run/split.npz"))
+    blot(packed, "train", split["validation" if "validation" in part else "train"])
+    blot(packed, "test", range(len(read_faces(str(packed), part="test"))))
+    capsys.readouterr()
+    if part == "whole run's validation":
+        code = cli.main(["evaluate", "checkpoint=run", skip])
+    elif part == "test":
+        code = cli.main(["predict", "checkpoint=run", f"data.root={packed}", skip])
+    else:  # from a canvas made before the damage, too
+        train("run_dir=other", *words, skip, "data.cache=disk", code=1)
+        train("run_dir=third", *words, skip, "data.cache=off", code=1)
+        code = 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 1 and "Not one of" in said and str(packed) in said and ".tar" in said
+
+
+def test_a_run_whose_validation_faces_are_gone_is_not_judged(train, packed, capsys):
+    train("run_dir=run", "data=shards", f"data.root={packed}", "epochs=1")
+    place = read_faces(str(packed)).packed
+    for shard in {place.shard_path(row) for row in np.load("run/split.npz")["validation"]}:
+        Path(shard).unlink()
+    assert cli.main(["evaluate", "checkpoint=run", "data.on_error=skip"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert str(packed) in said and "split=val" in said
 
 
 @pytest.mark.parametrize("command", ["train", "check", "pack"])

@@ -55,10 +55,11 @@ def read_faces(
     note, arrays = index
     _refuse_names(arrays["names"], root)
     order = ShardOrder(streams, window)
-    room = None if not is_remote(root) else _open_room(root, index, order, room_gb, reading)
-    if room is None:
-        used = arrays["shard"][: reading.limit]
-        _look_for_shards(root, note, np.unique(used).tolist(), reading.on_error)
+    room, lost = None, np.zeros(len(arrays["names"][: reading.limit]), bool)
+    if is_remote(root):
+        room = _open_room(root, index, order, room_gb, reading)
+    else:
+        lost = _find_lost(root, index, reading.limit, reading.on_error)
     packed = Packed(root, note["shards"], *(arrays[name] for name in PLACES), order, room)
     kept = {name: arrays[name] for name in LABELS if name in arrays}
     kept |= {name: note[name] for name in SAME}
@@ -69,10 +70,10 @@ def read_faces(
     faces = _first(whole, reading.limit)
     faces = replace(faces, cache=reading.cache, cache_dir=reading.cache_dir)
     if reading.part == "test":
-        return faces
+        return replace(faces, rows=np.flatnonzero(~lost)) if lost.any() else faces
     if faces.points is None:
         raise UserError(f"{root} holds no points of its training faces: pack labelled ones.")
-    return replace(faces, rows=np.flatnonzero(~find_excluded(faces, reading.exclude)))
+    return replace(faces, rows=np.flatnonzero(~find_excluded(faces, reading.exclude) & ~lost))
 
 
 def _first(faces: Faces, limit: int | None) -> Faces:
@@ -88,17 +89,25 @@ def _first(faces: Faces, limit: int | None) -> Faces:
     return replace(faces, **fewer, asked=asked, packed=faces.packed.take(slice(limit)))
 
 
-def _look_for_shards(root: str, note: dict, used: list[int], on_error: OnError) -> None:
-    """Name at the start the shards of a folder that are missing or cut off; read none of them.
+def _find_lost(root: str, index: PartIndex, limit: int | None, on_error: OnError) -> np.ndarray:
+    """Return (N,) bool: whose image lies in a shard that is missing, or behind its end?
+
+    Shards of a folder that are missing or cut off are named at the start; none of them is read.
 
     Raises:
-        UserError: if there are some, and images that cannot be read are not to be passed over.
+        UserError: if there are some, and images that cannot be read are not to be passed over, or
+            none is left.
     """
+    note, arrays = index
+    shard, start, length = (arrays[name][:limit] for name in ("shard", "start", "length"))
     with os.scandir(root) as entries:
-        sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-    names = [note["shards"][i] for i in used if sizes.get(note["shards"][i]) != note["sizes"][i]]
+        there = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    sizes = np.array([there.get(name, 0) for name in note["shards"]], np.int64)
+    used = np.unique(shard).tolist()
+    names = [note["shards"][i] for i in used if sizes[i] != note["sizes"][i]]
     if not names:
-        return
+        return np.zeros(len(shard), bool)
+    lost = start + length > sizes[shard]
     shown = ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
     sentence = f"{root}: {say_count(len(names), 'shard')} missing or of another size ({shown})"
     if on_error == "stop":
@@ -106,7 +115,15 @@ def _look_for_shards(root: str, note: dict, used: list[int], on_error: OnError) 
             f"{sentence}: copy them there again, or set data.on_error=skip to go on without "
             f"their faces."
         )
-    log.warning(f"{sentence}: their faces are left out as data.on_error=skip says.")
+    if lost.all():
+        raise UserError(
+            f"{sentence}, and no image of the {say_count(len(lost), 'face')} is left: copy them "
+            f"there again."
+        )
+    log.warning(
+        f"{sentence}: {say_count(int(lost.sum()), 'face')} left out, as data.on_error=skip says."
+    )
+    return lost
 
 
 def _refuse_names(names: np.ndarray, root: str) -> None:

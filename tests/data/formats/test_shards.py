@@ -89,9 +89,15 @@ def test_a_shard_that_is_missing_or_cut_off_is_named_at_the_start(packed, how, c
     how(shards[-1])
     with refused(shards[-1].name, "data.on_error=skip"):
         read_faces(str(packed))
-    read_faces(str(packed), on_error="skip")
-    assert shards[-1].name in caplog.text
+    left = read_faces(str(packed), on_error="skip")
+    lost = [row for row in range(24) if left.packed.shard_of(row) == shards[-1].name]
+    assert shards[-1].name in caplog.text and lost
+    assert left.usable.tolist() == [row for row in range(24) if row not in lost]
     read_faces(str(packed), limit=1)  # lies in the first one
+    for shard in shards[:-1]:
+        how(shard)
+    with refused(packed, 24):
+        read_faces(str(packed), on_error="skip")
 
 
 def test_names_that_lead_elsewhere_are_refused(packed):
