@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from landmarks.commands.choices import list_choices, read_choice
+from landmarks.data.find_format import refuse_image
 from landmarks.errors import UserError
 from landmarks.runs.trusted import nodes_in
 
@@ -21,6 +23,8 @@ def build(node: dict, *positional, **known: Any) -> Any:
         positional, known: arguments that are known only now.
     """
     target = get_object(node["_target_"])
+    if isinstance(node.get("root"), str):
+        refuse_image(Path(node["root"]))
     arguments = {key: value for key, value in node.items() if not key.startswith("_")}
     if node.get("_partial_"):
         return functools.partial(target, *positional, **arguments, **known)

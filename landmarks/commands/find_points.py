@@ -100,6 +100,11 @@ def _heatmaps_of(finder: Finder) -> Callable:
     finder = next(iter(getattr(finder, "members", [])), finder)  # the first of several
     model = getattr(finder, "model", None)
     if model is None or not has_heatmaps(model):
+        if hasattr(finder, "session"):
+            raise UserError(
+                "heatmaps=true: an exported model gives points alone; leave it out, or name the "
+                "checkpoint of a unet."
+            )
         raise UserError(
             f"heatmaps=true: this is a {finder.description.partition(',')[0]}, which has no "
             f"heatmaps; leave it out, or name a checkpoint of a unet (model=unet_resnet18)."

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from landmarks.data.folder_walk import IMAGE_ENDINGS
+from landmarks.data.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.formats.coco_places import list_annotations
 from landmarks.data.formats.columns import find_columns
 from landmarks.data.formats.label_studio import UPLOADED
@@ -56,6 +56,7 @@ def find_format(root: Path) -> Format | None:
         UserError: if several readers might be meant, or several files.
     """
     if root.is_file():
+        refuse_image(root)
         return _of_found({_kind(root): [root]}, root.parent)
     if not root.is_dir():
         return None
@@ -69,6 +70,14 @@ def find_format(root: Path) -> Format | None:
     if "yolo" in found and len(found) > 1:  # its label files alone are read by nothing
         found.pop("yolo")
     return _of_found(found, root)
+
+
+def refuse_image(root: Path) -> None:
+    """Raise UserError if a data set's root is an image."""
+    if ending(root.name) in IMAGE_ENDINGS and root.is_file():
+        raise UserError(
+            f"data.root={root} is an image: name the folder that holds the images and their labels."
+        )
 
 
 def require_format(root: Path) -> Format:

@@ -36,6 +36,8 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
     """
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, NotADirectoryError):
+            raise UserError(f"{error.filename} is a file where a folder is meant: name its folder.")
         if not isinstance(error, FileNotFoundError):
             raise UserError(f"The folder {error.filename} cannot be read ({error.strerror}).")
 

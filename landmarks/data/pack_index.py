@@ -84,7 +84,7 @@ def _read_text(root: str) -> bytes | str:
         return text
     try:
         return Path(root, PACK).read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(missing) from error
     except OSError as error:
         raise UserError(f"{root}/{PACK} cannot be read ({error.strerror}).") from error

@@ -1,10 +1,10 @@
 """Images that a program hands over, in any of the usual forms, as faces."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -40,12 +40,16 @@ def gather_faces(
     Raises:
         UserError: for what is no image, or a path without a file, naming which.
     """
+    if channels not in (None, *get_args(Channels)):
+        raise UserError(f"channels={channels!r}: there are channels='rgb' and channels='bgr'.")
     listed = _listed(images)
     if not listed:
         raise UserError("There are no images to predict: the sequence is empty.")
     names, pixels = [], []
     for index, image in enumerate(listed):
         if isinstance(image, str | os.PathLike):
+            if not os.fspath(image):
+                raise UserError(f"Image {index} is an empty text: give the path of an image.")
             if Path(image).is_dir():
                 raise UserError(
                     f"{image} (number {index}) is a folder: give its images, such as "
@@ -78,11 +82,11 @@ def _check_boxes(boxes: Any, count: int) -> np.ndarray:
         raise UserError(
             f"boxes is {boxes.shape}, and {count} images need ({count}, 4): x0, y0, x1, y1 of each."
         )
-    wrong = np.flatnonzero(~have_size(boxes))
+    wrong = np.flatnonzero(~(np.isfinite(boxes).all(1) & have_size(boxes)))
     if len(wrong):
         raise UserError(
-            f"Box {wrong[0]}, {boxes[wrong[0]].tolist()}, has no size: give x0, y0, x1, y1, left "
-            f"before right and top before bottom."
+            f"Box {wrong[0]}, {boxes[wrong[0]].tolist()}, has no size: give x0, y0, x1, y1, finite "
+            f"numbers, left before right and top before bottom."
         )
     return boxes
 
@@ -104,7 +108,7 @@ def _listed(images: Any) -> Sequence:
     if hasattr(images, "shape") and hasattr(images, "ndim"):
         return list(images) if images.ndim == 4 else [images]
     try:
-        if isinstance(images, bytes | bytearray):  # a list of numbers
+        if isinstance(images, bytes | bytearray | Set | Mapping):  # numbers, or in no order
             raise TypeError
         return list(images)
     except TypeError:
@@ -131,10 +135,16 @@ def _to_bgr(image: Any, index: int, channels: Channels | None, exif: ExifName) -
         raise UserError(f"Image {index} is {_name_of(image)}: give {FORMS}.")
     if array.ndim == 2:
         array = array[..., None]
+    if array.ndim == 3 and array.dtype.kind in "fiub" and array.dtype != np.uint8:
+        raise UserError(
+            f"Image {index} is an array of {array.dtype}{_say_values(array)}: give uint8 of 0 to "
+            f"255{_advise(array)}."
+        )
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise UserError(f"Image {index} is {array.dtype} {image.shape}: give {FORMS}.")
+        shape = tuple(image.shape)
+        raise UserError(f"Image {index} is {array.dtype} {shape}: give {FORMS}.")
     if 0 in array.shape:
-        raise UserError(f"Image {index} has no pixels: its shape is {image.shape}.")
+        raise UserError(f"Image {index} has no pixels: its shape is {tuple(image.shape)}.")
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     if channels not in ("rgb", "bgr"):
@@ -163,14 +173,33 @@ def _from_pil(image: Any, index: int, exif: ExifName) -> np.ndarray:
 
 
 def _from_tensor(image: Any, index: int) -> np.ndarray:
-    array = image.detach().cpu().numpy()
+    values = image.detach().cpu()
+    array = (values.float() if image.is_floating_point() else values).numpy()
     if array.ndim == 3:
         array = array.transpose(1, 2, 0)
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f" or not (array.min(initial=0) >= 0 and array.max(initial=0) <= 1):
         raise UserError(
-            f"Image {index} is a tensor of {array.dtype} outside 0 to 1: give uint8 of 0 to 255, "
-            f"or float of 0 to 1, before any normalisation."
+            f"Image {index} is a tensor of {image.dtype}{_say_values(array)}: give uint8 of 0 to "
+            f"255, or float of 0 to 1, before any normalisation."
         )
     return np.rint(array * 255).astype(np.uint8)
+
+
+def _say_values(array: np.ndarray) -> str:
+    """Return in words what the values of an image of another type are."""
+    if not array.size:
+        return ""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return " with values that are not finite"
+    return f" with values from {array.min():.4g} to {array.max():.4g}"
+
+
+def _advise(array: np.ndarray) -> str:
+    """Return in words how an image of another type becomes uint8, where its values say so."""
+    if not array.size or not np.isfinite(array).all() or array.min() < 0:
+        return ""
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and array.max() <= 1):
+        return ", such as (255.0 * image).round().astype('uint8')"
+    return ", such as image.round().astype('uint8')" if array.max() <= 255 else ""

@@ -35,6 +35,10 @@ class Store:
 
     def __init__(self, root: str):
         self.root = root.rstrip("/")
+        if not root.partition("://")[2].strip("/"):
+            raise UserError(
+                f"data.root={root} names no place in the store: name its bucket or host."
+            )
 
     def address(self, name: str) -> str:
         """Return the address of a file, by its path from the root."""
@@ -100,11 +104,21 @@ def _open(address: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(address, **options)
     except ImportError as error:
         raise UserError(
-            f"{address}: to read from a store needs fsspec with what it says of {protocol}://: "
-            f"pip install 'landmarks[shards]' for http and https, others as fsspec names them "
-            f"({str(error).splitlines()[0][:120]})."
+            f"{address}: {protocol}:// is read by a package that is not installed "
+            f"({str(error).splitlines()[0][:120]}): pip install {_packages(protocol)}."
         ) from error
     except ValueError as error:
         raise UserError(
             f"{address}: {str(error)[:120]}: name a store that fsspec knows."
         ) from error
+
+
+def _packages(protocol: str) -> str:
+    """Return what pip installs for a protocol that fsspec knows."""
+    shards = "'landmarks[shards]'"
+    try:
+        from fsspec.registry import known_implementations
+    except ImportError:
+        return shards
+    module = known_implementations.get(protocol, {}).get("class", "fsspec").partition(".")[0]
+    return shards if module == "fsspec" else f"{shards} {module}"

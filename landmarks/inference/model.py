@@ -9,7 +9,7 @@ import numpy as np
 from landmarks.data.box_file import refuse_outside
 from landmarks.data.faces import ExifName, Faces
 from landmarks.data.python_images import Channels, gather_faces, own_threads
-from landmarks.errors import UnreadableImages, UserError
+from landmarks.errors import UnreadableImages, UserError, say_count
 from landmarks.inference.framing import Framing
 from landmarks.layout import Layout
 
@@ -91,7 +91,8 @@ class Landmarks:
         sure = {"confidence": self.confidence, "spread": self.spread}
         sure = {key: v for key, v in sure.items() if v is not None and np.isfinite(v).any()}
         known = "".join(f", mean {key} {np.nanmean(v):.3g}" for key, v in sure.items())
-        return f"<Landmarks: {len(self)} faces of {self.points.shape[1]} points{known}>"
+        faces, points = say_count(len(self), "face"), say_count(self.points.shape[1], "point")
+        return f"<Landmarks: {faces} of {points}{known}>"
 
 
 class Model:
@@ -158,7 +159,7 @@ class Model:
                 found = [(points, sure) for _, points, sure in self._find(faces, batch_size)]
         except UnreadableImages as error:
             raise UserError(
-                f"{error.paths[0]} is no image that can be read: restore it, or leave it out."
+                f"{error.paths[0]} is no image that can be read: give another, or leave it out."
             ) from error
         points, sure = (np.concatenate(values) for values in zip(*found, strict=True))
         return self._result(points, sure)

@@ -114,6 +114,11 @@ class OnnxModel:
 
     def batches(self, faces: Faces, framing: Framing) -> PhotoBatches:
         """Return the batches of all faces; see `Predictor.batches`."""
+        if framing.workers not in ("auto", 0):
+            raise UserError(
+                f"workers={framing.workers} changes nothing: an exported model reads its photos in "
+                f"the process that computes; leave it out."
+            )
         faces, crop = framing.frame(faces, self)
         return PhotoBatches(faces, crop, framing.batch_size, framing.on_error, framing.dealt)
 
@@ -199,7 +204,11 @@ def _choose_providers(device: DeviceName, there: list[str]) -> list:
     """Return onnxruntime's names of the devices, or (name, options): each process has its GPU."""
     wanted = PROVIDERS["cuda"] if device == "auto" else PROVIDERS[device]
     if device != "auto" and wanted[0] not in there:
-        raise UserError(f"device={device}: this onnxruntime has none; use device=auto.")
+        usable = [name for name, providers in PROVIDERS.items() if providers[0] in there]
+        raise UserError(
+            f"device={device}: this onnxruntime has none; use device="
+            f"{' or device='.join([*usable, 'auto'])}."
+        )
     names = [name for name in dict.fromkeys([*wanted, *PROVIDERS["cpu"]]) if name in there]
     if processes.world() == 1:
         return names

@@ -30,6 +30,7 @@ ARE_SEVERAL = Rule(
     lambda v: len(v) > 1 if isinstance(v, list) else is_several(v),
     "several checkpoints, [PATH,PATH], or a k-fold",
 )
+UNASKED = {"amp": ("auto",), "graph": ("auto", False)}  # what asks an exported model for nothing
 SEVERAL = Needs("checkpoint", ARE_SEVERAL)
 log = logging.getLogger(__name__)
 Source = str | os.PathLike | None  # None: the newest run
@@ -43,7 +44,8 @@ def open_model(source: Source | Sequence[Source], **options: Any) -> Model:
     """
     check_arguments(_offered, options)
     listed = source if isinstance(source, list | tuple) else [source]
-    if not listed or not all(isinstance(one, str | os.PathLike) for one in listed):
+    named = [one for one in listed if isinstance(one, str | os.PathLike) and os.fspath(one)]
+    if not listed or len(named) < len(listed):
         raise UserError(
             f"landmarks.load({source!r}): give a run's folder, a .pt or .onnx file, or a list of "
             f"them."
@@ -134,14 +136,12 @@ def _open_onnx(path: Path, threads: Threads | None, **options: Any) -> Finder:
         UserError: for an option that was settled when it was exported.
     """
     device = options.pop("device", "auto")
-    options.pop("amp", None)  # the file says
-    if options.get("graph") in ("auto", False):
-        options.pop("graph")
     for name, value in options.items():
-        if value is not None:
+        if value not in UNASKED.get(name, (None,)):
+            anew = ", or export it anew with that" if name in ("decoder", "flip_test") else ""
             raise UserError(
-                f"{name}={str(value).lower()} was settled when {path} was exported: leave it out, "
-                f"or export it with that."
+                f"{name}={str(value).lower()} changes nothing: {path} is an exported model, in "
+                f"which this is settled; leave it out{anew}."
             )
     model = OnnxModel(path, device=device, threads=threads)
     log.info(f"Model: {path} ({model.description})")

@@ -51,6 +51,8 @@ def find_checkpoint(path: Path | None, name: str = "best.pt") -> Path:
         if not path.is_file():
             raise UserError(f"There is no checkpoint {path}: {_say_inside(folder, name)}")
     if not path.is_file():
+        if path.suffix.lower() == ".onnx":
+            raise UserError(f"There is no file {path}: correct the path of the exported model.")
         raise UserError(f"There is no checkpoint {path}: name a .pt file or a run's folder.")
     return path
 

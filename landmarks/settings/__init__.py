@@ -16,6 +16,7 @@ from landmarks.settings.checking import (
 )
 from landmarks.settings.kinds import (
     ABOVE_ZERO,
+    DEVICES,
     AmpName,
     Count,
     DecoderName,
@@ -42,6 +43,7 @@ from landmarks.settings.shared import flat, flatten
 
 __all__ = [
     "ABOVE_ZERO",
+    "DEVICES",
     "GROUPED",
     "AmpName",
     "Count",

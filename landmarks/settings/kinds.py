@@ -43,7 +43,21 @@ Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not 
 Factor = Annotated[float, Rule(lambda v: 0 < v <= 1, "a number above 0 and at most 1")]
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
 Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
-DeviceName = Literal["auto", "cuda", "cpu", "mps"]
+DEVICES = ("auto", "cuda", "cpu", "mps")
+DeviceName = Annotated[
+    str,
+    Rule(
+        lambda name: name in DEVICES,
+        " or ".join(DEVICES),
+        DEVICES,
+        lambda name: (
+            "One of several GPUs is chosen by CUDA_VISIBLE_DEVICES=NUMBER before the command; "
+            "without a GPU use device=cpu."
+            if name.startswith("cuda:")
+            else ""
+        ),
+    ),
+]
 AmpName = Literal["auto", "bf16", "fp16", "off"]
 Graph = bool | Literal["auto"]
 DecoderName = Literal["argmax", "weighted", "local", "dark"]  # of heatmaps

@@ -1,13 +1,11 @@
 """Device and number format: where the model runs, and autocast with or without loss scaling."""
 
-from typing import get_args
-
 import torch
 from torch import Tensor
 
 from landmarks.distributed import processes
 from landmarks.errors import UserError
-from landmarks.settings import AmpName, DeviceName
+from landmarks.settings import DEVICES, AmpName, DeviceName
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -16,13 +14,17 @@ def choose_device(name: DeviceName) -> torch.device:
     Raises:
         UserError: if the named device is not there, or there is none of that name.
     """
-    if name not in get_args(DeviceName):
-        raise UserError(f"device={name}: the choices are {', '.join(get_args(DeviceName))}.")
+    if name not in DEVICES:
+        raise UserError(f"device={name}: the choices are {', '.join(DEVICES)}.")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((device for device, found in there.items() if found), "cpu")
     elif not there.get(name, True):
-        raise UserError(f"device={name}: this machine or this torch has none; use device=auto.")
+        usable = [device for device, found in there.items() if found]
+        raise UserError(
+            f"device={name}: this machine or this torch has none; use device="
+            f"{' or device='.join([*usable, 'cpu', 'auto'])}."
+        )
     if processes.world() > 1:
         return _own_device(name)
     return torch.device(name)

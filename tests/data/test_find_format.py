@@ -5,6 +5,8 @@ import pytest
 from refusals import refused
 
 from landmarks.cli.find_data import name_reader
+from landmarks.commands.build import build
+from landmarks.commands.choices import list_choices, read_choice
 from landmarks.data.find_format import find_format
 from landmarks.data.formats import auto
 from landmarks.errors import UserError
@@ -83,6 +85,20 @@ def test_words_name_the_reader_where_none_is_named(
     found = {word.replace('"', "") for word in found}
     assert {word.replace("{}", str(tmp_path)) for word in named} <= found
     assert not any(word.startswith("data.root") for word in found) and "CVAT's XML" in said
+
+
+ROOTED = [name for name in list_choices("data") if "root" in (read_choice(f"data/{name}") or {})]
+
+
+@pytest.mark.parametrize("name", sorted(set(ROOTED) - {"checkpoint", "several", "synthetic"}))
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_a_file_in_place_of_a_folder_is_said(name, kind, tmp_path):
+    file = tmp_path / ("a.jpg" if kind == "image" else "notes")
+    file.write_bytes(b"\xff\xd8\xff" if kind == "image" else b"Dear diary\n")
+    node = {**read_choice(f"data/{name}"), "root": str(file)}
+    node = {key: None if value == "???" else value for key, value in node.items()}
+    with refused(f"data.root={file}" if kind == "image" else file):
+        build(node, part="train")
 
 
 def test_nothing_known_is_said_of_data_auto(tmp_path):

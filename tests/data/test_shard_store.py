@@ -97,6 +97,24 @@ def test_a_store_that_goes_away_ends_in_a_sentence(in_memory, monkeypatch, worke
     check()
 
 
+@pytest.mark.parametrize(
+    ("protocol", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("abfs", "adlfs")]
+)
+def test_the_package_of_a_store_is_named(protocol, package, monkeypatch):
+    def refuse(address, **options):
+        raise ImportError("Install it")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with refused(f"pip install 'landmarks[shards]' {package}"):
+        read_faces(f"{protocol}://bucket/faces")
+
+
+@pytest.mark.parametrize("root", ["s3://", "https:///"])
+def test_an_address_without_a_place_is_refused(root):
+    with refused(f"data.root={root}"):
+        read_faces(root)
+
+
 @pytest.mark.parametrize("missing", ["fsspec", "aiohttp"])
 def test_a_package_that_is_lacking_is_named(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)

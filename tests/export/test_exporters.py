@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 import landmarks
 from landmarks.cli import main as cli
@@ -84,6 +85,26 @@ def test_the_page_s_example_runs_without_torch(exported, photos, tmp_path):
     (tmp_path / "face.onnx").write_bytes(exported[0].read_bytes())
     said = without_torch(f"import os; os.chdir({str(tmp_path)!r})\n{block}")
     assert "eyes lies at" in said and (tmp_path / "points.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("amp", "bf16"), ("amp", "off"), ("decoder", "dark"), ("flip_test", True), ("workers", 2)],
+)
+def test_what_a_file_cannot_follow_is_refused_from_python_and_the_shell(
+    exported, photos, tmp_path, capsys, option, value
+):
+    path, _ = exported
+    cv2.imwrite(str(tmp_path / "a.png"), photos[0])
+    if option != "workers":  # which is the command's alone
+        with refused(f"{option}={str(value).lower()}", path):
+            landmarks.load(path, **{option: value})
+        with refused(f"{option}={str(value).lower()}", path):
+            landmarks.load([path, path], **{option: value})
+    words = [f"checkpoint={path}", f"input={tmp_path}/a.png", f"run_dir={tmp_path}/out"]
+    assert cli.main(["predict", *words, f"{option}={str(value).lower()}"]) == 1
+    assert f"{option}={str(value).lower()}" in capsys.readouterr().err
+    assert not (tmp_path / "out/predictions.csv").exists()
 
 
 def test_half_precision_halves_the_file(exported, traced, tmp_path):

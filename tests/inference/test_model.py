@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import refused
 
 import landmarks
 from landmarks.cli import main as cli
@@ -100,6 +101,39 @@ def test_boxes_frame_faces(run_of, photos):
         model.predict(photo, channels="bgr")
 
 
+GREY = np.full((5, 5, 3), 7)
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "named"),
+    [
+        ("", None, ["empty text"]),
+        (GREY.astype(np.uint8), "BGR", ["channels='BGR'", "channels='bgr'"]),
+        ("nowhere.png", "xx", ["channels='xx'"]),
+        (GREY.astype(np.int64), "rgb", ["int64", "from 7 to 7", "astype('uint8')"]),
+        (torch.from_numpy(GREY.transpose(2, 0, 1)), None, ["int64", "from 7 to 7", "uint8"]),
+        (GREY / 10, "rgb", ["float64", "(255.0 * image)"]),
+        (GREY / 2, "rgb", ["float64", "from 3.5 to 3.5", "such as image.round()"]),
+        (GREY * 99, "rgb", ["int64", "693"]),
+        (GREY * np.nan, "rgb", ["float64", "not finite"]),
+        (torch.full((3, 5, 5), np.nan), None, ["float32", "not finite"]),
+        (torch.full((3, 5, 5), -1).bfloat16(), None, ["bfloat16", "from -1 to -1"]),
+        (GREY > 3, "rgb", ["bool", "(255.0 * image)"]),
+        ({"a.jpg": 1}, None, ["dict"]),
+        ({"a.jpg"}, None, ["set"]),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_said(model, images, channels, named):
+    with refused(*named):
+        model.predict(images, channels=channels)
+
+
+def test_half_precision_tensors_are_images(model, photos):
+    tensor = torch.from_numpy(photos[0][..., ::-1].copy()).permute(2, 0, 1) / 256
+    found = model.predict([tensor.bfloat16(), tensor.bfloat16().float()]).points
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 @pytest.mark.parametrize(
     ("images", "channels"),
     [
@@ -133,6 +167,7 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
         (lambda: model.predict(tmp_path), "folder.*glob"),
         (lambda: boxed.predict(photos[0], channels="bgr"), r"boxes=\[\["),
         (lambda: model.predict(photos[0], channels="bgr", boxes=[5, 5, 1, 9]), "no size"),
+        (lambda: model.predict(photos[0], channels="bgr", boxes=[1, 1, np.inf, 9]), "no size"),
         (lambda: model.predict(photos[0], channels="bgr", boxes=[1, 1, 9, 9]), "leave boxes out"),
         (lambda: boxed.predict(photos[0], channels="bgr", boxes=[999, 9, 1999, 99]), "outside"),
         (lambda: boxed.predict(tmp_path / "b.png", boxes=[-9, -9, -2, -2]), "outside"),
@@ -143,7 +178,8 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
         (lambda: landmarks.load([run_of()], ensemble="median"), "of several models"),
         (lambda: landmarks.load(tmp_path, device="gpu"), "device=gpu"),
         (lambda: landmarks.load([tmp_path], ensemble="average"), "ensemble=average"),
-        *((lambda given=given: landmarks.load(given), "folder") for given in (3, None, [])),
+        (lambda: landmarks.load("nowhere.onnx"), r"nowhere\.onnx.*exported"),
+        *((lambda given=given: landmarks.load(given), "folder") for given in (3, None, [], "")),
     ):
         with pytest.raises(landmarks.UserError, match=named) as raised:
             call()
@@ -155,6 +191,7 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
 def test_what_was_found_is_printed_in_a_line(model, photos):
     found = model.predict(photos, channels="bgr")  # a regression that looks once
     assert repr(found) == f"<Landmarks: {len(photos)} faces of 5 points>"
+    assert repr(model.predict(photos[0], channels="bgr")) == "<Landmarks: 1 face of 5 points>"
     found.confidence[:] = 0.5
     assert repr(found).endswith("5 points, mean confidence 0.5>")
 
