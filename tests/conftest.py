@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from importlib.resources import files
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from landmarks.data.cache_use import release
@@ -83,7 +84,10 @@ def short_runs():
 
 @pytest.fixture(scope="session", autouse=True)
 def settings_read_once():
-    """Parse each file of our settings and of Hydra's once: they are composed a thousand times."""
+    """Parse each file of our settings and of Hydra's once: they are composed a thousand times.
+
+    Hydra copies the settings of all its plugins before it composes; nothing here changes them.
+    """
     original, parsed = OmegaConf.load, {}
 
     def load(file):
@@ -96,6 +100,7 @@ def settings_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OmegaConf, "load", staticmethod(load))
+        patch.setattr(ConfigStore, "__deepcopy__", lambda store, memo: store, raising=False)
         yield
 
 

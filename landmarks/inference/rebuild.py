@@ -4,6 +4,8 @@ import contextlib
 import inspect
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from landmarks.errors import UserError
 from landmarks.inference.checkpoint_claims import check_settings, check_shapes
@@ -39,16 +41,28 @@ def rebuild_model(checkpoint: Checkpoint, changes: dict | None = None) -> Landma
     if "weights" in inspect.signature(builder).parameters:
         arguments["weights"] = "none"  # the checkpoint's own come next
     arguments |= {"num_points": count, "input_size": checkpoint.config["input_size"]}
+    model = None
     # On "meta" it takes no memory, however much is asked for; RegNets compute their widths there.
     with contextlib.suppress(NotImplementedError), torch.device("meta"):
-        check_shapes(builder(**arguments).state_dict(), checkpoint.weights)
-    model = builder(**arguments)
-    check_shapes(model.state_dict(), checkpoint.weights)
+        model = builder(**arguments)
+        check_shapes(model.state_dict(), checkpoint.weights)
+    if model is not None and _is_its_weights(model):
+        model.to_empty(device="cpu")
+    else:
+        model = builder(**arguments)
+        check_shapes(model.state_dict(), checkpoint.weights)
     model.load_state_dict(checkpoint.weights)
     return model.eval()
 
 
-def choose_flip(checkpoint: Checkpoint, flip_test: bool | None) -> torch.Tensor | None:
+def _is_its_weights(model: Landmarker) -> bool:
+    """Say whether a model holds no tensors but its weights, such as a detector's anchors."""
+    weights = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    held = (value for module in model.modules() for value in tree_leaves(vars(module)))
+    return all(id(value) in weights for value in held if isinstance(value, Tensor))
+
+
+def choose_flip(checkpoint: Checkpoint, flip_test: bool | None) -> Tensor | None:
     """Return the flip permutation (K,) to predict mirror images with, or None to leave them out.
 
     Args:
