@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models.convnext import CNBlockConfig, ConvNeXt
-from torchvision.models.detection import KeypointRCNN
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
-from torchvision.models.efficientnet import EfficientNet, MBConvConfig
-from torchvision.models.resnet import Bottleneck, ResNet
-from torchvision.models.swin_transformer import SwinTransformer
+from tiny_networks import tiny_convnext, tiny_efficientnet, tiny_keypoint_rcnn, tiny_swin
 
 from landmarks.cli import main as cli
 from landmarks.models import backbones
@@ -64,36 +57,6 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(train, s
         assert cli.main(["train", "resume=auto"]) == 0
         assert train.are_equal("whole", parts)
         assert optimizer_of("whole") == optimizer_of(parts)
-
-
-def tiny_efficientnet():
-    blocks = [MBConvConfig(1, 3, 2, 8, 8, 2), MBConvConfig(2, 3, 2, 8, 8, 2)]
-    blocks += [MBConvConfig(2, 3, 2, 8, 16, 2), MBConvConfig(2, 3, 2, 16, 16, 2)]
-    return EfficientNet(blocks, dropout=0.5, stochastic_depth_prob=0.5, last_channel=32)
-
-
-def tiny_convnext():
-    widths = [8, 16, 24, 32]
-    blocks = [CNBlockConfig(*pair, 2) for pair in zip(widths, [*widths[1:], None], strict=True)]
-    return ConvNeXt(blocks, stochastic_depth_prob=0.5)
-
-
-def tiny_swin():
-    return SwinTransformer([4, 4], 8, [1] * 4, [1] * 4, [7, 7], stochastic_depth_prob=0.5)
-
-
-def tiny_keypoint_rcnn(weights, weights_backbone, num_keypoints, **settings):
-    """Return the detector with one thin block a stage and thin heads; its sampling is its own."""
-    body = ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=4)
-    stages = {f"layer{i + 1}": str(i) for i in range(4)}
-    return KeypointRCNN(
-        BackboneWithFPN(body, stages, [256, 512, 1024, 2048], 16),
-        box_head=TwoMLPHead(16 * 7 * 7, 16),
-        box_predictor=FastRCNNPredictor(16, 2),
-        keypoint_head=KeypointRCNNHeads(16, (16,)),
-        keypoint_predictor=KeypointRCNNPredictor(16, num_keypoints),
-        **settings,
-    )
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,13 @@ from landmarks.cli import main as cli
 from landmarks.commands import export as command
 
 
-@pytest.fixture(scope="session")
-def first_export(run_of, tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def all_narrow(narrow):
+    """Let the networks of these tests be narrow."""
+
+
+@pytest.fixture(scope="module")
+def first_export(run_of, narrow, tmp_path_factory):
     """An exported regression: the file, its run, and what torch has made of it on the way."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

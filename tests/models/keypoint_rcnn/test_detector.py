@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from refusals import refused
+from tiny_networks import tiny_keypoint_rcnn
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
@@ -14,7 +15,7 @@ from torchvision.models.detection import keypointrcnn_resnet50_fpn
 from landmarks.inference.rebuild import rebuild_model
 from landmarks.losses import l1
 from landmarks.models import weights
-from landmarks.models.keypoint_rcnn import keypoint_maps
+from landmarks.models.keypoint_rcnn import detector, keypoint_maps
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
 from landmarks.models.keypoint_rcnn.face_boxes import frame_image, frame_points
 from landmarks.models.keypoint_rcnn.keypoint_maps import CELLS
@@ -29,8 +30,16 @@ CPU = torch.device("cpu")
 FEW = {"proposals": 16, "boxes": 1, "num_points": K, "input_size": SIZE}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def thin():
+    """Let the networks of these tests be thin."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector, "keypointrcnn_resnet50_fpn", tiny_keypoint_rcnn)
+        yield
+
+
 @pytest.fixture(scope="module")
-def built():
+def built(thin):
     torch.manual_seed(0)
     return keypoint_rcnn(weights="none", elementwise=functools.partial(l1), **FEW)
 
@@ -202,6 +211,7 @@ def test_boxes_are_pooled_at_their_scale_at_every_input_size(model, monkeypatch)
 
 def test_published_weights_are_taken_as_torchvision_does(tmp_path, monkeypatch, caplog):
     """All but the last layer, by the names of the old file; norms without epsilon, and frozen."""
+    monkeypatch.setattr(detector, "keypointrcnn_resnet50_fpn", keypointrcnn_resnet50_fpn)
     torch.manual_seed(1)
     theirs = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
     for norm in [m for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)]:
