@@ -23,21 +23,27 @@ from landmarks.training.state import Training
     ],
 )
 def test_stopped_and_resumed_equals_uninterrupted(train, extra, stops, stop_at_step, capsys):
+    """Stopped in the first epoch, at its end and in the last step: each time in the same run."""
     train("run_dir=whole", *extra)
+    parts = Path("runs/parts")
+    words = [f"run_dir={parts}", *extra]
     for stop_at in stops:
-        parts = Path(f"runs/{stop_at}")
         capsys.readouterr()
         with stop_at_step(stop_at):
-            train(f"run_dir={parts}", *extra, code=143)
+            train(*words, "resume=auto", code=143)
         saved = load_checkpoint(parts / "last.pt").training
         assert (saved["epoch"], saved["batch"]) != (0, 0) and saved["step"] == stop_at + 1
         assert not (parts / "finished.json").exists()
         assert "landmarks train resume=" in capsys.readouterr().out
-        assert cli.main(["train", "resume=auto"]) == 0
-        assert train.are_equal("whole", parts)
-        assert train.metrics("whole") == train.metrics(parts)
-        assert optimizer_of("whole") == optimizer_of(parts)
-        assert (parts / "finished.json").exists()
+    assert cli.main(["train", "resume=auto"]) == 0
+    check_equal(train, "whole", parts)
+    assert train.metrics("whole") == train.metrics(parts)
+    assert (parts / "finished.json").exists()
+
+
+def check_equal(train, whole, parts):
+    assert train.are_equal(whole, parts)
+    assert optimizer_of(whole) == optimizer_of(parts)
 
 
 def optimizer_of(run):
@@ -51,12 +57,10 @@ def test_stopped_while_frozen_or_after_and_resumed_equals_uninterrupted(train, s
     extra += ["optimizer.backbone_lr_scale=0.1", "optimizer.layer_decay=0.5"]
     train("run_dir=whole", *extra)
     for stop_at in (1, 2, 4):
-        parts = f"runs/{stop_at}"
         with stop_at_step(stop_at):
-            train(f"run_dir={parts}", *extra, code=143)
-        assert cli.main(["train", "resume=auto"]) == 0
-        assert train.are_equal("whole", parts)
-        assert optimizer_of("whole") == optimizer_of(parts)
+            train("run_dir=runs/parts", "resume=auto", *extra, code=143)
+    assert cli.main(["train", "resume=auto"]) == 0
+    check_equal(train, "whole", "runs/parts")
 
 
 @pytest.mark.parametrize(
