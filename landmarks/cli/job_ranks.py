@@ -7,21 +7,11 @@ import traceback
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from landmarks.cli.ranks import DEVICE, GPUS, Leader, follow, run_parted, wanted_ranks
+from landmarks.cli.ranks import Leader, follow, run_parted
 from landmarks.distributed import processes, store
 from landmarks.errors import UserError
 from landmarks.interrupt import Interrupted, tidy_end
 from landmarks.settings import settings_of
-
-
-def count_ranks(settings: dict) -> int:
-    """Return by how many processes a job's settings want it to be done.
-
-    Raises:
-        UserError: if there are not so many GPUs.
-    """
-    words = [(word, settings.get(word.rstrip("="))) for word in (GPUS, DEVICE)]
-    return wanted_ranks([f"{word}{value}" for word, value in words if value is not None])
 
 
 def run_job(command: str, settings: dict, count: int) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import multiprocessing
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class Jobs:
             Interrupted: if a signal has ended a sweep's job, and so the sweep.
         """
         failed = None
+        start_as_usual()
         try:
             self.codes.append(job())
         except UserError as error:
@@ -78,3 +80,13 @@ def sweep_runs(run: Path, folder: Path = Path("runs")) -> None:
         if place.resolve() not in (run.resolve(), folder.resolve()):
             with contextlib.suppress(OSError):  # somebody else's, or gone since
                 remove_abandoned(place)
+
+
+def start_as_usual() -> None:
+    """Let processes that a job starts begin as Python's do by themselves.
+
+    joblib's, in which its jobs run, name a way to begin that what they start does not know.
+    """
+    known = multiprocessing.get_all_start_methods()
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
+        multiprocessing.set_start_method(None, force=True)

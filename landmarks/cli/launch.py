@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from landmarks.cli.find_data import name_reader
 from landmarks.cli.help import answer_help
-from landmarks.cli.job_ranks import count_ranks, run_job
+from landmarks.cli.job_ranks import run_job
 from landmarks.cli.jobs import Jobs, sweep_runs
 from landmarks.cli.main import SHARED
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
@@ -37,6 +37,7 @@ from landmarks.cli.words import (
     refuse_deleted,
     refuse_place,
 )
+from landmarks.distributed.local_launch import count_ranks
 from landmarks.distributed.processes import world
 from landmarks.errors import UserError
 from landmarks.files import explain_refusal
@@ -233,8 +234,9 @@ class _Start:
                 if self.tell_job is not None:
                     refuse_one_process(settings, world())
                     self.tell_job(settings)
-                elif self.command in SHARED and is_sweep(self.words):
-                    count = count_ranks(settings)
+                elif self.command in SHARED and not self.resumed:
+                    # Of a sweep's job, or of a file of settings that the words name.
+                    count = count_ranks(settings["gpus"], settings["device"])
                     if count > 1:
                         refuse_one_process(settings, count)
                         return run_job(self.command, settings, count)

@@ -10,55 +10,34 @@ from importlib.resources import files
 from pathlib import Path
 from signal import Signals
 
+from hydra.errors import HydraException
+
 from landmarks import __version__
-from landmarks.cli.words import is_sweep
+from landmarks.cli.words import is_sweep, read_value
 from landmarks.distributed import processes, store
-from landmarks.distributed.local_launch import RANKS_A_CORE, run_ranks
-from landmarks.errors import UserError, say_count
+from landmarks.distributed.local_launch import count_ranks, run_ranks
+from landmarks.errors import UserError
 from landmarks.machine import count_cores
 from landmarks.settings import settings_of
 
-GPUS, DEVICE = "gpus=", "device="
+GPUS = "gpus="
 
 
 def wanted_ranks(arguments: list[str]) -> int:
     """Return how many processes the words of a command line ask for; 1: this one alone.
 
     Raises:
-        UserError: if there are not so many GPUs.
+        UserError: if there are not so many GPUs, or cores.
     """
-    given = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)]
-    value = given[-1].strip("\"'") if given else "1"
-    if value != "auto" and not (value.isdecimal() and int(value) > 0):
-        return 1  # Hydra's check says what is wrong
-    device = ([word for word in arguments if word.startswith(DEVICE)] or [DEVICE])[-1]
-    if value in ("0", "1"):
-        return 1
-    if device == "device=cpu":
-        return 1 if value == "auto" else _refuse_crowd(int(value))
-    if device == DEVICE and any(word.startswith("resume=") for word in arguments):
-        device = "the run's own"
-    import torch
-
-    found = torch.cuda.device_count()
-    if value == "auto":
-        return max(1, found)
-    if int(value) > found and device != "the run's own":
-        raise UserError(
-            f"gpus={value}: this machine has {found} CUDA GPUs; use gpus=auto, or device=cpu for "
-            f"processes on the CPU."
-        )
-    return int(value)
-
-
-def _refuse_crowd(count: int) -> int:
-    most = RANKS_A_CORE * count_cores()
-    if count > most:
-        raise UserError(
-            f"gpus={count}: with device=cpu these are processes, and this machine has "
-            f"{say_count(count_cores(), 'core')}: start {most} at most."
-        )
-    return count
+    try:
+        gpus, device = (read_value(arguments, key) for key in ("gpus", "device"))
+    except HydraException:
+        return 1  # Hydra says what is wrong
+    if gpus != "auto" and not (type(gpus) is int and gpus > 0):
+        return 1  # as does the check of settings
+    if device is None:  # the run's own, where one goes on
+        device = None if read_value(arguments, "resume") else "auto"
+    return count_ranks(gpus, device)
 
 
 def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[..., int]) -> int:
@@ -138,10 +117,10 @@ def lead(
             return launch(command, load, arguments, fail)
         return start_ranks(command, count, arguments, fail)
 
-    count = [word.removeprefix(GPUS) for word in arguments if word.startswith(GPUS)][-1:]
-    if count not in ([], ["auto"], [str(processes.world())]):
+    gpus = [word for word in arguments if word.startswith(GPUS)][-1:]
+    if gpus not in ([], [f"{GPUS}auto"], [f"{GPUS}{processes.world()}"]):
         started = processes.world()
-        return fail(f"gpus={count[0]}: {started} processes were started; leave gpus= out.", 1)
+        return fail(f"{gpus[0]}: {started} processes were started; leave gpus= out.", 1)
 
     def tell(sentence: str, code: int = 2) -> int:
         store.fail(sentence)

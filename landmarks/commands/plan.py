@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
-
 from landmarks.commands.batch_size import begin_with_reference, largest_batch, refuse_uncounted
 from landmarks.commands.build import build
 from landmarks.commands.initial_weights import settle_initial_weights
@@ -19,6 +17,7 @@ from landmarks.commands.planning.planned_ranks import plan_ranks
 from landmarks.commands.planning.rehearsal import open_rehearsal
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.data.loader import refuse_uneven
+from landmarks.distributed.local_launch import count_ranks
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
 from landmarks.inference.rebuild import describe_model
@@ -148,9 +147,15 @@ def make_plan(settings: PlanSettings) -> Plan:
 
 
 def _ranks(settings: PlanSettings, machine: Machine) -> list[int]:
+    """Return how many ranks to plan for.
+
+    Raises:
+        UserError: if gpus= asks for more than there are here, as `landmarks train` would say.
+    """
+    if settings.ranks is None and machine.rate is None:
+        return [count_ranks(settings.gpus, settings.device)]
     if settings.ranks is None and settings.gpus == "auto":
-        here = torch.cuda.device_count() if machine.rate is None else machine.ranks
-        return [here or 1]
+        return [machine.ranks or 1]
     wanted = settings.gpus if settings.ranks is None else settings.ranks
     return wanted if isinstance(wanted, list) else [wanted]
 

@@ -23,6 +23,7 @@ from landmarks.commands.run_folder import RunFolder
 from landmarks.commands.train_settings import TrainSettings
 from landmarks.commands.training_length import open_budget, settle_length
 from landmarks.data.cache_folder import cache_root
+from landmarks.data.loader import refuse_uneven
 from landmarks.distributed.collectives import exchanging, joined
 from landmarks.distributed.processes import draw_apart, is_main, world
 from landmarks.distributed.store import Lost, first_of_node
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 def train(settings: TrainSettings) -> int:
     """Train a model, or those of a k-fold; return the exit code."""
+    if settings.batch_size != "auto":
+        refuse_uneven(settings.batch_size)  # before data are read, which may take long
     return train_one(settings) if settings.kfold is None else train_folds(settings, train_one)
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -167,11 +168,11 @@ class Batches:
             )
 
 
-def refuse_uneven(batch_size: int, faces: int, ranks: int | None = None) -> None:
+def refuse_uneven(batch_size: int, faces: float = math.inf, ranks: int | None = None) -> None:
     """Refuse batches that do not part evenly among the ranks.
 
     Args:
-        faces: there are to train on.
+        faces: there are to train on, as far as that is known.
         ranks: None: those that train now.
 
     Raises:

@@ -4,12 +4,50 @@ import logging
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+from landmarks.errors import UserError, say_count
 from landmarks.interrupt import Interrupted
+from landmarks.machine import count_cores
 
 RANKS_A_CORE = 2  # at most on a CPU: more do little but wait for one another
 END_SECONDS = 25  # in which the others must have ended when one has, before they are killed
+
+
+def count_ranks(gpus: int | Literal["auto"], device: str | None) -> int:
+    """Return how many processes of this machine `gpus=` asks for.
+
+    Args:
+        device: that the settings name; None: that of the run that goes on, whatever it is.
+
+    Raises:
+        UserError: if there are not so many GPUs, or cores.
+    """
+    if gpus == 1:
+        return 1
+    if device == "cpu":
+        return 1 if gpus == "auto" else _refuse_crowd(gpus)
+    import torch
+
+    found = torch.cuda.device_count()
+    if gpus == "auto":
+        return max(1, found)
+    if gpus > found and device is not None:
+        raise UserError(
+            f"gpus={gpus}: this machine has {found} CUDA GPUs; use gpus=auto, or device=cpu for "
+            f"processes on the CPU."
+        )
+    return gpus
+
+
+def _refuse_crowd(count: int) -> int:
+    most = RANKS_A_CORE * count_cores()
+    if count > most:
+        raise UserError(
+            f"gpus={count}: with device=cpu these are processes, and this machine has "
+            f"{say_count(count_cores(), 'core')}: start {most} at most."
+        )
+    return count
 
 
 def run_ranks(count: int, entry: Callable | str, *arguments) -> dict[int, Any]:

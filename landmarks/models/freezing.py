@@ -9,7 +9,7 @@ from torch.nn import functional
 from landmarks.distributed import processes
 from landmarks.errors import UserError
 from landmarks.models.contracts import Backbone
-from landmarks.models.sync_norm import SyncNorm
+from landmarks.models.exact_norm import ExactNorm
 from landmarks.settings import Needs, PositiveInt, Rule
 
 Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs
@@ -63,8 +63,8 @@ def settle_norms(backbone: Backbone, norm: Norm, synced: bool) -> None:
         synced: those that are left look at the batches of all ranks, where there are several.
     """
     change_norms(backbone, norm)
-    if synced and processes.world() > 1:
-        _replace(backbone, sync_norm)
+    if synced:
+        _replace(backbone, exact_norm)
 
 
 def change_norms(backbone: Backbone, norm: Norm) -> None:
@@ -91,9 +91,9 @@ def change_norms(backbone: Backbone, norm: Norm) -> None:
         )
 
 
-def sync_norm(norm: nn.BatchNorm2d) -> SyncNorm:
+def exact_norm(norm: nn.BatchNorm2d) -> ExactNorm:
     """Return a batch norm over the batches of all ranks, of this one's own tensors."""
-    made = SyncNorm(norm.num_features, norm.eps, norm.momentum)
+    made = ExactNorm(norm.num_features, norm.eps, norm.momentum)
     made.weight, made.bias = norm.weight, norm.bias
     for name, tensor in norm.named_buffers():
         made.register_buffer(name, tensor)

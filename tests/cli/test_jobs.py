@@ -1,5 +1,6 @@
 """Jobs of a sweep: each has its turn, failures are collected, a signal ends them all."""
 
+import multiprocessing
 import sys
 import weakref
 from types import SimpleNamespace
@@ -69,3 +70,24 @@ def test_the_compiler_forgets_between_jobs(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace())
     Jobs().run(lambda: 0, "1 ()")
     assert resets == [1]
+
+
+def test_processes_of_a_job_begin_whatever_the_launcher_has_named():
+    """joblib's processes are begun in a way of its own, which their children do not know."""
+    pytest.importorskip("joblib.externals.loky.backend")
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("loky", force=True)
+    found = []
+
+    def start():
+        child = multiprocessing.get_context("spawn").Process(target=print)
+        child.start()
+        child.join(60)
+        found.append(child.exitcode)
+        return 0
+
+    try:
+        Jobs().run(start, "0 (seed=1)")
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert found == [0]

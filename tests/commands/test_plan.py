@@ -218,6 +218,7 @@ def test_auto_takes_the_batch_that_the_named_machine_has_room_for(capsys):
         ([*AWAY, "hparams_search=regression"], "hparams_search="),
         ([*AWAY, "data.root=nowhere", "points=null"], "nowhere"),
         ([*AWAY, "model.frezee=1"], "model.freeze"),
+        ([*SMALL, "faces=100", "points=5", "gpus=99", "device=cpu"], "gpus=99"),
     ],
 )
 def test_bad_input_gets_a_sentence(words, named, capsys):

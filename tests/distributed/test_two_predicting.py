@@ -1,15 +1,12 @@
 """Two processes that predict and judge leave the files of one; they are started once."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from together import end_ranks, free_ports, module_of, start_ranks
 
 from landmarks.cli import main as cli
 from landmarks.distributed import dealing, processes
@@ -26,15 +23,7 @@ BOXES = (
 )
 
 
-def name_jobs():
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        return __import__("two_predicting")
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
-
-
-jobs = name_jobs()
+jobs = module_of(SCRIPT)
 
 
 def write(folder, run_of, write_contest):
@@ -62,14 +51,6 @@ def write(folder, run_of, write_contest):
     (folder / "t.csv").write_text("\n".join(lines))
 
 
-def free_ports(count):
-    with ExitStack() as opened:
-        taken = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for each in taken:
-            each.bind(("localhost", 0))
-        return [str(each.getsockname()[1]) for each in taken]
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, run_of, write_contest, narrow):
     """The folder of both, the exit codes of one process and of each of two, and what they said."""
@@ -81,20 +62,11 @@ def done(tmp_path_factory, run_of, write_contest, narrow):
         patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
         patch.setattr("landmarks.commands.find_points.open_detector", None)
         assert cli.main(["export", "checkpoint=a", "output=a.onnx"]) == 0
-        at = {"MASTER_ADDR": "localhost", "MASTER_PORT": "of each job", "WORLD_SIZE": "2"}
         ports = free_ports(len(jobs.JOBS) + 1)
-        begun = [
-            subprocess.Popen(
-                [sys.executable, str(SCRIPT), str(folder), *ports],
-                env={**os.environ, **at, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(2)
-        ]
+        cache = str(folder / "cache")
+        begun = start_ranks((SCRIPT, "main"), *ports, folder=folder, LANDMARKS_CACHE=cache)
         alone = jobs.do_all("one")
-        said = [process.communicate(timeout=300)[0] for process in begun]
+        said = end_ranks(begun, folder)[1]
     assert (folder / "0.json").is_file() and (folder / "1.json").is_file(), said
     together = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
     return folder, alone, together, said

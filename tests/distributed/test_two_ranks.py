@@ -1,17 +1,18 @@
 """Two processes that train one model do what one does; they are started once, see two_ranks.py."""
 
-import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from together import end_ranks, module_of, start_ranks
 
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
+from landmarks.commands.train import train
 from landmarks.data.loader import refuse_uneven
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
@@ -26,26 +27,11 @@ def two(tmp_path_factory, write_contest):
     """What two processes have found, their folder, and what each has printed."""
     folder = tmp_path_factory.mktemp("two")
     made = write_contest(folder / "contest", train=15)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    at = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    begun = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), str(made.root)],
-            env={
-                **{**os.environ, **at, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                **{"LANDMARKS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
-            },
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in begun]
-    assert [process.returncode for process in begun] == [0, 0], said
+    cache = str(folder / "cache")
+    words = str(folder), str(made.root)
+    begun = start_ranks((SCRIPT, "main"), *words, folder=folder, LANDMARKS_CACHE=cache)
+    codes, said = end_ranks(begun, folder)
+    assert codes == [0, 0], said
     found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
     return found, folder, said
 
@@ -53,11 +39,7 @@ def two(tmp_path_factory, write_contest):
 @pytest.fixture(scope="module")
 def one():
     """What one process finds."""
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        return __import__("two_ranks").find()
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
+    return module_of(SCRIPT).find()
 
 
 @pytest.mark.parametrize("name", ["regression", "heatmaps"])
@@ -80,8 +62,8 @@ def test_what_ranks_agree_on(one, two):
         assert found["largest"] == 15
         assert found["gather"] == ["rank 0", "rank 1"]
         assert found["sum"] == 3.0
-        assert found["norm"] == "SyncNorm"
-    assert one["agreed"]["norm"] == "BatchNorm2d"
+        assert found["norm"] == pytest.approx([2.0, 8 / 7])  # of both: four times 1, four times 3
+    assert one["agreed"]["norm"] == [1.0, 0.0]
 
 
 def test_who_leaves_an_exchange_ends_it_for_the_other_alone(two):
@@ -161,9 +143,26 @@ def test_a_batch_that_does_not_part_is_refused(size, faces, ranks, near, monkeyp
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_more_gpus_than_there_are_is_refused(device, monkeypatch, capsys):
-    monkeypatch.setattr("landmarks.cli.ranks.count_cores", lambda: 2)
+    monkeypatch.setattr("landmarks.distributed.local_launch.count_cores", lambda: 2)
     assert cli.main(["train", "gpus=99", f"device={device}"]) == 1
     assert "gpus=99" in capsys.readouterr().err
+
+
+def test_gpus_of_a_file_of_settings_count_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    (tmp_path / "my/experiment").mkdir(parents=True)
+    mine = "# @package _global_\n# Many.\ngpus: 99\ndevice: cpu\n"
+    (tmp_path / "my/experiment/mine.yaml").write_text(mine)
+    assert cli.main(["train", "--config-dir", "my", "experiment=mine"]) == 1
+    assert "gpus=99: " in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_batch_that_does_not_part_is_refused_before_data_are_read(monkeypatch):
+    monkeypatch.setattr(processes, "world", lambda: 2)
+    with pytest.raises(UserError, match="batch_size=14 or batch_size=16"):
+        train(SimpleNamespace(batch_size=15))  # nothing else is looked at
 
 
 @pytest.mark.parametrize("command", ["train", "predict"])

@@ -1,18 +1,17 @@
 """What one of two processes does in test_two_predicting.py; it is started with RANK set.
 
-    python tests/distributed/two_predicting.py FOLDER PORT ...
-
-It works in FOLDER and writes into FOLDER/two what `do_all` leaves, as one process does elsewhere.
+It works where it is and writes into the folder `two` what `do_all` leaves, as one process does
+elsewhere.
 Each job has a port of its own: what was told in one is not heard in the next.
 """
 
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
+from made_runs import build_narrow
 
 from landmarks.cli import main as cli
 from landmarks.commands import find_points
@@ -69,13 +68,9 @@ def die(value, everywhere):
 whole = collectives.gather
 
 
-def main(folder, *ports):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
-    from made_runs import build_narrow
-
+def main(*ports):
+    """Do all jobs as one of two processes, each with a port of its own."""
     backbones.get_model = build_narrow
-    os.chdir(folder)
-    sys.argv = ["landmarks"]
     left = list(ports)
 
     def meet_anew():
@@ -88,7 +83,3 @@ def main(folder, *ports):
     meet_anew()
     code = cli.main([command, *USUAL, *words, "run_dir=two/stopped"])
     Path("stopped.json").write_text(json.dumps(code))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

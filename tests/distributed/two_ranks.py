@@ -1,12 +1,9 @@
 """What one of two processes does in test_two_ranks.py; it is started with RANK set.
 
-    python tests/distributed/two_ranks.py FOLDER CONTEST
-
 It trains two models on its part of drawn faces, validates on a set that does not part evenly, and
 leaves what it found in FOLDER. Then it trains from the command line in the folder where it is.
 """
 
-import sys
 import time
 from pathlib import Path
 
@@ -117,14 +114,15 @@ class Blind(torch.nn.Module):
 def agree():
     """Return what ranks agree on, whose own values differ."""
     number = processes.rank()
-    norm = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
+    norm = torch.nn.Sequential(torch.nn.BatchNorm2d(2, momentum=1.0))
     settle_norms(norm, "batch", synced=True)
+    norm(torch.full((1, 2, 2, 2), 1.0 + 2 * number))
     return {
         "agree": collectives.agree({"steps": 7 + number}),
         "largest": collectives.largest(15 * number),
         "gather": collectives.gather(f"rank {number}"),
         "sum": collectives.reduce(torch.tensor([1.0 + number])),
-        "norm": type(norm[0]).__name__,
+        "norm": [float(norm[0].running_mean[0]), float(norm[0].running_var[0])],
         "blind": validate(Blind(), Drawn(shuffled=False), Precision("off", CPU), None)["faults"],
     }
 
@@ -151,6 +149,11 @@ def find():
 
 
 def main(folder, contest):
+    """Leave what this rank finds in a folder.
+
+    Args:
+        contest: data to train on from the command line.
+    """
     torch.set_num_threads(1)
     store.meet()
     found = find()
@@ -167,7 +170,3 @@ def main(folder, contest):
         words.append("clip=1")  # another word than rank 0 has
     found["refused"] = cli.main(["train", *words])
     torch.save(found, Path(folder) / f"{processes.rank()}.pt")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
