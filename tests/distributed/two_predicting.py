@@ -18,7 +18,7 @@ from landmarks.commands import find_points
 from landmarks.distributed import collectives, processes
 from landmarks.models import backbones
 
-USUAL = "device=cpu amp=off workers=0 batch_size=2".split()
+USUAL = "device=cpu workers=0 batch_size=2".split()
 JOBS = {
     "whole": "predict checkpoint=a npz=true",
     "heatmaps": "predict checkpoint=u npz=true heatmaps=true confidence=true round=false",
