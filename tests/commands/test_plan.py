@@ -112,7 +112,7 @@ def test_ranks_here_are_measured_where_they_can_be_and_modelled_elsewhere(capsys
     # Two ranks took a second for a ring, and a millisecond for each message. Eight send 1.75 times
     # as much, wait three times as long for a message, and four of them share a core.
     messages = (two["exchange"]["value"] - 1) / 0.001
-    assert messages == pytest.approx(round(messages)) and messages > 40
+    assert messages == pytest.approx(round(messages)) and messages > 20
     assert two["modelled_step"]["value"] == pytest.approx(2 + 1 + 0.001 * messages)
     assert eight["compute"]["value"] == pytest.approx(4 * 2.0)
     assert eight["exchange"]["value"] == pytest.approx(1.75 + 0.003 * messages)
