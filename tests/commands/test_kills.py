@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,33 +18,44 @@ import pytest
 
 from landmarks.runs.checkpoint import load_checkpoint
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 KILLS = int(os.environ.get("LANDMARKS_KILLS", "3"))
 WORDS = (
-    "train model=resnet18 model.backbone=shufflenet_v2_x0_5 model.weights=none "
+    "train model=resnet18 model.weights=none "
     "input_size=32 batch_size=4 epochs=2 split.share=0.25 amp=off device=cpu".split()
 )
-# Forks a training for each line, so that torch is imported once, choices of settings are read once
+# Forks a training for each line, so that torch is imported once, files of settings are read once
 # and the network is traced once; the memory of a step is not counted. A training is killed when it
-# is about to touch its n-th file (or take a step, which counts as one), or after so many seconds.
+# is about to touch its n-th file (or take a step, which counts as one), when it has written half of
+# its n-th checkpoint, or after so many seconds.
 HOST = """
-import json, os, signal, sys
-import landmarks.commands.train, hydra, matplotlib.figure
+import io, json, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import landmarks.commands.train, hydra, matplotlib.figure, torch
+from made_runs import build_narrow
 from landmarks.cli import main as cli
+from landmarks.cli.overrides import groups_of
+from landmarks.commands.build import nodes_of
 from landmarks.commands.chosen_settings import list_chosen
-from landmarks.models.backbones import TorchvisionBackbone
+from landmarks.models import backbones
 from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import Estimate
 from landmarks.training.state import Training
 
-TorchvisionBackbone("shufflenet_v2_x0_5")
-list_chosen({key: {} for key in "model data loss augment optimizer scheduler".split()})
+backbones.get_model = build_narrow
+backbones.TorchvisionBackbone("resnet18")
+GROUPS = "model data loss augment optimizer scheduler".split()
+list_chosen({key: {} for key in GROUPS})
+groups_of("train")
+for group in GROUPS:
+    nodes_of(group)
 memory_advice.estimate_step = lambda training, *shapes: Estimate(4, 1, 1, 1, 1, 1, 1.0)
 advance = Training.advance
 Training.advance = lambda training: (sys.audit("step"), advance(training))[1]
 sys.argv = ["landmarks"]
 
-def train(words, cache, kill_at, seconds):
-    seen = 0
+def train(words, cache, kill_at, kill_in_save, seconds):
+    seen, saves, save = 0, 0, torch.save
     def watch(event, arguments):
         nonlocal seen
         touches = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -53,6 +65,17 @@ def train(words, cache, kill_at, seconds):
             seen += 1
             if seen == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+    def save_or_die(content, file):
+        nonlocal saves
+        saves += 1
+        whole = io.BytesIO()
+        save(content, whole)
+        if saves == kill_in_save:
+            file.write(whole.getbuffer()[: len(whole.getbuffer()) // 2])
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        file.write(whole.getbuffer())
+    torch.save = save_or_die
     os.environ["LANDMARKS_CACHE"] = cache
     with open("log", "a") as log:
         os.dup2(log.fileno(), 1)
@@ -73,13 +96,15 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
+NO_KILL = {"kill_at": 0, "kill_in_save": 0, "seconds": 0.0}
+
 
 @pytest.fixture
 def train(contest, tmp_path):
     """Run a training in a process of its own; return its exit code, below 0 if it was killed."""
     made = contest(train=16)
     host = subprocess.Popen(
-        [sys.executable, "-c", HOST],
+        [sys.executable, "-c", HOST, str(FIXTURES)],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
@@ -87,9 +112,9 @@ def train(contest, tmp_path):
         text=True,
     )
 
-    def run(*words, cache, kill_at=0, seconds=0.0):
+    def run(*words, cache, **kill):
         words = [*WORDS, f"data.root={made.root}", *words]
-        order = {"words": words, "cache": cache, "kill_at": kill_at, "seconds": seconds}
+        order = {"words": words, "cache": cache, **NO_KILL, **kill}
         host.stdin.write(json.dumps(order) + "\n")
         host.stdin.flush()
         return int(host.stdout.readline())
@@ -146,14 +171,13 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(train, tmp_path):
         wanted = "auto"
         cache, chain = tmp_path / f"cache{chain}", chain + 1
         while True:
-            is_last = killed >= KILLS
-            by_time = killed % 3 == 2
-            code = train(
-                f"resume={wanted}",
-                cache=str(cache),
-                kill_at=0 if is_last or by_time else draw.randint(1, touched),
-                seconds=draw.uniform(0.2, 3) if by_time and not is_last else 0.0,
-            )
+            ways = [
+                {"kill_in_save": draw.randint(1, 2)},  # of two epochs' last.pt and best.pt
+                {"kill_at": draw.randint(1, touched)},
+                {"seconds": draw.uniform(0.2, 3)},
+            ]
+            kill = ways[killed % 3] if killed < KILLS else {}
+            code = train(f"resume={wanted}", cache=str(cache), **kill)
             for folder in (tmp_path / "runs", cache):
                 check_files(folder)
             if code >= 0:
