@@ -5,7 +5,6 @@ import pytest
 from omegaconf import OmegaConf
 from refusals import refused
 
-from landmarks.errors import UserError
 from landmarks.layout import Layout
 
 
@@ -116,19 +115,19 @@ def test_a_point_out_of_range_is_refused(setting, wrong):
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"swap": [[0, 1, 2, 4]]}, "exchanges 2 points with 3"),
-        ({"swap": [[0, 1, 2]]}, "swap: 4 points"),
-        ({"swap": [0, 1, 2, 3]}, "swap: 4 points"),
-        ({"reverse": [[3, 1]]}, "reverse: .3, 1."),
-        ({"regions": {"jaw": [2]}}, "regions: 2 points"),
-        ({"regions": {"jaw": 2}}, "regions: 2 points"),
-        ({"regions": {"jaw": [0.5, 2]}}, "regions: 2 points"),
-        ({"eyes": [1]}, "eyes: 2 points"),
-        ({"eyes": ["left", "right"]}, "eyes: 2 points"),
+        ({"swap": [[0, 1, 2, 4]]}, "swap"),
+        ({"swap": [[0, 1, 2]]}, "swap"),
+        ({"swap": [0, 1, 2, 3]}, "swap"),
+        ({"reverse": [[3, 1]]}, "[3, 1]"),
+        ({"regions": {"jaw": [2]}}, "regions"),
+        ({"regions": {"jaw": 2}}, "regions"),
+        ({"regions": {"jaw": [0.5, 2]}}, "regions"),
+        ({"eyes": [1]}, "eyes"),
+        ({"eyes": ["left", "right"]}, "eyes"),
     ],
 )
 def test_a_range_that_is_none_is_refused(setting, says):
-    with pytest.raises(UserError, match=f"layout five, .*{says}"):
+    with refused("layout five", says):
         Layout("five", 5, **setting)
 
 
@@ -184,7 +183,7 @@ def test_pictured_ranges():
     assert contest.pick_ranges("auto") == {"all": range(971), "jaw_left": range(64)}
     assert contest.pick_ranges("pupil_right") == {"all": range(971), "pupil_right": range(970, 971)}
     assert Layout("none", 5).pick_ranges("auto") == {"all": range(5)}
-    with pytest.raises(UserError, match=r"layout thousand: use auto.*mean 'brow_left'"):
+    with refused("layout thousand", "auto", "'brow_left'"):
         contest.pick_ranges("brow_lft")
     with refused("layout none", "auto"):
         Layout("none", 5).pick_ranges("jaw")

@@ -107,7 +107,7 @@ def test_a_choice_replaces_the_whole_group(begin):
     own = begin("augment=light", "augment.rotate=30")
     for word in ("augment=none", "augment=light"):
         assert put_on_top(own, [word])["augment"] == settings_of(word)["augment"]
-    with pytest.raises(UserError, match="keeps optimizer"):
+    with refused("optimizer=sgd"):
         refuse_kept(own, differences(own, put_on_top(own, ["optimizer=sgd"])), ["optimizer=sgd"])
 
 
@@ -165,15 +165,15 @@ def test_a_choice_of_one_s_own_is_read_where_the_line_says(begin, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("word", "sentence"),
+    ("word", "named"),
     [
-        ("optimizer.betta1=0.5", "no setting 'optimizer.betta1'. Did you mean 'optimizer.beta1'"),
-        ("epochs=1,2", "a setting has one value"),
-        ("~epochs", "a setting has one value"),
+        ("optimizer.betta1=0.5", ["'optimizer.betta1'", "'optimizer.beta1'"]),
+        ("epochs=1,2", ["epochs=1,2"]),
+        ("~epochs", ["~epochs"]),
     ],
 )
-def test_a_word_that_sets_nothing_is_refused(word, sentence, begin):
-    with pytest.raises(UserError, match=sentence):
+def test_a_word_that_sets_nothing_is_refused(word, named, begin):
+    with refused(*named):
         put_on_top(begin(), [word])
 
 

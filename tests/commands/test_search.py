@@ -56,4 +56,4 @@ def test_what_cannot_be_searched_is_refused(train, capsys):
     train("hparams_search=regression", code=2)
     assert "add -m" in capsys.readouterr().err
     train(*SEARCH, "+search.space.model={sigma: {low: 1.0, high: 2.0}}", code=1)
-    assert "there is no setting 'model.sigma'" in capsys.readouterr().err
+    assert "'model.sigma'" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from refusals import refused
 
 from landmarks.data.faces import Faces
 from landmarks.data.split import load_split, save_split, split_faces
-from landmarks.errors import UserError
 
 
 def make_faces(count, rows=None):
@@ -72,14 +71,14 @@ def test_real_groups_stay_together(faces68):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"file": None}, r"needs split.file=FILE, a table with file_name and 'person'\.$"),
-        ({"file": "nowhere.csv"}, "there is no nowhere.csv"),
-        ({"column": "age"}, "'age' are needed"),
-        ({"column": "planet"}, "all 100 faces .* are of one of the groups of 'planet'"),
+        ({"file": None}, ["split.file=FILE", "file_name", "'person'"]),
+        ({"file": "nowhere.csv"}, ["nowhere.csv"]),
+        ({"column": "age"}, ["'age'"]),
+        ({"column": "planet"}, [100, "'planet'"]),
     ],
 )
 def test_groups_that_do_not_fit(groups, change, said):
-    with pytest.raises(UserError, match=said):
+    with refused(*said):
         split_faces(make_faces(100), **{**groups, **change})
 
 
@@ -129,16 +128,19 @@ def test_groups_of_a_parquet_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "'group' are needed"),
-        (b"file_name,group\n", "no rows"),
-        ("file_name,group\n000.jpg,Jos\u00e9\n".encode("latin-1"), "line 2: not UTF-8"),
-        (b"file_name,group\n000.jpg,1,2\n", "line 2: 3 columns"),
-        (b"file_name,group\n000.jpg,\n001.jpg, \n", r"no group of 2 faces .*, '000\.jpg' first"),
+        (b"", ["groups.csv", "'group'"]),
+        (b"file_name,group\n", ["groups.csv", "no rows"]),
+        (
+            "file_name,group\n000.jpg,Jos\u00e9\n".encode("latin-1"),
+            ["groups.csv", "line 2", "UTF-8"],
+        ),
+        (b"file_name,group\n000.jpg,1,2\n", ["groups.csv", "line 2", 3]),
+        (b"file_name,group\n000.jpg,\n001.jpg, \n", ["2 faces", "'000.jpg'"]),
     ],
 )
 def test_a_damaged_file_of_groups_is_one_sentence(tmp_path, content, said):
     (tmp_path / "groups.csv").write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with refused(*said):
         split_faces(make_faces(2), by="groups", file=str(tmp_path / "groups.csv"))
 
 
@@ -201,7 +203,7 @@ def test_groups_of_the_wanted_size_are_chosen(tmp_path, sizes, wanted, warned, c
 
 
 def test_too_few_faces():
-    with pytest.raises(UserError, match="at least 2 are needed"):
+    with refused(2):
         split_faces(make_faces(1))
     assert [len(part) for part in split_faces(make_faces(2))] == [1, 1]
 
@@ -251,7 +253,7 @@ def test_folds_part_all_faces_into_sets_of_one_size(tmp_path, by):
         assert not np.intersect1d(names[training], names[rows]).size
     if by == "blocks":
         assert all(np.array_equal(np.arange(r[0], r[-1] + 1), r) for r in validated)
-    with pytest.raises(UserError, match="fold=4"):
+    with refused("fold=4"):
         split_faces(faces, by=by, folds=4, fold=4)
-    with pytest.raises(UserError, match="folds=30"):
+    with refused("folds=30"):
         split_faces(faces, by=by, folds=30, fold=0)

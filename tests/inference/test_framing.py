@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from landmarks.data.faces import Faces
-from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop
 from landmarks.inference.framing import frame_as_trained
 
@@ -44,21 +44,26 @@ def test_as_trained_or_said(trained, given, boxes, margin, said, caplog):
 @pytest.mark.parametrize(
     ("trained", "given", "faces", "said"),
     [
-        ({**BOX, "box_from": "points"}, {}, make_faces(None), "box_from=points.*set box_from=data"),
-        ({**BOX, "box_from": "points"}, {}, make_faces(None, None), "neither boxes nor labels"),
-        ({**BOX, "box_from": "data"}, {}, make_faces(boxes=None), "here has none.*box_from=points"),
-        (BOX, {"box_from": "points"}, make_faces(None), "here has none"),
+        ({**BOX, "box_from": "points"}, {}, make_faces(None), ["box_from=points", "box_from=data"]),
+        ({**BOX, "box_from": "points"}, {}, make_faces(None, None), ["box_from=points"]),
+        (
+            {**BOX, "box_from": "data"},
+            {},
+            make_faces(boxes=None),
+            ["crop=box", "box_from=points"],
+        ),
+        (BOX, {"box_from": "points"}, make_faces(None), ["box_from=points"]),
         (
             STRETCH,
             {"box_margin": 0.5},
             make_faces(),
-            "box_margin=0.5 changes nothing",
+            ["box_margin=0.5"],
         ),
     ],
 )
 def test_what_cannot_be_framed_alike_is_refused(trained, given, faces, said):
     given = {"box_from": None, "box_margin": None, **given}
-    with pytest.raises(UserError, match=said):
+    with refused(*said):
         frame_as_trained(faces, trained, **given, leave_out=False)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 from torchvision.models import get_model
 
-from landmarks.errors import UserError
 from landmarks.models.backbones import NAMES, TorchvisionBackbone, build_backbone
 from landmarks.models.builders import regressor
 from landmarks.models.landmarker import Landmarker
@@ -101,17 +101,17 @@ def test_images_are_normalised_with_the_backbones_mean_and_std():
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "named"),
     [
-        ("resnet43", r"model.backbone=resnet43 .* Did you mean 'resnet34'\?"),
-        ("vit_b_16", r"torchvision has vit_b_16, but it takes one input size only\.$"),
-        ("googlenet", r"torchvision has googlenet, but it scales its input itself"),
-        ("alexnet", r"torchvision has alexnet, but it has feature maps without a whole stride"),
+        ("resnet43", "'resnet34'"),
+        ("vit_b_16", "one input size"),
+        ("googlenet", "scales"),
+        ("alexnet", "stride"),
         ("vit_b_17", "any input size"),
     ],
 )
-def test_wrong_names_are_refused_before_anything_is_read(name, sentence):
-    with pytest.raises(UserError, match=sentence) as caught:
+def test_wrong_names_are_refused_before_anything_is_read(name, named):
+    with refused(f"model.backbone={name}", named) as caught:
         check_arguments(regressor, {"backbone": name}, "model")
     said = str(caught.value).partition("families ")[2].partition(")")[0].split(", ")
     assert len(said) == 12 and all(name.startswith(tuple(said)) for name in NAMES)

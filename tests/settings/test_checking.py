@@ -105,7 +105,7 @@ def test_unknown_settings_name_the_nearest():
 
 
 def test_arguments_without_annotation_are_not_for_the_user():
-    with pytest.raises(UserError, match="no setting 'model'"):
+    with refused("'model'"):
         check_arguments(build, {"model": 3})
 
 
@@ -140,7 +140,7 @@ def test_classes(kind):
     assert check_arguments(kind, {"size": 3, "name": 5}) == {"size": 3, "name": "5"}
     with refused("size=0"):
         check_arguments(kind, {"size": 0})
-    with pytest.raises(UserError, match="no setting 'sise'"):
+    with refused("'sise'"):
         check_arguments(kind, {"sise": 1})
 
 
@@ -165,9 +165,9 @@ def test_a_dataclass_is_a_signature():
 
     assert settings_of(command) is Told
     assert check_arguments(Told, {"size": "1_000", "name": 7}) == {"size": 1000, "name": "7"}
-    with pytest.raises(UserError, match=r"size=0 .* at least 1"):
+    with refused("size=0", 1):
         check_arguments(Told, {"size": 0})
-    with pytest.raises(UserError, match=r"no setting 'siez'.*size"):
+    with refused("'siez'", "size"):
         check_arguments(Told, {"siez": 1})
 
 

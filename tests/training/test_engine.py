@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 
 from landmarks.data.cropped import Batch
-from landmarks.errors import UserError
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget
 from landmarks.training.engine import _say_estimate, fit
@@ -163,7 +163,7 @@ def test_a_prediction_that_is_no_number_ends_training(value, monkeypatch):
         return torch.full((1, 1, 2), next(found)), torch.ones(1, 1)
 
     monkeypatch.setattr(Product, "forward", predict)
-    with pytest.raises(UserError, match=r"after epoch 1 .* faces '1\.jpg' \(point 0\): lower"):
+    with refused("epoch 1", "'1.jpg' (point 0)", "optimizer.lr"):
         train(validated=((0.0, 0.0), (1.0, 1.0)))
 
 
@@ -176,4 +176,4 @@ def test_the_rest_of_a_run_is_told_from_the_whole():
     said = []
     _say_estimate(training, budget, SimpleNamespace(say=said.append))
     # 45 steps of 10 s and five validations of 20 s
-    assert "takes about 2 min 00 s, the remaining 4.5 of 30.0 epochs about 9 min 10 s" in said[0]
+    assert all(told in said[0] for told in ("2 min 00 s", "4.5 of 30.0 epochs", "9 min 10 s"))

@@ -61,8 +61,8 @@ def test_what_fits_is_logged(free, caplog):
     free(10 * GIB)
     with caplog.at_level(logging.INFO):
         assert check(training(Model())).batch_size == 16
-    assert "0.0 M parameters; 0.0 GFLOPs an image and step; at least " in caplog.text
-    assert "batches of 16, 10.0 GiB free" in caplog.text
+    assert "0.0 M parameters; 0.0 GFLOPs" in caplog.text
+    assert "batches of 16" in caplog.text and "10.0 GiB" in caplog.text
 
 
 def test_what_cannot_fit_is_refused_with_a_batch_size_that_does(free):
@@ -72,8 +72,7 @@ def test_what_cannot_fit_is_refused_with_a_batch_size_that_does(free):
         check(training(Model()))
     sentence = str(caught.value)
     assert sentence.startswith(f"Training needs at least {whole / 2**20:.0f} MiB (model, ")
-    assert " at batch_size=16) and " in sentence
-    assert " are free: batch_size=4 accumulate=12 needs about " in sentence
+    assert "batch_size=16)" in sentence and "batch_size=4 accumulate=12" in sentence
     assert sentence.endswith("or use amp=bf16.")
     free(int(1.05 * whole))
     check(training(Model()))
@@ -121,13 +120,10 @@ def test_a_model_that_cannot_be_estimated_trains_all_the_same(caplog):
 )
 def test_memory_that_runs_out_is_explained_with_numbers(error):
     needed = Estimate(32, GIB, GIB, 0, 8 * GIB, 0, 0)
-    with pytest.raises(UserError) as caught, explained(needed, epoch=2):
+    named = ["epoch 3", "batch_size=32", "6.0 GiB", "10.0 GiB"]
+    named += ["batch_size=16 accumulate=4", "amp=bf16", "resume=auto", "epoch 2"]
+    with refused(*named) as caught, explained(needed, epoch=2):
         raise error
-    sentence = str(caught.value)
-    assert "epoch 3" in sentence and "in use at batch_size=32" in sentence
-    assert "batch_size=16 accumulate=4" in sentence
-    assert "6.0 GiB" in sentence and "10.0 GiB" in sentence and "amp=bf16" in sentence
-    assert "resume=auto" in sentence and "epoch 2" in sentence
     assert caught.value.__cause__ is error
 
 
@@ -138,12 +134,11 @@ def explained(needed, epoch=0, batch_size=32):
 
 
 def test_without_an_estimate_or_a_smaller_batch_the_rest_is_said():
-    both = r": batch_size=16 accumulate=4, or use amp=bf16\.$"
-    with pytest.raises(UserError, match=both), explained(None):
+    with refused("batch_size=16 accumulate=4", "amp=bf16"), explained(None):
         raise MemoryError
-    alone = r"batch_size=3: use amp=bf16\.$"
-    with pytest.raises(UserError, match=alone), explained(None, batch_size=3):
+    with refused("batch_size=3", "amp=bf16") as told, explained(None, batch_size=3):
         raise MemoryError
+    assert "accumulate" not in str(told.value)
 
 
 def test_other_errors_pass():

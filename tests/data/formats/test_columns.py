@@ -9,7 +9,6 @@ from refusals import refused
 
 from landmarks.data.formats.columns import find_columns
 from landmarks.data.formats.table import read_faces
-from landmarks.errors import UserError
 
 
 def find(header, name=None, boxes=None, first=()):
@@ -29,19 +28,19 @@ def test_named_points_are_in_the_order_of_their_columns():
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ("chin_x,chin_z", "'chin_x' has no column of its y"),
-        ("y.chin", "'y.chin' has no column of its x"),
+        ("chin_x,chin_z", ["'chin_x'", "y"]),
+        ("y.chin", ["'y.chin'", "x"]),
     ],
 )
 def test_half_a_point_is_refused_not_left_out(columns, said):
     nose = "x.nose,y.nose" if columns == "y.chin" else "nose_x,nose_y"
-    with pytest.raises(UserError, match=said):
+    with refused(*said):
         find(f"file_name,{nose},{columns}")
 
 
 def test_corners_of_a_box_beside_named_points_are_asked_about():
     header = "image,x1,y1,x2,y2,nose_x,nose_y,chin_x,chin_y"
-    with pytest.raises(UserError, match=r"'x1' and 'nose_x'.*data\.box_columns=\[x1,y1,x2,y2\]"):
+    with refused("'x1'", "'nose_x'", "data.box_columns=[x1,y1,x2,y2]"):
         find(header)
     columns = find(header, boxes=["x1", "y1", "x2", "y2"])
     assert columns.boxes == [1, 2, 3, 4] and columns.points == [5, 6, 7, 8]
@@ -70,7 +69,7 @@ def test_numbered_columns_behind_unnamed_names_are_pairs():
     for header in ("image,0,1,2,3", "image_id,1,2,3,4"):
         assert find(header) == (0, [1, 2, 3, 4], [], [], [])
     assert find("0,1,2,3,age,path").points == [0, 1, 2, 3]
-    with pytest.raises(UserError, match=r"line 1: 3 numbered columns, from '0' to '2'"):
+    with refused("line 1", 3, "'0'", "'2'"):
         find("image,0,1,2")
     assert find("image,3,4,5,6").points == []
 
@@ -113,22 +112,22 @@ def test_file_names_are_known_by_the_first_row(header, row, column):
 
 def test_several_columns_of_file_names_are_asked_about():
     for row in ("Ann,Basle,1,2", "a.png,b.png,1,2", "7,8,1,2"):
-        with pytest.raises(UserError, match=r"set data\.name_column=COLUMN") as refused:
+        with refused("data.name_column=COLUMN") as told:
             find("first,second,nose_x,nose_y", first=row.split(","))
-        assert ("'first', 'second'" in str(refused.value)) == (row[0] != "7")
+        assert ("'first', 'second'" in str(told.value)) == (row[0] != "7")
 
 
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("what,x_0,y_0", r"no column of file names.*data\.name_column"),
-        (",0,1,2", "a header such as"),
-        ("a.png,1.5,-2", r"a header such as.*'1\.5'"),
-        ("file_name x_0 y_0", ".*TAB"),
+        ("what,x_0,y_0", ["data.name_column"]),
+        (",0,1,2", ["t.csv"]),
+        ("a.png,1.5,-2", ["'1.5'"]),
+        ("file_name x_0 y_0", ["TABs"]),
     ],
 )
 def test_a_header_without_names_is_refused_with_what_to_do(header, said):
-    with pytest.raises(UserError, match=f"line 1: {said}"):
+    with refused("line 1", *said):
         find(header)
 
 
@@ -155,7 +154,7 @@ def test_negative_points_in_pts_files_count_from_the_file_s_own_origin(write, pa
     lines = path.read_text().split("\n")
     lines[3], lines[4] = "-1 -1", "-1 -1"
     path.write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"2 points at \(-1, -1\).*data\.missing=-1"):
+    with refused("2 points", "(-1, -1)", "data.missing=-1"):
         module.read_faces(**settings)
     points = module.read_faces(**settings, missing=-1).points
     known = parts["train"].points

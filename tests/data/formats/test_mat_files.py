@@ -8,7 +8,6 @@ from scipy.io import savemat
 
 from landmarks.data.find_format import find_format
 from landmarks.data.formats.mat_files import read_faces
-from landmarks.errors import UserError
 
 POINTS = np.array([[[1.5, 2], [30, 40], [7, 8], [9, 9]], [[3, 4], [50, 60.25], [9, 8], [7, 7]]])
 
@@ -43,15 +42,15 @@ def test_points_are_found_by_their_variable(write, tmp_path, variable):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"pts": np.zeros((2, 4))}, r"a\.mat: there is no pts_2d .*but pts; .*data\.variable=NAME"),
-        ({"pt2d": np.zeros((5, 4))}, r"a\.mat, pt2d: x and y .*found 5 x 4 of float64"),
-        ({"pt2d": "text"}, r"a\.mat, pt2d: x and y .*found 1"),
-        ({"pt2d": np.ones((2, 5))}, r"b\.mat, pt2d: 4 points where .*a\.mat has 5"),
+        ({"pts": np.zeros((2, 4))}, ["a.mat", "pts_2d", "pts", "data.variable=NAME"]),
+        ({"pt2d": np.zeros((5, 4))}, ["a.mat", "pt2d", "5 x 4"]),
+        ({"pt2d": "text"}, ["a.mat", "pt2d"]),
+        ({"pt2d": np.ones((2, 5))}, ["b.mat", "pt2d", "4 points", 5]),
     ],
 )
 def test_what_is_malformed_is_named(write, content, said):
     root = write(content, {"pt2d": POINTS[1].T})
-    with pytest.raises(UserError, match=said):
+    with refused(*said):
         read_faces(root)
 
 
@@ -62,5 +61,5 @@ def test_other_files_are_named(write, tmp_path):
         read_faces(root)
     for content in (b"nothing" * 100, b"1 2\n", b""):
         (tmp_path / "a.mat").write_bytes(content)
-        with pytest.raises(UserError, match=r"a\.mat: not a MATLAB file"):
+        with refused("a.mat", "MATLAB"):
             read_faces(root)
