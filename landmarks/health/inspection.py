@@ -11,7 +11,7 @@ from landmarks.health.image_facts import Looks
 from landmarks.health.image_passes import MIN_LEARNING_FACES, scan
 from landmarks.health.jitter import find_contours, turning_angles
 from landmarks.health.label_facts import BLOCK, Places, find_places, is_degenerate
-from landmarks.health.label_frames import advise
+from landmarks.health.label_frames import advise, find_frames
 from landmarks.health.limits import duplicate_findings, image_findings, place_findings
 from landmarks.health.robust import median
 from landmarks.health.shape_fit import fit_model
@@ -63,7 +63,8 @@ def inspect(
     health = Health(rows, looks, find_places(faces.points, rows, looks.size), fit, notes=notes)
     health.findings += image_findings(faces, rows, looks, "train")
     health.findings += place_findings(faces, rows, health.places)
-    health.advice += advise(faces, rows, looks, scale, eyes)
+    frames = find_frames(faces, rows, looks, scale, eyes)
+    health.advice += advise(faces, rows, looks, frames)
     if fit is not None:
         angles = _angles(faces.points, rows, regions)
         health.findings += shape_findings(faces, rows, fit, angles, shifts, beside)

@@ -20,17 +20,15 @@ PERCENT_FACES = 2000  # that are looked at
 
 
 def advise(
-    faces: Faces,
-    rows: np.ndarray,
-    looks: Looks,
-    scale: np.ndarray | None,
-    eyes: list[int] | None = None,
+    faces: Faces, rows: np.ndarray, looks: Looks, frames: tuple[int, int] = (0, 0)
 ) -> list[str]:
     """Return what to set, or to know, where images are read in a way that labels or cameras tell.
 
-    Args as for `find_frames`.
+    Args:
+        faces, rows, looks: as for `find_frames`.
+        frames: what that has found.
     """
-    said = [say_frames(faces.exif, *find_frames(faces, rows, looks, scale, eyes))]
+    said = [say_frames(faces.exif, *frames)]
     said.append(say_percents(*count_percents(faces, rows, looks)))
     unused = looks.unused[rows]
     if unused.any():

@@ -1,7 +1,7 @@
 """Models by name: a backbone, a head, and the settings that configs/model gives them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -49,16 +49,34 @@ class Maps:
     fuse: Literal["auto"] | bool = "auto"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a model is built for, as it is known once the data are read.
+
+    Args:
+        num_points: K.
+        input_size: side of the input, in pixels.
+        elementwise: a loss of `landmarks.losses`; None for a model that only predicts.
+        mean_points: (K, 2) pixels, the training faces' mean shape; None: not known.
+    """
+
+    num_points: int
+    input_size: int
+    elementwise: Elementwise | None = None
+    mean_points: Any = None
+
+    def tell_head(self) -> tuple[int, int, Elementwise | None]:
+        """Return what every head is told of it."""
+        return self.num_points, self.input_size, self.elementwise
+
+
 @flat
 def regressor(
     *,
     network: Network,
     init_output: Literal["mean", "center"] = "mean",
     refine: Rounds = 0,
-    num_points: int,
-    input_size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
+    known: Known,
 ) -> Landmarker:
     """Return a model that regresses coordinates from a torchvision network.
 
@@ -66,8 +84,7 @@ def regressor(
         init_output: what is predicted before training: the training faces' mean shape, or the
             centre of the input for every point.
         refine: rounds of refinement by finer features, see `Refinement`; 0: none.
-        num_points, input_size, elementwise: see `RegressionHead`.
-        mean_points: (K, 2) pixels, for init_output="mean".
+        known: see `Known`; mean_points for init_output="mean".
 
     Raises:
         UserError: see `build_backbone` and `settle_norms`; for Adaptive Wing.
@@ -76,10 +93,11 @@ def regressor(
     refinement = None
     if refine:
         body = Unet(body, FINE_STRIDE, FINE_WIDTH, keeps_last=True)
-        refinement = Refinement(FINE_WIDTH, num_points, input_size, FINE_STRIDE, refine)
+        size = known.input_size
+        refinement = Refinement(FINE_WIDTH, known.num_points, size, FINE_STRIDE, refine)
     settle_norms(body, network.norm, network.sync_norm)
-    start = mean_points if init_output == "mean" else None
-    head = RegressionHead(body.channels[-1], num_points, input_size, elementwise, start, refinement)
+    start = known.mean_points if init_output == "mean" else None
+    head = RegressionHead(body.channels[-1], *known.tell_head(), start, refinement)
     return Landmarker(body, head, network.freeze)
 
 
@@ -89,10 +107,7 @@ def unet(
     network: Network,
     width: PositiveInt = 96,
     stride: Stride = 4,
-    num_points: int,
-    input_size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
+    known: Known,
     sigma: Positive | Range = 1.0,
     maps: Maps,
 ) -> Landmarker:
@@ -102,15 +117,15 @@ def unet(
         network: the encoder.
         width: channels the maps are made from.
         stride: input pixels a cell of the heatmaps.
-        mean_points: not used; maps start near zero.
-        num_points, input_size, elementwise, sigma, maps: see `HeatmapHead`.
+        known: see `Known`; mean_points is not used: maps start near zero.
+        sigma, maps: see `HeatmapHead`.
 
     Raises:
         UserError: see `build_backbone` and `settle_norms`.
     """
     body = Unet(network.build(), stride, width)
     settle_norms(body, network.norm, network.sync_norm)
-    head = HeatmapHead(width, num_points, input_size, elementwise, sigma, **vars(maps))
+    head = HeatmapHead(width, *known.tell_head(), sigma, **vars(maps))
     return Landmarker(body, head, network.freeze)
 
 
@@ -120,10 +135,7 @@ def classic_unet(
     stride: Stride = 1,
     norm: Literal["batch", "group"] = "batch",
     sync_norm: SyncsNorms = True,
-    num_points: int,
-    input_size: int,
-    elementwise: Elementwise | None = None,
-    mean_points=None,
+    known: Known,
     sigma: Positive | Range = 4.0,
     maps: Maps,
 ) -> Landmarker:
@@ -131,5 +143,5 @@ def classic_unet(
     body = ClassicUnet(stride)
     settle_norms(body, norm, sync_norm)
     channels = body.channels[-1]
-    head = HeatmapHead(channels, num_points, input_size, elementwise, sigma, **vars(maps))
+    head = HeatmapHead(channels, *known.tell_head(), sigma, **vars(maps))
     return Landmarker(body, head)

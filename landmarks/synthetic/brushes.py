@@ -12,6 +12,11 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(np.asarray(points, dtype=np.float64) * (1 << _BITS)).astype(np.int32)
 
 
+def colours(hexadecimal: str) -> np.ndarray:
+    """Return colours (n, 3), 0..255, of numbers such as 2d1c14."""
+    return np.array([list(bytes.fromhex(colour)) for colour in hexadecimal.split()])
+
+
 def fill(image: np.ndarray, points: np.ndarray, colour: Sequence[float]) -> None:
     """Fill the polygon points (n, 2) of image (H, W, 3) or (H, W) uint8 in place."""
     cv2.fillPoly(image, [_fixed(points)], tuple(float(v) for v in colour), cv2.LINE_AA, _BITS)

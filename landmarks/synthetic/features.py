@@ -6,16 +6,9 @@ Throughout, points are the face's (971, 2) in pixels and scale is the eye-corner
 import numpy as np
 
 from landmarks.synthetic import contours as c
-from landmarks.synthetic.brushes import blend, ellipse, fill, glaze, region, stroke
+from landmarks.synthetic.brushes import blend, colours, ellipse, fill, glaze, region, stroke
 
-_IRIS_COLOURS = (
-    (70, 45, 28),
-    (45, 30, 22),
-    (95, 70, 40),
-    (85, 105, 110),
-    (70, 100, 140),
-    (85, 110, 75),
-)
+_IRIS_COLOURS = colours("462d1c 2d1e16 5f4628 55696e 46648c 556e4b")
 _IRIS_RADIUS = 0.062
 
 
@@ -23,7 +16,7 @@ def paint_eyes(
     rng: np.random.Generator, image: np.ndarray, points: np.ndarray, skin: np.ndarray, scale: float
 ) -> None:
     """Sockets, lids, sclera, iris and pupil, in place."""
-    iris = np.array(_IRIS_COLOURS[rng.integers(len(_IRIS_COLOURS))]) * rng.uniform(0.75, 1.2)
+    iris = _IRIS_COLOURS[rng.integers(len(_IRIS_COLOURS))] * rng.uniform(0.75, 1.2)
     white = np.array([228, 224, 220]) * rng.uniform(0.8, 1.02) - [0, 4, 8]
     lash = skin * rng.uniform(0.15, 0.4)
     makeup = rng.random() < 0.2

@@ -5,17 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from landmarks.synthetic import contours as c
-from landmarks.synthetic.brushes import ellipse, fill, glaze, stroke
+from landmarks.synthetic.brushes import colours, ellipse, fill, glaze, stroke
 
-_COLOURS = (
-    (24, 20, 20),
-    (45, 32, 25),
-    (80, 55, 36),
-    (120, 85, 52),
-    (185, 150, 95),
-    (130, 60, 35),
-    (165, 162, 160),
-)
+_COLOURS = colours("181414 2d2019 503724 785534 b9965f 823c23 a5a2a0")
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ def draw_hair(rng: np.random.Generator) -> Hair:
     """A random cut."""
     style = str(rng.choice(["bald", "short", "long"], p=[0.1, 0.5, 0.4]))
     return Hair(
-        colour=np.array(_COLOURS[rng.integers(len(_COLOURS))]) * rng.uniform(0.8, 1.15),
+        colour=_COLOURS[rng.integers(len(_COLOURS))] * rng.uniform(0.8, 1.15),
         style=style,
         volume=float(rng.uniform(0.02, 0.3)),
         length=float(rng.uniform(1.0, 2.6)),

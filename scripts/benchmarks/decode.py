@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
-from benchmarks.turns import take_turns
+from benchmarks.turns import add_rounds, take_turns
 from landmarks.heatmaps.decoders import DECODERS, argmax
 
 CELLS, STRIDE = 64, 4  # an input of 256 pixels
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
     add_device_options(parser)
     parser.add_argument("--maps", type=int, default=2000, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=7, help="turns (default: %(default)s)")
+    add_rounds(parser, 7)
 
 
 def measure(options: argparse.Namespace) -> dict:

@@ -16,7 +16,7 @@ from benchmarks.places import open_places
 from benchmarks.recorded import TINY, Scale, batch_on, build_model, release, start_training, warm_up
 from benchmarks.step import Ours, Plain, heatmap_models
 from benchmarks.train import EMA, EngineLoop, TimedBatches, random_batch
-from benchmarks.turns import median_ratio, take_told_turns, take_turns
+from benchmarks.turns import add_rounds, median_ratio, take_told_turns, take_turns
 from benchmarks.writeup import WholeMaps
 from landmarks.augment.augmentation import Augment
 from landmarks.data.cropped import Batch
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             default=choices,
             help=f"some of {','.join(choices)}, in the order wanted (default: all)",
         )
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rounds(parser)
 
 
 def _choose(choices: tuple[str, ...], text: str) -> tuple[str, ...]:

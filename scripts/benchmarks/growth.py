@@ -8,7 +8,7 @@ import torch
 from benchmarks.heatmap import WEIGHT, chunked, differentiate, make_inputs
 from benchmarks.memory import extra_peak
 from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
-from benchmarks.turns import take_turns
+from benchmarks.turns import add_rounds, take_turns
 from landmarks.heatmaps.loss import pointwise
 from landmarks.losses import adaptive_wing
 
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
     parser.add_argument("--largest", type=int, default=10**9, help="leave out more cells than this")
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rounds(parser)
 
 
 def measure(options: argparse.Namespace) -> dict:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.memory import extra_peak
-from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.model import add_batch_options, prepare_device
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.heatmaps.loss import PEAK, choose_tile, heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing
 from landmarks.machine import say_bytes
@@ -21,11 +21,9 @@ SIGMA, WEIGHT = 1.5, 10.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    add_device_options(parser)
-    parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
-    parser.add_argument("--points", type=int, default=NUM_POINTS, help="default: %(default)s")
+    add_batch_options(parser)
     parser.add_argument("--cells", type=int, default=CELLS, help="a side (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rounds(parser)
 
 
 def measure(options: argparse.Namespace) -> dict:

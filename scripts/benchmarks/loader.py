@@ -17,7 +17,7 @@ from torchvision import transforms
 from benchmarks.model import NUM_POINTS, random_model
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.train import random_batch
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.augment.augmentation import Augment
 from landmarks.data.canvas import CanvasFaces, open_canvas
 from landmarks.data.cropped import CroppedFaces
@@ -31,7 +31,7 @@ SIZE = 128
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
     add_sample_options(parser, faces=500)
-    parser.add_argument("--rounds", type=int, default=7, help="turns (default: %(default)s)")
+    add_rounds(parser, 7)
     parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
 
 

@@ -24,6 +24,13 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `add_device_options` does, --images and --points."""
+    add_device_options(parser)
+    parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
+    parser.add_argument("--points", type=int, default=NUM_POINTS, help="default: %(default)s")
+
+
 def prepare_device(options: argparse.Namespace) -> torch.device:
     """Return the device, with so many threads."""
     if options.threads is not None:

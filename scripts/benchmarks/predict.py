@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device, random_model
 from benchmarks.sample import add_sample_options, read_sample
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.loader import Batches, choose_workers
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--written", type=int, help="faces whose predictions are written (default: all, once)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rounds(parser)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import find_root
 from landmarks.errors import UserError
@@ -48,13 +48,15 @@ print(len(names), peak() - before)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    parser.add_argument(
-        "--timed-rows", type=int, default=4000, help="rows to read in turns (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rows", type=int, default=100_000, help="rows to see the memory (default: %(default)s)"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rows(parser, 4000, 100_000)
+    add_rounds(parser)
+
+
+def add_rows(parser: argparse.ArgumentParser, timed: int, measured: int) -> None:
+    """Add --timed-rows and --rows."""
+    told = "(default: %(default)s)"
+    parser.add_argument("--timed-rows", type=int, default=timed, help=f"to read in turns {told}")
+    parser.add_argument("--rows", type=int, default=measured, help=f"to see the memory {told}")
 
 
 def measure(options: argparse.Namespace) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.sample import add_sample_options, read_sample
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.data.cropped import CroppedFaces
 from landmarks.data.faces import Faces
 from landmarks.data.formats.shards import read_faces
@@ -30,7 +30,7 @@ NEAR = 20  # rows: a person's faces often lie so near one another
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
     add_sample_options(parser, faces=500)
-    parser.add_argument("--rounds", type=int, default=5, help="turns (default: %(default)s)")
+    add_rounds(parser, 5)
     parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--shard-bytes", type=int, default=SHARD_BYTES, help="default: %(default)s")
 

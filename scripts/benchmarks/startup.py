@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from benchmarks.turns import say_seconds, take_turns
+from benchmarks.turns import add_rounds, say_seconds, take_turns
 
 ASK_TORCH = """
 import sys
@@ -18,7 +18,7 @@ print("torch" in sys.modules)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    parser.add_argument("--rounds", type=int, default=9, help="processes (default: %(default)s)")
+    add_rounds(parser, 9, "processes")
 
 
 def measure(options: argparse.Namespace) -> dict:

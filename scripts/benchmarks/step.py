@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.model import NUM_POINTS, SIZE, add_device_options, prepare_device
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.model import SIZE, add_batch_options, prepare_device
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from benchmarks.writeup import WholeMaps, adaptive_wing_loss, draw_targets, expect_points
 from landmarks.losses import adaptive_wing
 from landmarks.models.builders import classic_unet, unet
@@ -23,11 +23,9 @@ SIGMA = 3.0  # input pixels
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    add_device_options(parser)
-    parser.add_argument("--images", type=int, default=2, help="a batch (default: %(default)s)")
-    parser.add_argument("--points", type=int, default=NUM_POINTS, help="default: %(default)s")
+    add_batch_options(parser)
     parser.add_argument("--size", type=int, default=SIZE, help="pixels (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rounds(parser)
 
 
 def measure(options: argparse.Namespace) -> dict:

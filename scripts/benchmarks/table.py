@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.read import PEAK
-from benchmarks.turns import median_ratio, say_seconds, take_turns
+from benchmarks.read import PEAK, add_rows
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.data.formats.table import map_table
 from landmarks.data.reading import FileReading
 from landmarks.machine import say_bytes
@@ -31,13 +31,8 @@ print(len(arrays.names), peak() - before)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
-    parser.add_argument(
-        "--timed-rows", type=int, default=200_000, help="read in turns (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="to see the memory (default: %(default)s)"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: %(default)s)")
+    add_rows(parser, 200_000, 1_000_000)
+    add_rounds(parser)
     parser.add_argument(
         "--cpu", action="store_true", help="count the seconds of all cores, on a busy machine"
     )

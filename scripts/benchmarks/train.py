@@ -16,7 +16,7 @@ from benchmarks.model import (
     prepare_device,
     random_model,
 )
-from benchmarks.turns import median_ratio, say_seconds, take_told_turns
+from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_told_turns
 from landmarks.data.cropped import Batch
 from landmarks.devices import move
 from landmarks.interrupt import Stop
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     parser.add_argument("--batches", type=int, help="a turn (default: 2 on the CPU, else 100)")
     parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=7, help="turns (default: %(default)s)")
+    add_rounds(parser, 7)
 
 
 class TimedBatches:

@@ -1,8 +1,14 @@
 """Ways of doing the same thing, timed in turns."""
 
+import argparse
 import time
 from collections.abc import Callable
 from statistics import median
+
+
+def add_rounds(parser: argparse.ArgumentParser, rounds: int = 3, what: str = "turns") -> None:
+    """Add --rounds."""
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"{what} (default: %(default)s)")
 
 
 def take_turns(

@@ -8,17 +8,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from landmarks.augment import warp
 from landmarks.augment.augmentation import Augment
 from landmarks.augment.damage import jpeg_tables, make_blocks, noise_tile
-from landmarks.augment.warp import (
-    added_variance,
-    pixel_grid,
-    sample,
-    sampling_matrices,
-    smooth,
-    smoothing_steps,
-    smoothing_taps,
-)
 
 SIZE, K = 64, 6
 FLIP = np.array([1, 0, 2, 4, 3, 5])
@@ -149,38 +141,38 @@ def test_nothing_on_changes_nothing():
     assert not change.is_on and torch.equal(out, images.float()) and torch.equal(same, points)
 
 
-def warp(images, matrices):
+def warped(images, matrices):
     """Return the images moved by matrices, blurred as much as these need it."""
-    taps = torch.from_numpy(smoothing_taps(added_variance(matrices), 2))
-    theta = torch.from_numpy(sampling_matrices(matrices, SIZE, SIZE)).float()
-    return sample(smooth(images, taps), theta, pixel_grid(SIZE))
+    taps = torch.from_numpy(warp.smoothing_taps(warp.added_variance(matrices), 2))
+    theta = torch.from_numpy(warp.sampling_matrices(matrices, SIZE, SIZE)).float()
+    return warp.sample(warp.smooth(images, taps), theta, warp.pixel_grid(SIZE))
 
 
 def test_shrinking_does_not_alias():
     stripes = torch.zeros(1, 3, SIZE, SIZE)
     stripes[..., ::2] = 255
     half = np.array([[[0.5, 0, 15.75], [0, 0.5, 15.75]]])
-    inner = warp(stripes, half)[..., 20:44, 20:44]
+    inner = warped(stripes, half)[..., 20:44, 20:44]
     assert (inner - 127.5).abs().max() < 1  # the finest stripes turn grey, wherever pixels fall
     moved = half + np.array([[0, 0, 0.25], [0, 0, 0]])
-    inner = warp(stripes, moved)[..., 20:44, 20:44]
+    inner = warped(stripes, moved)[..., 20:44, 20:44]
     assert (inner - 127.5).abs().max() < 1
 
 
 @pytest.mark.parametrize("variance", [0.2, 0.5, 1.0, 2.0])
 def test_smooth_has_the_variance_it_was_asked_for(variance):
-    steps, wanted = smoothing_steps(variance), np.array([variance])
-    taps = torch.from_numpy(smoothing_taps(wanted, steps))
+    steps, wanted = warp.smoothing_steps(variance), np.array([variance])
+    taps = torch.from_numpy(warp.smoothing_taps(wanted, steps))
     dot = torch.zeros(1, 1, 21, 21)
     dot[..., 10, 10] = 1.0
-    blurred = smooth(dot, taps)
+    blurred = warp.smooth(dot, taps)
     away = torch.arange(21.0) - 10
     assert float(blurred.sum()) == pytest.approx(1.0, abs=1e-5)
     assert float((blurred[0, 0].sum(0) * away**2).sum()) == pytest.approx(variance, abs=1e-4)
     flat = torch.full((1, 3, 9, 9), 7.0)
-    assert torch.allclose(smooth(flat, taps), flat)
+    assert torch.allclose(warp.smooth(flat, taps), flat)
     # A step more than it takes changes no bit.
-    assert torch.equal(smooth(dot, torch.from_numpy(smoothing_taps(wanted, 2))), blurred)
+    assert torch.equal(warp.smooth(dot, torch.from_numpy(warp.smoothing_taps(wanted, 2))), blurred)
 
 
 def test_blocks_keep_flat_pictures_and_quantise_others():

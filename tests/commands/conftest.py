@@ -65,6 +65,14 @@ class Train:
         return [{k: r[k] for k in ("epoch", "step", "lr", "train_loss", "val_mse")} for r in rows]
 
     @staticmethod
+    def jobs_of(sweep, *states):
+        """Return the rows of a sweep's table, a dict a job; they have come to these states."""
+        with (Path(sweep) / "sweep.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["state"] for row in rows] == [*states]
+        return rows
+
+    @staticmethod
     def are_equal(first, second):
         """Say whether two runs have ended with the same bits."""
         first, second = (load_checkpoint(Path(run) / "last.pt").weights for run in (first, second))

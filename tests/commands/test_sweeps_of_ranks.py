@@ -1,6 +1,5 @@
 """A sweep whose jobs are each done by two processes: some fail, and the others finish."""
 
-import csv
 from pathlib import Path
 
 # A share that leaves no face to train on fails in the processes, not as a setting; 99 processes are
@@ -11,14 +10,10 @@ SMALL = "model.backbone=shufflenet_v2_x0_5"  # other processes know no narrow Re
 
 def test_each_job_starts_processes_and_their_sentence_is_told(train, capfd):
     train(*JOBS, SMALL, code=1)
-    with Path("all/sweep.csv").open() as file:
-        good, *bad = csv.DictReader(file)
-    assert (good["state"], good["gpus"], good["split.share"]) == ("finished", "2", "0.25")
-    assert {(row["state"], row["gpus"], row["split.share"]) for row in bad} == {
-        ("failed", "2", "0.99"),
-        ("failed", "99", "0.25"),
-        ("failed", "99", "0.99"),
-    }
+    good, *bad = train.jobs_of("all", "finished", *["failed"] * 3)
+    assert (good["gpus"], good["split.share"]) == ("2", "0.25")
+    of_bad = {(row["gpus"], row["split.share"]) for row in bad}
+    assert of_bad == {("2", "0.99"), ("99", "0.25"), ("99", "0.99")}
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("landmarks: ")]
     assert sorted(line.partition(": job ")[2][:1] for line in said) == ["1", "2", "3"]
     for row in bad:

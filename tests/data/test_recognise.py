@@ -1,68 +1,17 @@
 """What labels look like: the right reader is named, or what to convert them to."""
 
 import importlib
+from pathlib import Path
 
 import pytest
+import yaml
 from refusals import refused
 
 from landmarks.data.formats import thousand
 from landmarks.data.recognise import describe_other, refuse_near
 from landmarks.errors import UserError
 
-XML = "<?xml version='1.0'?>\n"
-FILES = {
-    "dlib": ("a.xml", XML + "<?xml-stylesheet?><dataset><images><image file='a.png'>", "data=dlib"),
-    "cvat": ("a.xml", XML + '<annotations>\n<version>1.1</version>\n<image id="0"', "data=cvat"),
-    "cvat video": ("a.xml", XML + '<annotations><meta/><track id="0" label="face">', "data=cvat"),
-    "voc": ("a.xml", "<annotation>\n<folder/><filename>a.jpg</filename>", "Pascal"),
-    "labelme": ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.png"}', "data=labelme"),
-    "label studio": (
-        "a.json",
-        '[{"id": 1, "annotations": [{"result": [{"original_width": 6, "value": {"x": 1}}]}]}]',
-        "data=label_studio",
-    ),
-    "via json": ("a.json", '{"a.jpg12": {"regions": [{"shape_attributes": {}}]}}', "VIA"),
-    "results": ("a.json", '[{"image_id": 1, "category_id": 1, "keypoints": [1]}]', "COCO results"),
-    "coco": (
-        "a.json",
-        '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}',
-        "data=coco",
-    ),
-    "coco, other order": ("a.json", '{"annotations": [{"image_id": 1}]}', "data=coco"),
-    "coco, other lists first": (
-        "a.json",
-        '{"categories": [{"id": 1, "keypoints": ["nose"]}]}',
-        "data=coco",
-    ),
-    "json": ("a.json", '{"faces": {}}', "unknown"),
-    "yolo": ("a.txt", "0 0.5 0.5 0.2 0.3 0.41 0.22 2 0.3 0.2 2\n", "data=yolo"),
-    "yolo, without v": (
-        "a.txt",
-        "0 0.5 0.5 0.2 0.3 0.41 0.22\n1 .5 .5 .2 .3 .41 .22\n",
-        "data=yolo",
-    ),
-    "yolo's yaml": ("data.yaml", "path: .\ntrain: a\nval: b\nkpt_shape: [5, 3]\n", "data=yolo"),
-    "pts": ("a.pts", "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n", "data=ibug"),
-    "bare pts": ("a.pts", "1.5 2\n3 4\n5 6\n", "data=ibug"),
-    "lapa": ("a.txt", "3\n1.5 2\n3 4\n5 6\n", "data=points"),
-    "bare points": ("a.txt", "1.5 2\n3 4\n5 6\n", "data=points"),
-    "wflw": ("a.txt", "1.5 " * 206 + "a.jpg\n", "data=wflw"),
-    "via csv": (
-        "a.csv",
-        "#filename,file_size,file_attributes,region_count,region_id,"
-        "region_shape_attributes,region_attributes\n",
-        "VIA",
-    ),
-    "deeplabcut": ("a.csv", "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n", "data=table"),
-    "kaggle": ("a.csv", "nose_x,nose_y,Image\n1,2," + "238 " * 200, "data=facial_keypoints"),
-    "celeba": (
-        "a.txt",
-        "202599\nlefteye_x lefteye_y righteye_x\n000001.jpg 69  109\n",
-        "data=table",
-    ),
-    "matlab": ("COFW.mat", "MATLAB 5.0 MAT-file", "data=mat_files"),
-    "byte order mark": ("a.json", '\ufeff{"shapes": [{"shape_type": "point"}]}', "data=labelme"),
-}
+FILES = yaml.safe_load(Path(__file__).with_name("label_files.yaml").read_text(encoding="utf-8"))
 SETTINGS = {
     "table": lambda path: {"train": str(path), "test": ""},
     "coco": lambda path: {"root": str(path.parent), "train_annotations": path.name, **NOTHING},
@@ -78,8 +27,9 @@ SETTINGS = {
 NOTHING = {"train_images": "", "test_annotations": "", "test_images": ""}
 
 
-@pytest.mark.parametrize(("name", "text", "said"), FILES.values(), ids=FILES)
-def test_every_reader_says_what_it_was_given(tmp_path, name, text, said):
+@pytest.mark.parametrize("case", FILES)
+def test_every_reader_says_what_it_was_given(tmp_path, case):
+    name, said, text = FILES[case].values()
     (tmp_path / name).write_text(text)
     for reader, settings in SETTINGS.items():
         if said == f"data={reader}" or (said == "data=ibug" and reader == "points"):
@@ -109,7 +59,7 @@ def test_a_folder_in_place_of_a_file_is_looked_into(tmp_path):
     (tmp_path / "train/labels.csv").write_text("file_name,x_0,y_0\na.png,1,2\n")
     with pytest.raises(UserError, match=r"no table .*data\.train=.*train/labels\.csv"):
         table.read_faces(str(tmp_path), "")
-    (tmp_path / "train/_annotations.coco.json").write_text(FILES["coco"][1])
+    (tmp_path / "train/_annotations.coco.json").write_text(FILES["coco"]["text"])
     with pytest.raises(UserError, match=r"data\.train_annotations=_annotations\.coco\.json"):
         coco.read_faces(str(tmp_path), train_annotations="annotations/train.json", **NOTHING)
 

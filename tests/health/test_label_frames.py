@@ -34,7 +34,7 @@ def test_labels_of_the_other_frame_are_told(exif, labelled_as):
     made = album([1, 3, 6, 8] * 6, labelled_as, exif)
     is_other = labelled_as != {"rotate": "shown", "ignore": "stored"}[exif]
     assert find_frames(*made) == (18, 18 if is_other else 0)
-    advice = " ".join(advise(*made))
+    advice = " ".join(advise(*made[:3], find_frames(*made)))
     assert ("data.exif=" in advice) == is_other
     assert not is_other or f"data.exif={'ignore' if exif == 'rotate' else 'rotate'}" in advice
 
@@ -73,7 +73,7 @@ def test_a_few_among_many_are_no_advice():
 def test_unused_bits_are_told():
     faces, rows, looks, scale = album([1] * 4, "shown")
     looks.unused[:2] = 4
-    (advice,) = advise(faces, rows, looks, scale)
+    (advice,) = advise(faces, rows, looks, find_frames(faces, rows, looks, scale))
     assert "2 images" in advice and "12-bit" in advice
 
 
@@ -85,9 +85,9 @@ def test_labels_that_may_be_percents_are_told():
     names = np.array([f"{i}.jpg".encode() for i in rows])
     percents = Faces(None, names, points)
     assert count_percents(percents, rows, looks) == (19, 19)
-    assert any("percents" in line for line in advise(percents, rows, looks, None))
+    assert any("percents" in line for line in advise(percents, rows, looks))
     pixels = Faces(None, names, points * np.float32([6.4, 4.8]))
-    assert count_percents(pixels, rows, looks)[1] == 0 and not advise(pixels, rows, looks, None)
+    assert count_percents(pixels, rows, looks)[1] == 0 and not advise(pixels, rows, looks)
     looks.size[:] = 150, 120
     assert count_percents(percents, rows, looks) == (0, 0)
-    assert not advise(percents, rows, looks, None)
+    assert not advise(percents, rows, looks)

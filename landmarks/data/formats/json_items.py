@@ -190,28 +190,28 @@ class _Scan:
 
     def items(self) -> Iterator[Any]:
         """Yield the items of the list that is next."""
-        self.take("[")
-        if self.peek() == "]":
-            self.at += 1
-            return
-        while True:
+        for _ in self._parts("[]"):
             yield self.value()
-            if self.take(",]") == "]":
-                return
 
     def members(self) -> Iterator[str]:
         """Yield the keys of the object that is next; the value is to be taken after each."""
-        self.take("{")
-        if self.peek() == "}":
-            self.at += 1
-            return
-        while True:
+        for _ in self._parts("{}"):
             if self.peek() != '"':
                 raise self.refuse("Expecting property name enclosed in double quotes", self.at)
             key = self.value()
             self.take(":")
             yield key
-            if self.take(",}") == "}":
+
+    def _parts(self, brackets: str) -> Iterator[None]:
+        """Stop at each part of what is next, which these brackets hold."""
+        opening, closing = brackets
+        self.take(opening)
+        if self.peek() == closing:
+            self.at += 1
+            return
+        while True:
+            yield
+            if self.take(f",{closing}") == closing:
                 return
 
     def end(self) -> None:

@@ -53,17 +53,11 @@ def write(tmp_path, known):
     return write
 
 
-@pytest.mark.parametrize(
-    ("part", "name", "end"),
-    [
-        ("train", "COFW_train_color.mat", "Tr"),
-        ("test", "COFW_test_color.mat", "T"),
-        ("test", "COFW_test.mat", "T"),
-    ],
-)
-def test_images_points_occlusion_and_boxes_are_read(write, known, part, name, end):
+@pytest.mark.parametrize("name", ["COFW_train_color", "COFW_test_color", "COFW_test"])
+def test_images_points_occlusion_and_boxes_are_read(write, known, name):
+    part = name.split("_")[1]
     images, points, occluded, boxes = known
-    root = write("COFW_color", name, end)
+    root = write("COFW_color", f"{name}.mat", {"train": "Tr", "test": "T"}[part])
     faces = read_faces(str(root), part=part)
     assert faces.points.tolist() == points.tolist()
     assert faces.visible.tolist() == np.where(occluded, 1, 2).tolist()
