@@ -166,27 +166,27 @@ def follow(load: Callable[[], Callable], words: list[str], fail: Callable[..., i
     logging.basicConfig(level=logging.ERROR, format=f"{prefix}%(message)s")
     for name in ("data.loader", "runs.pictures"):  # of images of its own part, and why it fails
         logging.getLogger(f"landmarks.{name}").setLevel(logging.WARNING)
+    code = 0
     try:
         store.meet()
         _refuse_others(describe_start(words))
         function = load()
         kind = settings_of(function)
         for job in range(1, sys.maxsize):
+            # After a stop, too: launchers end the others when one ends, and rank 0 may be saving.
             settings = store.hear(f"job/{job}", "rank 0", store.BUILD_SECONDS)
             if settings is None:
-                return 0
+                break
             code = function(kind(**settings))
-            if code:
-                return code
     except store.Lost:
-        return 1  # rank 0 says so
+        return code or 1  # rank 0 says so
     except UserError as error:
         return 1 if store.fail(str(error)) else fail(f"{prefix}{error}", error.code)
     except Exception as error:
         store.fail(f"{type(error).__name__}: {error}")
         print(f"landmarks: {prefix}this is an error of the program:", file=sys.stderr)
         raise
-    return 0
+    return code
 
 
 def _refuse_others(own: dict) -> None:

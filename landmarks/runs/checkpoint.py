@@ -47,7 +47,12 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; see `landmarks.files.replacing`."""
     with replacing(path, sync=True) as part, part.open("wb") as file:
-        torch.save({"format": FORMAT, **vars(checkpoint)}, file)
+        try:
+            torch.save({"format": FORMAT, **vars(checkpoint)}, file)
+        except RuntimeError as error:  # how torch leaves a file that a signal has cut short
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -1,12 +1,16 @@
 """Checkpoints: whole or not at all, and never code."""
 
+import io
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from refusals import refused
 
 from landmarks.errors import UserError
+from landmarks.interrupt import Interrupted
 from landmarks.runs import checkpoint
 from landmarks.runs.checkpoint import load_checkpoint, load_config, save_checkpoint
 
@@ -43,6 +47,24 @@ def test_a_failed_write_leaves_the_old_file(some, tmp_path, monkeypatch):
         save_checkpoint(tmp_path / "a.pt", replace(some, config={"seed": 2}))
     assert load_checkpoint(tmp_path / "a.pt").config == some.config
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_signal_while_it_is_written_ends_as_a_signal(some, tmp_path, monkeypatch):
+    """torch says RuntimeError there, which would be a fault of the program."""
+
+    class Cut(io.FileIO):
+        def write(self, data):
+            if self.tell() > 0:
+                raise Interrupted(signal.SIGTERM)
+            return super().write(data[:10])
+
+    save_checkpoint(tmp_path / "a.pt", some)
+    before = (tmp_path / "a.pt").read_bytes()
+    monkeypatch.setattr(Path, "open", lambda path, mode: Cut(path, mode))
+    with pytest.raises(Interrupted) as ended:
+        save_checkpoint(tmp_path / "a.pt", some)
+    assert ended.value.exit_code == 143
+    assert (tmp_path / "a.pt").read_bytes() == before and len([*tmp_path.iterdir()]) == 1
 
 
 def test_newer_format_is_refused(tmp_path):
