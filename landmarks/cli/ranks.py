@@ -104,6 +104,8 @@ def lead(
         arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given, or 2.
     """
+    if processes.world() > 1:
+        processes.quiet_torch()
     if not processes.is_main():
         return follow(load, [command, *arguments], fail)
     from landmarks.cli.launch import launch

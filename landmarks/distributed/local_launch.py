@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
+from landmarks.distributed.processes import quiet_torch
 from landmarks.errors import UserError, say_count
 from landmarks.interrupt import Interrupted
 from landmarks.machine import count_cores
@@ -64,6 +65,7 @@ def run_ranks(count: int, entry: Callable | str, *arguments) -> dict[int, Any]:
         torch.distributed.elastic.multiprocessing.errors.ChildFailedError: if one of them fails.
         Interrupted: by a signal.
     """
+    quiet_torch()
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 

@@ -34,6 +34,14 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def quiet_torch() -> None:
+    """Let torch's own lines of an exchange that fails stay out of the screen: we say what ended.
+
+    It reads this when it is loaded, so this comes before.
+    """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
 def forget_others() -> None:
     """Let this process be the only one: for what one process does, however many were started."""
     for name in NAMED:

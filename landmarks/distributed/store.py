@@ -115,22 +115,28 @@ def fail(sentence: str) -> bool:
     tell(f"failed/{rank()}", sentence)
     tell("failed", True)
     until = time.monotonic() + GRACE_SECONDS
-    while not is_main() and _here.store is not None and time.monotonic() < until:
-        if failures().get(0) == sentence:
-            return True
-        time.sleep(POLL_SECONDS)
+    with suppress(RuntimeError):  # the process that keeps the store has gone
+        while not is_main() and _here.store is not None and time.monotonic() < until:
+            if _ask_failures().get(0) == sentence:
+                return True
+            time.sleep(POLL_SECONDS)
     return is_main()
 
 
 def failures() -> dict[int, str]:
     """Return what the other processes have ended with, by their rank."""
-    found = {}
     with suppress(RuntimeError):
-        if _here.store is not None and _here.store.check(["failed"]):
-            for other in range(world()):
-                key = f"failed/{other}"
-                if other != rank() and _here.store.check([key]):
-                    found[other] = json.loads(_here.store.get(key))
+        return _ask_failures()
+    return {}
+
+
+def _ask_failures() -> dict[int, str]:
+    found = {}
+    if _here.store is not None and _here.store.check(["failed"]):
+        for other in range(world()):
+            key = f"failed/{other}"
+            if other != rank() and _here.store.check([key]):
+                found[other] = json.loads(_here.store.get(key))
     return found
 
 

@@ -32,6 +32,23 @@ def test_a_process_that_was_stopped_waits_until_the_first_one_has_saved(monkeypa
     assert done == ["start", "job/1", 3, "job/2"]
 
 
+def test_a_store_that_has_gone_is_not_asked_again(monkeypatch):
+    asked = []
+
+    class Gone:
+        def check(self, keys):
+            asked.append(keys)
+            raise RuntimeError("Broken pipe")
+
+        def set(self, key, value):
+            raise RuntimeError("Broken pipe")
+
+    monkeypatch.setattr(store._here, "store", Gone())
+    monkeypatch.setattr(store, "is_main", lambda: False)
+    assert store.fail("The disk is full.") is False
+    assert asked.count(["failed"]) == 1 and store.failures() == {}
+
+
 def test_another_version_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("one = 1\n")
     monkeypatch.setattr(ranks, "files", lambda name: tmp_path)
