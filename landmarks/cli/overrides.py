@@ -35,6 +35,7 @@ def check_settings(kind: type, config: DictConfig, words: list[str], command: st
         UserError: naming the key, for a missing, unknown, unfitting or idle value.
     """
     try:
+        _refuse_empty(words)
         checked = check_config(kind, config)
         run_dir = OmegaConf.to_container(config, resolve=False)["run_dir"]
         refuse_idle(kind, {**checked, "run_dir": run_dir, "command": command}, words)
@@ -42,6 +43,14 @@ def check_settings(kind: type, config: DictConfig, words: list[str], command: st
         error.code = 2
         raise
     return checked
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse a setting without a value: Hydra takes it for an empty text, which names no file."""
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and value.strip() in ("", "''", '""'):
+            raise UserError(f"{key}= has no value: write {key}=VALUE, or leave it out.")
 
 
 def check_config(kind: type, config: DictConfig) -> dict:

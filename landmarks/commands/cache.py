@@ -27,6 +27,8 @@ class CacheSettings:
 def cache(settings: CacheSettings) -> int:
     """List caches or clear them; return the exit code."""
     root = find_cache(settings.cache_dir)
+    if root.exists() and not root.is_dir():
+        raise UserError(f"cache_dir={root} is a file: name the folder that holds the caches.")
     before = time.time() - settings.unused_for * DAY
     kept = list_caches(root)
     found = [e for e in kept if settings.only is None or settings.only in describe_cache(e)]

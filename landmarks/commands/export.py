@@ -47,6 +47,8 @@ class ExportSettings:
 
 def export(settings: ExportSettings) -> int:
     """Export a model, check the file and keep it; return the exit code."""
+    if any(path.suffix.lower() == ".onnx" for path in list_checkpoints(settings.checkpoint)):
+        raise UserError("An .onnx file is exported already: name a run's folder or a .pt file.")
     finder = open_finder(
         settings.checkpoint,
         ensemble=settings.ensemble,
@@ -56,8 +58,6 @@ def export(settings: ExportSettings) -> int:
         decoder=settings.decoder,
         flip_test=settings.flip_test,
     )
-    if isinstance(finder, OnnxModel) or isinstance(getattr(finder, "members", [0])[0], OnnxModel):
-        raise UserError("An .onnx file is exported already: name a run's folder or a .pt file.")
     module, boxed = assemble(finder).eval(), is_boxed(finder)
     facts = state_facts(finder, settings.fp16)
     path = _choose_path(settings)

@@ -79,6 +79,8 @@ class Frames:
         if self.first[0] is None:
             what = "camera that gives frames" if camera else "clip with frames"
             remedy = "see that no other program uses it" if camera else "convert it to .mp4"
+            if ending(place) == ".mp4":
+                remedy = "copy or record it again"
             raise UserError(
                 f"input={place} is no {what} that OpenCV can read: {remedy}, or name another."
             )

@@ -38,6 +38,8 @@ def read_predictions(path: Path, scratch: Path) -> Predictions:
     Raises:
         UserError: if it is missing, cut off or holds something else.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name the predictions.csv or .npz in it.")
     if not path.is_file():
         raise UserError(f"There is no file of predictions {path}; set predictions=FILE.")
     try:

@@ -81,6 +81,11 @@ def load_config(path: Path) -> dict:
 
 
 def _read(path: Path, mmap: bool = False) -> dict:
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        raise UserError(
+            f"{path} is an exported model, which is used and not trained on: name the .pt file or "
+            f"the run that it was made of."
+        )
     refuse_inflated(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)

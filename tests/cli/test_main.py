@@ -101,6 +101,8 @@ REFUSED = {
     "~model": "~model takes a setting away",
     "~optimizer.lr": "~optimizer.lr takes a setting away",
     "name=a=b": "cannot be read as setting=value",
+    "init=": "init= has no value",
+    "data.root=''": "data.root= has no value",
     "split.share=1.5": "split.share takes a number between 0 and 1",
 }
 

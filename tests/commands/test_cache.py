@@ -67,6 +67,12 @@ def test_another_folder_of_caches(kept, tmp_path, capsys):
     assert "0 caches" in capsys.readouterr().out and not (tmp_path / "none").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_refused(kept, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["cache", f"cache_dir={tmp_path / 'file'}"]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
 def test_a_start_says_when_old_ones_take_much(kept, caplog, monkeypatch):
     monkeypatch.setattr(inputs, "MANY_BYTES", 100)
     inputs.say_old_caches(None)

@@ -107,6 +107,12 @@ def test_what_a_file_cannot_follow_is_refused_from_python_and_the_shell(
     assert not (tmp_path / "out/predictions.csv").exists()
 
 
+def test_a_file_is_not_exported_again(exported, tmp_path, capsys):
+    for named in (exported[0], f"[{exported[1]},{exported[0]}]"):
+        assert cli.main(["export", f"checkpoint={named}", f"output={tmp_path}/b.onnx"]) == 1
+        assert "exported already" in capsys.readouterr().err
+
+
 def test_half_precision_halves_the_weights(exported, traced, tmp_path):
     import onnx
 

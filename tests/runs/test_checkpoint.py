@@ -73,6 +73,12 @@ def test_newer_format_is_refused(tmp_path):
         load_checkpoint(tmp_path / "a.pt")
 
 
+def test_an_exported_model_is_no_checkpoint(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"graph")
+    with refused("a.onnx", ".pt"):
+        load_checkpoint(tmp_path / "a.onnx")
+
+
 def test_code_is_not_run(tmp_path):
     class Trap:
         def __reduce__(self):
