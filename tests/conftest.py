@@ -27,6 +27,9 @@ LONGEST = {  # a test of theirs, or what several share, takes many seconds
     "test_launchers.py",
     "test_packaging.py",
     "test_benchmark.py",
+    "test_sweeps_of_ranks.py",
+    "test_plan.py",
+    "test_memory_estimate.py",
 }
 pytest_plugins = ["made_faces", "made_packs", "made_runs", "real_browser"]
 

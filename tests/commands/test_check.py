@@ -12,16 +12,8 @@ import pytest
 from landmarks.cli import main as cli
 from landmarks.commands.choose_layout import choose_layout
 from landmarks.data.formats.thousand import read_faces
-from landmarks.synthetic.write import write_faces
 
 FLIP = choose_layout({"name": "auto"}, 971).flip_permutation()
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    root = tmp_path_factory.mktemp("drawn")
-    write_faces(root, 200, 6, 0)
-    return root
 
 
 @pytest.fixture
