@@ -12,7 +12,7 @@ from refusals import refused
 
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.commands.choices import list_choices
+from landmarks.commands.choices import list_choices, read_choice, read_text
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.settings import flatten
@@ -67,16 +67,17 @@ def begin(checkpoint_of, tmp_path):
 
 
 def every_setting():
-    """Yield a choice that has it, and the key, of every setting once."""
+    """Yield a choice that has it, and the key, of every setting once; composing them is slow."""
     seen = set()
     for group, choices in CHOICES.items():
         for choice in choices:
-            for key in flatten({group: settings_of(f"{group}={choice}")[group]}):
+            for key in flatten({group: read_choice(f"{group}/{choice}")}):
                 if not key.endswith("_partial_") and key not in seen:
                     seen.add(key)
                     yield f"{group}={choice}", key
-    for key in flatten(settings_of()):
-        if key.partition(".")[0] not in CHOICES:
+    elsewhere = {*CHOICES, "defaults", "hydra", "resume", "run_dir"}
+    for key in flatten(yaml.safe_load(read_text("train"))):
+        if key.partition(".")[0] not in elsewhere:
             yield "epochs=1", key
 
 
