@@ -1,8 +1,8 @@
 """Train by one process and by several at the same batch, and compare what they end with.
 
 A difference of weights is the largest of all weights, averaged weights and batch statistics, as a
-share of the value or of 1 where that is larger. Errors are those of a validation set that no batch
-and no number of processes parts evenly.
+share of the value or of 1 where that is larger; `moved` is that of before and after. Errors are
+those of a validation set that no batch and no number of processes parts evenly.
 
 Faces are drawn ones, with many labels missing, most of them in the first half of a batch. As in
 use, weights are trained already: one process trains them for `--warm` steps before. Keypoint R-CNN
@@ -41,7 +41,7 @@ from landmarks.training.state import Training
 from landmarks.training.validation import validate
 
 POINTS, ALL, VALIDATED = range(0, NUM_POINTS, 15), 10**6, 13
-CPU = torch.device("cpu")
+CPU, BOUND = torch.device("cpu"), 1e-5  # within which all are equal
 MODELS = "resnet18", "unet_resnet18", "keypoint_rcnn", "keypoint_rcnn_norms"
 WARM, STEPS, JUDGED = range(3)  # of which faces are drawn
 
@@ -65,7 +65,9 @@ def measure(options: argparse.Namespace) -> dict:
             words = folder, name, options.warm, options.steps, options.batch
             words = *words, options.size, options.lr
             seconds = {way: _run(words, way, 1) for way in ("warm", "one")}
-            one, found[name] = torch.load(Path(folder, "one.pt")), {"seconds": seconds}
+            before, one = (torch.load(Path(folder, f"{way}.pt")) for way in ("warm", "one"))
+            moved = max(map(_distance, before.values(), one["weights"]))
+            found[name] = {"moved": moved, "seconds": seconds}
             for count in options.processes:
                 way = f"by_{count}"
                 seconds[way] = _run(words, way, count)
@@ -78,7 +80,8 @@ def _compare(one: dict, other: dict) -> dict:
     parts = ("weights", "averaged", "losses", "errors")
     apart = {part: max(map(_distance, one[part], other[part])) for part in parts}
     widest = max(range(len(one["names"])), key=lambda i: _distance(*_pair(one, other, i)))
-    return apart | {"widest": one["names"][widest]}
+    is_equal = max(apart.values()) <= BOUND
+    return apart | {"widest": one["names"][widest], "equal": is_equal}
 
 
 def _pair(one: dict, other: dict, index: int) -> tuple[torch.Tensor, torch.Tensor]:
