@@ -39,7 +39,7 @@ def load(
     Raises:
         UserError: one sentence that says what is wrong with the file.
     """
-    from landmarks.inference.opening import open_model  # torch comes with it
+    from landmarks.inference.open_model import open_model  # torch comes with it
 
     options = {"device": device, "amp": amp, "decoder": decoder, "flip_test": flip_test}
     return open_model(source, ensemble=ensemble, one_at_a_time=one_at_a_time, **options)

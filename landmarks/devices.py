@@ -78,7 +78,7 @@ def copy_ahead(batches: Iterable, device: torch.device) -> Iterator[tuple]:
     a batch lies on the device already, nothing is done ahead.
 
     Args:
-        batches: of `landmarks.data.cropped.Batch`, or anything like it.
+        batches: of `landmarks.data.batches.cropped_faces.Batch`, or anything like it.
     """
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None
     begun: deque = deque()

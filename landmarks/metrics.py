@@ -1,7 +1,7 @@
 """Errors of predicted points: points in, numbers out.
 
 A label that is NaN is missing and left out. A prediction that is NaN, where there is a label, makes
-the error NaN: see `landmarks.runs.not_finite`.
+the error NaN: see `landmarks.outputs.not_finite`.
 """
 
 import torch

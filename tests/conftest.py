@@ -12,9 +12,9 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from landmarks.data.cache_use import release
+from landmarks.data.caches.cache_use import release
+from landmarks.outputs.pictures import save_curves
 from landmarks.runs import log
-from landmarks.runs.pictures import save_curves
 from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import estimate_step
 

@@ -144,7 +144,7 @@ def test_step_compares_with_the_papers_loss(benchmark):
 
 
 def test_check_plants_faults_and_finds_them(run, tmp_path):
-    from landmarks.synthetic.write import write_faces
+    from landmarks.synthetic.write_faces import write_faces
 
     write_faces(tmp_path, 60, 1, 0)
     words = ["--root", str(tmp_path), "--draws", "1", "--noise", "0.1", "--seed", "2"]

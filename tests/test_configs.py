@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from landmarks.cli.main import COMMANDS
 from landmarks.cli.overrides import check_config
 from landmarks.cli.resolvers import register_resolvers
-from landmarks.runs.trusted import nodes_in
+from landmarks.runs.trusted_targets import nodes_in
 from landmarks.settings import settings_of
 
 GROUPS = {

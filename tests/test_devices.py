@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import landmarks
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import ahead_on_device, copy_ahead, move, send, synchronize
 from landmarks.machine import free_memory
 from landmarks.training.budget import StepClock, memory_in_use

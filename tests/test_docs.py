@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from landmarks.cli.command_line import mend_words
 from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
 from landmarks.cli.resolvers import register_resolvers
-from landmarks.cli.words import mend_words
 from landmarks.settings import settings_of
 
 ROOT = Path(__file__).parents[1]

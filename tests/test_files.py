@@ -13,15 +13,15 @@ from refusals import refused
 
 import landmarks
 from landmarks import files
-from landmarks.data.cache_folder import cached
+from landmarks.data.caches.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.split import save_split
 from landmarks.files import aside, replacing, reserve, sweep
 from landmarks.health.suspects import Finding, write_suspects
+from landmarks.outputs.pictures import arrange, save_curves, save_picture
+from landmarks.outputs.predictions import PredictionFile
+from landmarks.outputs.submission import write_submission
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
-from landmarks.runs.pictures import arrange, save_curves, save_picture
-from landmarks.runs.predictions import PredictionFile
-from landmarks.runs.submission import write_submission
 
 NAMES = np.array([b"a.jpg", b"b.jpg"])
 FACES = Faces(Path("images"), NAMES)
@@ -97,7 +97,7 @@ def test_room_is_taken_before_it_is_mapped(tmp_path, monkeypatch):
 KILLED = """
 import os, signal
 from pathlib import Path
-from landmarks.data.cache_folder import cached
+from landmarks.data.caches.cache_folder import cached
 from landmarks.files import replacing
 
 def build(part):
@@ -142,4 +142,4 @@ def test_no_module_has_a_way_of_its_own():
     found = {
         str(p.relative_to(package)) for p in package.rglob("*.py") if own.search(p.read_text())
     }
-    assert found <= {"files.py", "runs/pictures.py"}
+    assert found <= {"files.py", "outputs/pictures.py"}

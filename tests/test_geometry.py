@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks.data.crop import averaging, crop_face, read_face
+from landmarks.data.crops.crop import averaging, crop_face, read_face
 from landmarks.geometry import (
     Crop,
     box_matrix,

@@ -18,23 +18,24 @@ ANYTHING = None
 ALLOWED = {  # beside the leaves and the room itself
     "cli": {"commands", "runs", "training"},
     "commands": ANYTHING,
-    "evaluation": {"data", "inference", "runs"},
+    "evaluation": {"data", "inference", "outputs"},
     "inference": {"data", "models", "runs", "training"},  # precision and the loop that predicts
     "export": {"data", "heatmaps", "inference", "models"},
-    "training": {"augment", "runs"},
+    "training": {"augment", "outputs", "runs"},
     "models": {"heatmaps", "runs"},
     "viewer": {"data"},
     "shapes": {"data"},
-    "health": {"data", "runs", "shapes"},
+    "health": {"data", "outputs", "shapes"},
     "data": {"synthetic"},
+    "runs": {"outputs"},
 }
 OUTSIDE = {
     "hydra": {"cli", "commands"},
     "omegaconf": {"cli", "commands"},
-    "pandas": {"data", "runs"},
-    "cv2": {"data", "evaluation", "health", "runs", "synthetic", "viewer"},
+    "pandas": {"data", "outputs", "runs"},
+    "cv2": {"data", "evaluation", "health", "outputs", "synthetic", "viewer"},
     "scipy": {"data", "evaluation", "health", "shapes"},
-    "matplotlib": {"runs"},
+    "matplotlib": {"outputs"},
     "jinja2": {"evaluation"},
     "flask": {"viewer"},
 }

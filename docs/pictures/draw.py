@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from landmarks.data.formats.landmarks_csv import map_labels
+from landmarks.data.tables.landmarks_csv import map_labels
 from landmarks.geometry import transform
-from landmarks.synthetic.write import write_faces
+from landmarks.synthetic.write_faces import write_faces
 
 SEED = 7  # training has 0
 DRAWN = 24  # faces, of which those numbered in SHOWN are shown

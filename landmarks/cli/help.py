@@ -4,8 +4,8 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterable
 
-from landmarks.cli.setting_pages import Group, Page, Setting, read_page
-from landmarks.cli.words import overrides_in, parse, searched
+from landmarks.cli.command_line import overrides_in, parse, searched
+from landmarks.cli.describe_settings import Group, Page, Setting, read_page
 from landmarks.errors import UserError, did_you_mean
 
 COLUMN = 26  # where meanings begin on a screen

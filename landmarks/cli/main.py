@@ -140,13 +140,13 @@ def _run(command: str, arguments: list[str]) -> int:
 
     # Imported here: `landmarks --help` must not wait for Hydra.
     if command in SHARED and OPTIONS_THAT_TELL.isdisjoint(arguments):
-        from landmarks.cli.ranks import lead
+        from landmarks.cli.start_ranks import lead
 
         return lead(command, load, arguments, _fail)
     if not processes.is_main():
         return 0
     if processes.world() > 1:
         processes.forget_others()  # the first one does it alone
-    from landmarks.cli.launch import launch
+    from landmarks.cli.run_with_hydra import launch
 
     return launch(command, load, arguments, _fail)

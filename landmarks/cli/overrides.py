@@ -14,12 +14,12 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from landmarks.cli.command_line import is_sweep, overrides_in, parse
 from landmarks.cli.unused_settings import parts_of, refuse_idle, taker_of
-from landmarks.cli.words import is_sweep, overrides_in, parse
-from landmarks.commands.choices import list_choices, read_choice
+from landmarks.commands.preparing.group_choices import list_choices, read_choice
 from landmarks.errors import UserError, did_you_mean, nearest
 from landmarks.runs.quoting import at_home, change_texts
-from landmarks.runs.renames import rename_targets
+from landmarks.runs.renamed_targets import rename_targets
 from landmarks.settings import Several, check_arguments, flatten, marks_of
 
 OPTIONS = (  # of Hydra's parser

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from landmarks.cli.command_line import overrides_in, read_value, searched
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.cli.words import overrides_in, read_value, searched
 from landmarks.errors import UserError
-from landmarks.runs.find import FAILED, FINISHED, all_checkpoints, find_checkpoint
-from landmarks.runs.lock import is_held
+from landmarks.runs.find_runs import FAILED, FINISHED, all_checkpoints, find_checkpoint
 from landmarks.runs.quoting import change_texts, literal, say_setting, write_word
+from landmarks.runs.run_lock import is_held
 
 log = logging.getLogger(__name__)
 RESUMED = "resumed"  # the name of its settings among Hydra's

@@ -16,14 +16,14 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from landmarks.cli.command_line import parse, searchpath
 from landmarks.cli.overrides import groups_of, say_unknown
-from landmarks.cli.words import parse, searchpath
-from landmarks.commands.build import nodes_of
+from landmarks.commands.preparing.instantiate import nodes_of
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.quoting import change_texts, literal
-from landmarks.runs.renames import rename_targets
-from landmarks.runs.trusted import nodes_in, trusted
+from landmarks.runs.renamed_targets import rename_targets
+from landmarks.runs.trusted_targets import nodes_in, trusted
 from landmarks.settings import flatten
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.

@@ -10,9 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from landmarks.cli.jobs import Jobs
-from landmarks.cli.search import TRIAL, ask_trial, tell_trial
-from landmarks.cli.sweeps import SweepPlace, keep_note, note_job, read_notes, say_jobs
+from landmarks.cli.run_jobs import Jobs
+from landmarks.cli.search_trials import TRIAL, ask_trial, tell_trial
+from landmarks.cli.sweep_results import SweepPlace, keep_note, note_job, read_notes, say_jobs
 from landmarks.errors import UserError
 
 

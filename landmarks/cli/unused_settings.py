@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hydra.utils import get_object
 
-from landmarks.cli.words import parse
+from landmarks.cli.command_line import parse
 from landmarks.errors import UserError
 from landmarks.settings import GroupOf, Needs, Several, flatten, marks_of
 

@@ -9,24 +9,24 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
-from landmarks.commands.judged_faces import Judged, choose_judged, require_truth, take
-from landmarks.commands.other_data import in_order
-from landmarks.commands.output_folder import OutputFolder
+from landmarks.commands.judging.judged_faces import Judged, choose_judged, require_truth, take
 from landmarks.commands.predict import OtherData
-from landmarks.data.loader import Batches
+from landmarks.commands.preparing.data_for_model import in_order
+from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.data.batches.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
-from landmarks.inference.framing import Framing
-from landmarks.inference.opening import PATHS
+from landmarks.inference.face_framing import Framing
+from landmarks.inference.open_model import PATHS
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from landmarks.runs.find import FINISHED, find_checkpoint, is_kfold
+from landmarks.runs.find_runs import FINISHED, find_checkpoint, is_kfold
 from landmarks.runs.quoting import say_setting
 from landmarks.settings import AmpName, DeviceName, GroupOf, PositiveInt, Threads, Workers
-from landmarks.training.averaging import average_weights, reestimate_statistics
-from landmarks.training.threads import use_threads
+from landmarks.training.cpu_threads import use_threads
 from landmarks.training.validation import validate
+from landmarks.training.weight_averaging import average_weights, reestimate_statistics
 
 log = logging.getLogger(__name__)
 ALIKE = ("input_size", "crop", "box_margin", "box_from")

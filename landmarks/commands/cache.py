@@ -4,8 +4,8 @@ import logging
 import time
 from dataclasses import dataclass
 
-from landmarks.data.cache_folder import find_cache
-from landmarks.data.cache_use import DAY, Entry, list_caches, remove
+from landmarks.data.caches.cache_folder import find_cache
+from landmarks.data.caches.cache_use import DAY, Entry, list_caches, remove
 from landmarks.errors import UserError, say_count
 from landmarks.machine import say_bytes
 from landmarks.settings import NonNegative

@@ -7,31 +7,31 @@ from typing import Annotated
 
 import numpy as np
 
-from landmarks.commands.build import build, build_test
-from landmarks.commands.check_by_model import find_disbelieved
-from landmarks.commands.choose_layout import settle_layout, settle_pairs
-from landmarks.commands.crop_settings import CropSettings
-from landmarks.commands.inputs import draw_augmented
-from landmarks.commands.output_folder import OutputFolder
-from landmarks.data.boxes import frame_faces
-from landmarks.data.canvas import choose_margin
-from landmarks.data.cropped import CroppedFaces
+from landmarks.commands.checking.check_by_model import find_disbelieved
+from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs
+from landmarks.commands.preparing.crop_settings import CropSettings
+from landmarks.commands.preparing.instantiate import build, build_test
+from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.training_run.training_inputs import draw_augmented
+from landmarks.data.batches.cached_crops import choose_margin
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.crops.boxes import frame_faces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
-from landmarks.data.labelled import find_labelled, warn_of_unlabelled
+from landmarks.data.labelled_points import find_labelled, warn_of_unlabelled
 from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.health.crop_loss import try_crop
 from landmarks.health.image_facts import GOOD
-from landmarks.health.inspection import Health, inspect
+from landmarks.health.image_limits import box_findings
+from landmarks.health.inspect_data import Health, inspect
 from landmarks.health.labelled_pictures import save_labelled
-from landmarks.health.limits import box_findings
 from landmarks.health.summary import say_crop, say_health
 from landmarks.health.suspect_pictures import save_suspects
 from landmarks.health.suspects import write_suspects
 from landmarks.layout import Layout
 from landmarks.machine import count_cores
-from landmarks.runs.pictures import drawing
+from landmarks.outputs.pictures import drawing
 from landmarks.runs.quoting import say_setting
 from landmarks.settings import (
     Count,
@@ -44,8 +44,8 @@ from landmarks.settings import (
     Workers,
 )
 from landmarks.shapes.symmetry import Symmetry, find_symmetry
+from landmarks.training.cpu_threads import use_threads
 from landmarks.training.precision import choose_device
-from landmarks.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 FOUND_ERRORS = 3  # the exit code

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from landmarks.commands.chosen_settings import list_chosen
-from landmarks.commands.output_folder import OutputFolder
-from landmarks.commands.report_run import judge_run
-from landmarks.commands.reporting import read_history
+from landmarks.commands.judging.report_judgement import read_history
+from landmarks.commands.judging.report_run import judge_run
+from landmarks.commands.preparing.changed_settings import list_chosen
+from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.errors import UserError
 from landmarks.evaluation.comparison import (
     Stored,
@@ -18,8 +18,8 @@ from landmarks.evaluation.comparison import (
     say_difference,
 )
 from landmarks.evaluation.tables import write_table
+from landmarks.outputs.pictures import drawing, save_histories
 from landmarks.runs.checkpoint import load_config
-from landmarks.runs.pictures import drawing, save_histories
 from landmarks.settings import Count, DeviceName, Rule, Workers
 
 log = logging.getLogger(__name__)

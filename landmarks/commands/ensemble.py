@@ -10,15 +10,15 @@ from typing import Annotated
 
 import numpy as np
 
-from landmarks.commands.output_folder import OutputFolder
 from landmarks.commands.predict import refuse_predicted
+from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
 from landmarks.evaluation.read_predictions import Predictions, number_names, read_predictions
 from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
-from landmarks.inference.opening import PATHS
-from landmarks.runs.predictions import PredictionFile
-from landmarks.runs.submission import write_submission
+from landmarks.inference.open_model import PATHS
+from landmarks.outputs.predictions import PredictionFile
+from landmarks.outputs.submission import write_submission
 from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)

@@ -5,19 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.choose_layout import settle_layout
-from landmarks.commands.judge import Sharing, judge_file
-from landmarks.commands.judge_checkpoint import judge_checkpoint
-from landmarks.commands.judged_faces import SplitName, open_labelled, require_truth
-from landmarks.commands.model_settings import ModelSettings
-from landmarks.commands.output_folder import OutputFolder
+from landmarks.commands.judging.judge import Sharing, judge_file
+from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judging.judged_faces import SplitName, open_labelled, require_truth
+from landmarks.commands.judging.report_judgement import find_other, report_judgement
 from landmarks.commands.predict import OtherData
-from landmarks.commands.reporting import find_other, report_judgement
-from landmarks.data.boxes import BoxSource
-from landmarks.data.labelled import find_labelled
-from landmarks.distributed.dealing import refuse_several
-from landmarks.evaluation.condition import CONDITION_RULE, holds, read_condition
-from landmarks.evaluation.outcome import Judgement, Outcome, conclude, draw_worst, write_outcome
+from landmarks.commands.preparing.choose_layout import settle_layout
+from landmarks.commands.preparing.model_settings import ModelSettings
+from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.data.crops.boxes import BoxSource
+from landmarks.data.labelled_points import find_labelled
+from landmarks.distributed.deal_work import refuse_several
+from landmarks.evaluation.fail_condition import CONDITION_RULE, holds, read_condition
+from landmarks.evaluation.write_evaluation import (
+    Judgement,
+    Outcome,
+    conclude,
+    draw_worst,
+    write_outcome,
+)
 from landmarks.layout import Layout
 from landmarks.settings import (
     AmpName,

@@ -8,22 +8,22 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 
-from landmarks.commands.faces_to_predict import open_faces
 from landmarks.commands.predict import OtherData
-from landmarks.data.boxes import have_size
-from landmarks.data.decoding import read_image
+from landmarks.commands.predicting.faces_to_predict import open_faces
+from landmarks.data.crops.boxes import have_size
+from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError
-from landmarks.export.assemble import assemble, is_boxed, state_facts
+from landmarks.export.assemble_export import assemble, is_boxed, state_facts
 from landmarks.export.card import output_name, write_card
 from landmarks.export.exporters import trace, write_onnx, write_program
 from landmarks.export.parity import MAX_DIFFERENCE, compare
 from landmarks.files import replacing
 from landmarks.inference.combine_points import EnsembleName
 from landmarks.inference.onnx_model import OnnxModel
-from landmarks.inference.opening import SEVERAL, Sources, list_checkpoints, open_finder
+from landmarks.inference.open_model import SEVERAL, Sources, list_checkpoints, open_finder
 from landmarks.machine import say_bytes
 from landmarks.settings import DecoderName, GroupOf, Needs
-from landmarks.synthetic.paint import draw_face
+from landmarks.synthetic.paint_face import draw_face
 
 log = logging.getLogger(__name__)
 CHECKED = 32  # faces of the check

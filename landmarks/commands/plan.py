@@ -6,27 +6,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.batch_size import begin_with_reference, largest_batch, refuse_uncounted
-from landmarks.commands.build import build
-from landmarks.commands.initial_weights import settle_initial_weights
-from landmarks.commands.inputs import refuse_copies
+from landmarks.commands.planning.noise_training import open_rehearsal
 from landmarks.commands.planning.plan_figures import Figure, Plan
-from landmarks.commands.planning.planned import Planned
 from landmarks.commands.planning.planned_data import face_bytes, open_data
 from landmarks.commands.planning.planned_ranks import plan_ranks
-from landmarks.commands.planning.rehearsal import open_rehearsal
-from landmarks.commands.train_settings import TrainSettings
-from landmarks.data.loader import refuse_uneven
+from landmarks.commands.planning.planned_training import Planned
+from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.training_run.auto_batch_size import (
+    begin_with_reference,
+    largest_batch,
+    refuse_uncounted,
+)
+from landmarks.commands.training_run.initial_weights import settle_initial_weights
+from landmarks.commands.training_run.train_settings import TrainSettings
+from landmarks.commands.training_run.training_inputs import refuse_copies
+from landmarks.data.batches.loader import refuse_uneven
 from landmarks.distributed.local_launch import count_ranks
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
-from landmarks.inference.rebuild import describe_model
+from landmarks.inference.rebuild_model import describe_model
 from landmarks.machine import count_cores, free_memory, say_bytes
 from landmarks.settings import NonNegative, Positive, PositiveInt, Rule, parse_duration
 from landmarks.training.memory_advice import count_memory
 from landmarks.training.memory_estimate import Estimate
 from landmarks.training.scaling import GIB, Machine
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 log = logging.getLogger(__name__)
 RankList = Annotated[

@@ -8,25 +8,25 @@ from typing import Annotated, Literal
 import numpy as np
 from tqdm import tqdm
 
-from landmarks.commands.faces_to_predict import open_faces
-from landmarks.commands.find_points import FoundPoints
-from landmarks.commands.model_settings import ModelSettings
-from landmarks.commands.output_folder import OutputFolder
-from landmarks.commands.predict_clip import predict_clip
-from landmarks.commands.predicted_labels import open_labels
-from landmarks.data.boxes import BoxSource
+from landmarks.commands.predicting.faces_to_predict import open_faces
+from landmarks.commands.predicting.predict_clip import predict_clip
+from landmarks.commands.predicting.predict_faces import FoundPoints
+from landmarks.commands.predicting.predicted_labels import open_labels
+from landmarks.commands.preparing.model_settings import ModelSettings
+from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.data.crops.boxes import BoxSource
 from landmarks.data.faces import ExifName, Faces, OnError
-from landmarks.data.frames import is_clip
-from landmarks.distributed.dealing import dealing, hand_over, refuse_several
+from landmarks.data.images.video_frames import is_clip
+from landmarks.distributed.deal_work import dealing, hand_over, refuse_several
 from landmarks.distributed.processes import is_main
 from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError, say_count
 from landmarks.inference.model import Finder
-from landmarks.inference.opening import open_finder
-from landmarks.runs.labelling import FormatName
-from landmarks.runs.lookup_submission import LookupSubmission
-from landmarks.runs.predictions import PredictionFile
-from landmarks.runs.submission import Submission
+from landmarks.inference.open_model import open_finder
+from landmarks.outputs.label_tool_files import FormatName
+from landmarks.outputs.lookup_submission import LookupSubmission
+from landmarks.outputs.predictions import PredictionFile
+from landmarks.outputs.submission import Submission
 from landmarks.settings import (
     Graph,
     GroupOf,

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from landmarks.commands.chosen_settings import list_chosen
-from landmarks.commands.reporting import read_history
+from landmarks.commands.judging.report_judgement import read_history
+from landmarks.commands.preparing.changed_settings import list_chosen
 from landmarks.errors import UserError
 from landmarks.evaluation.tables import write_table
 from landmarks.runs.checkpoint import load_config
-from landmarks.runs.find import CHECKPOINTS, FAILED, FINISHED
-from landmarks.runs.lock import is_held
+from landmarks.runs.find_runs import CHECKPOINTS, FAILED, FINISHED
+from landmarks.runs.run_lock import is_held
 from landmarks.training.budget import say_duration
 
 log = logging.getLogger(__name__)

@@ -7,26 +7,26 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from landmarks.commands.choose_layout import settle_layout
 from landmarks.commands.evaluate import OF_A_FILE
-from landmarks.commands.judge import Sharing, judge_file
-from landmarks.commands.judge_checkpoint import judge_checkpoint
-from landmarks.commands.judged_faces import SplitName, open_labelled, take
-from landmarks.commands.model_pictures import LargestHeatmap, has_heatmaps
-from landmarks.commands.output_folder import OutputFolder
+from landmarks.commands.judging.judge import Sharing, judge_file
+from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judging.judged_faces import SplitName, open_labelled, take
 from landmarks.commands.predict import OtherData
-from landmarks.data.decoding import read_image
+from landmarks.commands.predicting.model_pictures import LargestHeatmap, has_heatmaps
+from landmarks.commands.preparing.choose_layout import settle_layout
+from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.data.faces import Faces
-from landmarks.data.formats.table_rows import read_column
-from landmarks.data.labelled import find_labelled
+from landmarks.data.images.decoding import read_image
+from landmarks.data.labelled_points import find_labelled
+from landmarks.data.tables.table_rows import read_column
 from landmarks.errors import say_count
-from landmarks.evaluation.outcome import Judgement
-from landmarks.inference.framing import Framing
+from landmarks.evaluation.write_evaluation import Judgement
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.model import Finder
-from landmarks.inference.opening import Sources
+from landmarks.inference.open_model import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout
-from landmarks.runs.pictures import arrange, draw_face, save_picture
+from landmarks.outputs.pictures import arrange, draw_face, save_picture
 from landmarks.settings import Count, DeviceName, GroupOf, Needs, PositiveInt, Rule, Workers
 from landmarks.viewer.album import Album
 from landmarks.viewer.server import make_app

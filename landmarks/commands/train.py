@@ -11,36 +11,40 @@ from pathlib import Path
 
 import torch
 
-from landmarks.commands.batch_size import begin_with_reference, settle_batch_size
-from landmarks.commands.build import build
-from landmarks.commands.build_training import build_model, build_training, say_training
-from landmarks.commands.device_cache import keep_on_device, name_cache_savings, refuse_device_cache
-from landmarks.commands.initial_weights import restore, settle_initial_weights
-from landmarks.commands.inputs import Inputs, open_inputs, refuse_other_faces
-from landmarks.commands.kfold import train_folds
-from landmarks.commands.report_run import report_run
-from landmarks.commands.run_folder import RunFolder
-from landmarks.commands.train_settings import TrainSettings
-from landmarks.commands.training_length import open_budget, settle_length
-from landmarks.data.cache_folder import cache_root
-from landmarks.data.loader import refuse_uneven
+from landmarks.commands.judging.report_run import report_run
+from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.training_run.auto_batch_size import begin_with_reference, settle_batch_size
+from landmarks.commands.training_run.build_training import build_model, build_training, say_training
+from landmarks.commands.training_run.device_cache import (
+    keep_on_device,
+    name_cache_savings,
+    refuse_device_cache,
+)
+from landmarks.commands.training_run.initial_weights import restore, settle_initial_weights
+from landmarks.commands.training_run.kfold import train_folds
+from landmarks.commands.training_run.run_folder import RunFolder
+from landmarks.commands.training_run.train_settings import TrainSettings
+from landmarks.commands.training_run.training_inputs import Inputs, open_inputs, refuse_other_faces
+from landmarks.commands.training_run.training_length import open_budget, settle_length
+from landmarks.data.batches.loader import refuse_uneven
+from landmarks.data.caches.cache_folder import cache_root
 from landmarks.distributed.collectives import exchanging, joined
 from landmarks.distributed.processes import draw_apart, is_main, world
 from landmarks.distributed.store import Lost, first_of_node
 from landmarks.interrupt import Stop, graceful_stop
-from landmarks.runs.find import mark_failure
+from landmarks.runs.find_runs import mark_failure
 from landmarks.runs.log import RunFiles
 from landmarks.runs.quoting import say_setting
 from landmarks.runs.trackers import Trackers
 from landmarks.training.budget import Budget, say_duration
+from landmarks.training.cpu_threads import use_threads
+from landmarks.training.cuda_graphs import choose_graph
 from landmarks.training.engine import fit
-from landmarks.training.forward import choose_forward
-from landmarks.training.graphs import choose_graph
 from landmarks.training.memory_advice import check_memory, explain_training_memory, name_savings
 from landmarks.training.precision import Precision, choose_device
+from landmarks.training.predict_batch import choose_forward
 from landmarks.training.progress import Display
-from landmarks.training.state import Training
-from landmarks.training.threads import use_threads
+from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from landmarks.errors import UserError
 from landmarks.settings import Needs
 
 if TYPE_CHECKING:
-    from landmarks.data.packed import Packed
+    from landmarks.data.packs.packed_images import Packed
 
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
@@ -60,7 +60,8 @@ class Faces:
         boxes: (N, 4) float32, x0, y0, x1, y1 of each face, the positions of its edges in the
             points' own coordinates (see `landmarks.geometry.box_matrix`), NaN where it has none;
             None: the data set has no boxes.
-        cache: where their cropped images may be kept, see `landmarks.data.canvas.open_canvas`.
+        cache: where their cropped images may be kept, see
+            `landmarks.data.batches.cached_crops.open_canvas`.
         cache_dir: the folder of caches; None: the user's cache folder.
         exif: "rotate" turns the images as their EXIF orientation says, and the points are those of
             the turned image; "ignore" leaves images and points as they are stored.
@@ -129,9 +130,10 @@ class Faces:
             self.packed.bring(rows)
 
     def path(self, row: int) -> str:
-        """Return the path of a face's image; of packed ones, a `landmarks.data.packed.PackedImage`.
+        """Return the path of a face's image; of packed ones, a
+        `landmarks.data.packs.packed_images.PackedImage`.
 
-        Its bytes are read by `landmarks.data.decoding.read_bytes`.
+        Its bytes are read by `landmarks.data.images.decoding.read_bytes`.
         """
         if self.packed is not None:
             return self.packed.place(row, self.name(row))

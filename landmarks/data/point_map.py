@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.text_file import read_text
+from landmarks.data.reading.text_file import read_text
 from landmarks.errors import UserError, did_you_mean
 
 # The 68 points of 300-W among WFLW's 98: every second one of the jaw, no lower edges of the brows.

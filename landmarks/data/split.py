@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from landmarks.data.faces import Faces
-from landmarks.data.groups import group_by_table, group_images
+from landmarks.data.split_groups import group_by_table, group_images
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
 from landmarks.settings import Count, Needs, Rule

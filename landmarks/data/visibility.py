@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.not_pixels import MissingName, both
+from landmarks.data.reading.label_units import MissingName, both
 from landmarks.errors import UserError
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2  # as COCO's v
@@ -20,7 +20,7 @@ def encode(
 
     Args:
         written: (n, K, 2) as the file has them, where `missing` "absolute" reads the sign.
-        seen: (n, K), see `landmarks.data.mapped.Arrays`; None: the file does not say.
+        seen: (n, K), see `landmarks.data.caches.mapped_faces.Arrays`; None: the file does not say.
         points: (n, K, 2), NaN where unlabelled.
     """
     if seen is None and missing != "absolute":

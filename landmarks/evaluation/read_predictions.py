@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from landmarks.data.faces import Faces, plain_names
-from landmarks.data.formats.columns import find_columns
-from landmarks.data.formats.landmarks_csv import HEADER, read_points
-from landmarks.data.formats.table_rows import read_header, read_rows
-from landmarks.data.near_names import say_near
-from landmarks.data.text_file import refuse_binary
+from landmarks.data.reading.near_names import say_near
+from landmarks.data.reading.text_file import refuse_binary
+from landmarks.data.tables.landmarks_csv import HEADER, read_points
+from landmarks.data.tables.table_columns import find_columns
+from landmarks.data.tables.table_rows import read_header, read_rows
 from landmarks.errors import UserError
 
 LOCAL_HEADER = 30  # bytes before a ZIP member's name

@@ -13,9 +13,9 @@ from landmarks.evaluation.bootstrap import Interval
 from landmarks.evaluation.charts import Line, line_chart, mean_face
 from landmarks.evaluation.comparison import Stored, compare_errors, say_difference
 from landmarks.evaluation.face_errors import forget_pages
-from landmarks.evaluation.outcome import Judgement, Outcome
 from landmarks.evaluation.report_faces import choose_faces, show_face
 from landmarks.evaluation.weaknesses import name_weaknesses
+from landmarks.evaluation.write_evaluation import Judgement, Outcome
 from landmarks.files import replacing
 
 FACES = {"worst": 8, "median": 4, "best": 4}

@@ -5,9 +5,9 @@ import base64
 import cv2
 import numpy as np
 
-from landmarks.data.decoding import read_image
+from landmarks.data.images.decoding import read_image
 from landmarks.evaluation.charts import point_paths
-from landmarks.evaluation.outcome import Judgement
+from landmarks.evaluation.write_evaluation import Judgement
 
 SIDE = 320  # pixels of a photo's longer side
 AROUND = 0.18  # of the points' box, shown at every side

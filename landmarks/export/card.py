@@ -17,7 +17,7 @@ def write_card(name: str, facts: dict, parity: Parity, checked_on: str) -> str:
 
     Args:
         name: of the exported file.
-        facts: what the file says of itself, see `landmarks.export.assemble.state_facts`.
+        facts: what the file says of itself, see `landmarks.export.assemble_export.state_facts`.
         parity: of its check.
         checked_on: the faces of the check, in words.
     """

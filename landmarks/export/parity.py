@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.data.python_images import gather_faces
-from landmarks.inference.framing import Framing
+from landmarks.data.images.python_images import gather_faces
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.model import Finder
 
 MAX_DIFFERENCE = 0.05  # original pixels between a file's point and the model's, at most

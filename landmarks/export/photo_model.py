@@ -1,8 +1,8 @@
 """Whole photos in, points in their own pixels out: crop, model and decoder as one torch module.
 
-The crop is that of `landmarks.data.crop.crop_face` for images whose size is known only when the
-model runs. Averages over blocks of pixels come from running sums, so that every tensor's shape but
-the photo's is fixed, whatever the size of the blocks.
+The crop is that of `landmarks.data.crops.crop.crop_face` for images whose size is known only when
+the model runs. Averages over blocks of pixels come from running sums, so that every tensor's shape
+but the photo's is fixed, whatever the size of the blocks.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.heatmaps.loss import to_pixels
+from landmarks.heatmaps.heatmap_loss import to_pixels
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker, merge
 
@@ -81,7 +81,7 @@ def _land(crop: Crop, width: Tensor, height: Tensor, size: int) -> tuple[Tensor,
 
 
 def _average(crop: Crop, lengths: tuple[Tensor, Tensor], size: int) -> list[Tensor]:
-    """Return how many columns and rows a block has, see `landmarks.data.crop.averaging`."""
+    """Return how many columns and rows a block has, see `landmarks.data.crops.crop.averaging`."""
     blocks = _count_blocks(crop, lengths, size)
     power = torch.ones_like(blocks[0])
     for more in POWERS:

@@ -17,7 +17,7 @@ def try_crop(
         faces: with points; for a `BoxCrop` with boxes.
         rows: (n,) faces whose images' sizes are known.
         sizes: (N, 2), width and height.
-        crop: as `landmarks.data.boxes.frame_faces` returns it.
+        crop: as `landmarks.data.crops.boxes.frame_faces` returns it.
         size: side of the input, in pixels.
 
     Returns:

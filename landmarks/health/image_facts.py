@@ -8,7 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from landmarks.data.decoding import (
+from landmarks.data.faces import Faces
+from landmarks.data.images.decoding import (
     decode,
     exif_orientation,
     jpeg_size,
@@ -17,7 +18,6 @@ from landmarks.data.decoding import (
     stamp,
     unused_bits,
 )
-from landmarks.data.faces import Faces
 
 GOOD, MISSING, CORRUPT = 0, 1, 2
 BLOCK = 64  # faces a thread looks at in one go

@@ -7,11 +7,11 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.faces import Faces
-from landmarks.health.cuts import CUT_SIDE, SIZE, Cutter, describe_own
+from landmarks.health.face_cuts import CUT_SIDE, SIZE, Cutter, describe_own
 from landmarks.health.image_facts import GOOD, Looks, Reader, in_threads
 from landmarks.health.point_noise import MAX_POINTS, Beside, NoiseFinder
 from landmarks.health.shape_model import ShapeModel
-from landmarks.health.shifts import ShiftFinder, Shifts
+from landmarks.health.shifted_labels import ShiftFinder, Shifts
 from landmarks.shapes.aligning import to_complex
 
 LEARNING_FACES = 2000  # faces that the finders learn from

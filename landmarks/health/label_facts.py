@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.health.robust import median
+from landmarks.health.robust_statistics import median
 
 BLOCK = 1024  # faces looked at at once
 PLACE_SIZE, LINE_WIDTH = 4.0, 0.02  # pixels; width over length

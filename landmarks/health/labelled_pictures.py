@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from landmarks.data.boxes import have_size, point_boxes
-from landmarks.data.decoding import read_image
+from landmarks.data.crops.boxes import have_size, point_boxes
 from landmarks.data.faces import Faces
+from landmarks.data.images.decoding import read_image
 from landmarks.geometry import box_matrix, transform
-from landmarks.runs.pictures import SHIFT, arrange, save_picture
+from landmarks.outputs.pictures import SHIFT, arrange, save_picture
 
 TILE = 640  # pixels a face
 MARGIN = 0.2  # about the points' box, share of its larger side

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.health.cuts import Cutter, describe_own
-from landmarks.health.folded_ridge import FoldedRidge
+from landmarks.health.cross_validated_ridge import FoldedRidge
+from landmarks.health.face_cuts import Cutter, describe_own
 
 MAX_POINTS = 9  # of more points the shape alone finds as much
 REACH = 0.05  # face sizes: standard deviation of the noise learned from

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from landmarks.health.robust import rms, robust_spread, robust_z
+from landmarks.health.robust_statistics import rms, robust_spread, robust_z
 from landmarks.health.shape_model import ShapeModel
-from landmarks.health.similarity import align, find_mean
+from landmarks.health.similarity_transforms import align, find_mean
 from landmarks.shapes.aligning import principal_components, to_complex
 
 SAMPLE = 2000  # faces the model is fitted to

@@ -6,10 +6,10 @@ import numpy as np
 
 from landmarks.data.faces import Faces
 from landmarks.health.point_noise import Beside
-from landmarks.health.robust import TO_SIGMA, median, rms, robust_distances, robust_z
+from landmarks.health.robust_statistics import TO_SIGMA, median, rms, robust_distances, robust_z
 from landmarks.health.shape_fit import MIN_SIGMA
 from landmarks.health.shape_model import JITTER, Fit
-from landmarks.health.shifts import Shifts
+from landmarks.health.shifted_labels import Shifts
 from landmarks.health.suspects import ERRORS, WARNINGS, Finding
 
 SWAPPED_RATIO = 0.5  # of the distance to the mean shape, that to the mirrored one

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaincinv
 
-from landmarks.health.robust import rms
-from landmarks.health.similarity import align, offsets_from, similarities
+from landmarks.health.robust_statistics import rms
+from landmarks.health.similarity_transforms import align, offsets_from, similarities
 from landmarks.shapes.aligning import to_complex
 
 COMPLETIONS = 3  # of missing points, and of the alignment by them

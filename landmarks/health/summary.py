@@ -4,7 +4,7 @@ import numpy as np
 
 from landmarks.errors import say_count
 from landmarks.health.image_facts import GOOD
-from landmarks.health.inspection import Health
+from landmarks.health.inspect_data import Health
 from landmarks.health.suspects import ERRORS, count_reasons
 
 PERCENTILES = (1, 50, 99)

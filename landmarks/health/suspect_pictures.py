@@ -5,10 +5,10 @@ from pathlib import Path
 
 import cv2
 
-from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
+from landmarks.data.images.decoding import read_image
 from landmarks.health.suspects import Finding, worst_first
-from landmarks.runs.pictures import arrange, draw_face, save_picture
+from landmarks.outputs.pictures import arrange, draw_face, save_picture
 
 MAX_PICTURED = 16
 TITLE = 26  # pixels of black above a face

@@ -23,8 +23,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from landmarks.heatmaps.peaks import RADIUS, REACH, Window, find_peak, gather_window, open_window
-from landmarks.heatmaps.quadratic import fit_quadratic
+from landmarks.heatmaps.map_peaks import (
+    RADIUS,
+    REACH,
+    Window,
+    find_peak,
+    gather_window,
+    open_window,
+)
+from landmarks.heatmaps.quadratic_fit import fit_quadratic
 
 MIN_REACH = 1.5  # cells
 KERNEL = 1.5  # sigmas: of the Gaussian that says which cells are the peak's

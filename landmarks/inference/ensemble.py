@@ -13,7 +13,7 @@ from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.files import reserve
 from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
-from landmarks.inference.framing import Framing
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.model import Finder
 
 

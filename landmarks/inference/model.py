@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from landmarks.data.box_file import refuse_outside
+from landmarks.data.crops.box_file import refuse_outside
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.python_images import Channels, gather_faces, own_threads
+from landmarks.data.images.python_images import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError, say_count
-from landmarks.inference.framing import Framing
+from landmarks.inference.face_framing import Framing
 from landmarks.layout import Layout
 
 LOOKS = 2  # at a face in a larger photo
@@ -30,7 +30,8 @@ class Finder(Protocol):
         config: the settings that it was trained with, those of the data and the framing at least.
         exif: how photos are turned, see `landmarks.data.faces.Faces`.
         input_size: the side of its input in pixels.
-        places: where it expects the face, see `landmarks.data.face_places`; None: not known.
+        places: where it expects the face, see `landmarks.data.crops.expected_face_place`; None: not
+            known.
         val_mse: its validation error in original square pixels; None if it is not known.
     """
 

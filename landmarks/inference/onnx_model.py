@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from landmarks.data.crop import blacken, read_reduced
+from landmarks.data.crops.crop import blacken, read_reduced
 from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.distributed import processes
-from landmarks.distributed.dealing import deal
+from landmarks.distributed.deal_work import deal
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.inference.framing import Framing
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.model import Rows
 from landmarks.layout import Layout
 from landmarks.machine import count_cores
@@ -34,7 +34,7 @@ class _Source(NamedTuple):
 
 
 class PhotoBatches:
-    """The batches of all faces, in order; see `landmarks.data.loader.Batches`."""
+    """The batches of all faces, in order; see `landmarks.data.batches.loader.Batches`."""
 
     def __init__(
         self,

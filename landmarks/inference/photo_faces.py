@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from landmarks.data.box_file import read_boxes, refuse_outside, take_faces
-from landmarks.data.boxes import have_size, point_boxes
-from landmarks.data.decoding import read_image
-from landmarks.data.face_detector import FaceDetector
+from landmarks.data.crops.box_file import read_boxes, refuse_outside, take_faces
+from landmarks.data.crops.boxes import have_size, point_boxes
+from landmarks.data.crops.face_detector import FaceDetector
 from landmarks.data.faces import Faces
-from landmarks.distributed.dealing import deal, merge
+from landmarks.data.images.decoding import read_image
+from landmarks.distributed.deal_work import deal, merge
 from landmarks.errors import UserError
-from landmarks.inference.framing import Framing
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.model import Finder, Rows
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def open_detector(path: Path, device: str = "auto") -> Any:
     if not (path.is_dir() or path.suffix == ".pt"):
         return FaceDetector(path).find
     from landmarks.inference.model import Model
-    from landmarks.inference.opening import open_finder
+    from landmarks.inference.open_model import open_finder
 
     finder = open_finder(path, device=device)
     if not finder.config["model"]["_target_"].endswith(".keypoint_rcnn"):

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landmarks.data.cropped import Batch, CroppedFaces
+from landmarks.data.batches.cropped_faces import Batch, CroppedFaces
+from landmarks.data.batches.loader import Batches, choose_workers
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.loader import Batches, choose_workers
 from landmarks.errors import say_count
-from landmarks.inference.checkpoint_claims import check_claims
-from landmarks.inference.framing import Framing
-from landmarks.inference.rebuild import choose_flip, describe_model, rebuild_model
+from landmarks.inference.check_checkpoint import check_claims
+from landmarks.inference.face_framing import Framing
+from landmarks.inference.rebuild_model import choose_flip, describe_model, rebuild_model
 from landmarks.layout import Layout
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.settings import AmpName, DecoderName, DeviceName, Graph
-from landmarks.training.forward import choose_forward
 from landmarks.training.memory_advice import explain_out_of_memory
 from landmarks.training.precision import Precision, choose_device
+from landmarks.training.predict_batch import choose_forward
 from landmarks.training.validation import predict_ahead
 
 
@@ -47,7 +47,8 @@ class Predictor:
             it looks at mirror images too; else "none".
         config: the settings that it was trained with.
         exif: how photos that a program hands over are turned: upright.
-        places: where it expects the face, see `landmarks.data.face_places`; None: not known.
+        places: where it expects the face, see `landmarks.data.crops.expected_face_place`; None: not
+            known.
         val_mse: its validation error in original square pixels; None before the first epoch's end.
 
     Raises:

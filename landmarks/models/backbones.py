@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from landmarks.models.contracts import Backbone
-from landmarks.models.stages import stages_of
-from landmarks.models.weights import load_weights
+from landmarks.models.backbone_weights import load_weights
+from landmarks.models.feature_stages import stages_of
+from landmarks.models.model_contracts import Backbone
 from landmarks.settings import Rule
 
 ONE_SIZE, NO_STRIDE = "takes one input size only", "has feature maps without a whole stride"

@@ -6,13 +6,13 @@ from typing import Any, Literal
 from torch import nn
 
 from landmarks.losses import Elementwise
+from landmarks.models.backbone_weights import Partial, WeightsName
 from landmarks.models.backbones import BackboneName, build_backbone
 from landmarks.models.freezing import Freeze, Norm, SyncsNorms, settle_norms
 from landmarks.models.heads import Refinement, RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.unet import ClassicUnet, Unet
-from landmarks.models.weights import Partial, WeightsName
 from landmarks.settings import DecoderName, NonNegative, Positive, PositiveInt, Range, Rounds, flat
 
 FINE_STRIDE, FINE_WIDTH = 8, 96  # of the features that refine a regression

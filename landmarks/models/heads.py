@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landmarks.losses import Elementwise, masked_mean
-from landmarks.models.centering import Center
-from landmarks.models.contracts import Head
+from landmarks.models.mean_centering import Center
+from landmarks.models.model_contracts import Head
 
 # An output of 1 is a sixteenth of the input's side. A step of Adam moves an output by the sum of
 # hundreds of features times the learning rate: in halves of the side that was 20 pixels of 96,

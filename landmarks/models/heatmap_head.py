@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from landmarks.heatmaps.compile import fuse_loss
+from landmarks.heatmaps.compile_loss import fuse_loss
 from landmarks.heatmaps.decoders import DECODERS
-from landmarks.heatmaps.loss import (
+from landmarks.heatmaps.heatmap_loss import (
     choose_tile,
     heatmap_loss,
     is_on_map,
@@ -17,7 +17,7 @@ from landmarks.heatmaps.loss import (
     to_pixels,
 )
 from landmarks.losses import Elementwise
-from landmarks.models.contracts import Head
+from landmarks.models.model_contracts import Head
 from landmarks.settings import DecoderName
 
 INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ between landmarks
@@ -26,9 +26,9 @@ INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ betw
 class HeatmapHead(Head):
     """A 1x1 convolution to K maps, their loss against Gaussians, and their decoding.
 
-    No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps.loss`. A point outside the map or
-    without label is masked from the loss. Decoders answer for every point. Where the map's edge
-    cuts a Gaussian off, they find the point from the visible part.
+    No (B, K, H, W) tensor is ever held, see `landmarks.heatmaps.heatmap_loss`. A point outside the
+    map or without label is masked from the loss. Decoders answer for every point. Where the map's
+    edge cuts a Gaussian off, they find the point from the visible part.
 
     Args:
         channels: of the last feature map.
@@ -39,9 +39,9 @@ class HeatmapHead(Head):
         sigma: of the targets, in cells; [first, last] changes from one to the other over
             training, geometrically.
         decoder: a name in `landmarks.heatmaps.decoders`.
-        weight: see `landmarks.heatmaps.loss.pointwise`.
+        weight: see `landmarks.heatmaps.heatmap_loss.pointwise`.
         chunk: landmarks held at once; "auto": what suits the device.
-        fuse: compile the loss; see `landmarks.heatmaps.compile`.
+        fuse: compile the loss; see `landmarks.heatmaps.compile_loss`.
     """
 
     domain, has_maps = "maps", True

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from landmarks.models.contracts import Backbone, Head
 from landmarks.models.freezing import Freeze
+from landmarks.models.model_contracts import Backbone, Head
 
 
 class Landmarker(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.runs.archive import refuse_inflated
+from landmarks.runs.checkpoint_archive import refuse_inflated
 from landmarks.runs.older_formats import update, update_settings
 
 FORMAT = 8
@@ -27,10 +27,11 @@ class Checkpoint:
         layout: of them, the arguments of `landmarks.layout.Layout`.
         flip: the flip permutation, K ints; None: it was trained without one.
         unlabelled: which points, ints below K, no training face had a label of.
-        places: where the face lies in the input, see `landmarks.data.face_places`; None: unknown.
+        places: where the face lies in the input, see `landmarks.data.crops.expected_face_place`;
+            None: unknown.
         metrics: the row of metrics.csv that the weights are of; empty before the first epoch ends.
         weights: name -> tensor, on the CPU: the averaged model's, where there was one.
-        training: the state of `landmarks.training.state.Training`; None: it cannot go on.
+        training: the state of `landmarks.training.training_state.Training`; None: it cannot go on.
     """
 
     config: dict
@@ -58,7 +59,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Return a checkpoint as of today, tensors on the CPU; no code in it is run.
 
-    What it says is as it was written: `landmarks.inference.checkpoint_claims` checks it before it
+    What it says is as it was written: `landmarks.inference.check_checkpoint` checks it before it
     is believed.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from landmarks.files import replacing
-from landmarks.runs.pictures import drawing, save_curves, save_picture
+from landmarks.outputs.pictures import drawing, save_curves, save_picture
 
 EndName = Literal["finished", "stopped", "failed"]
 

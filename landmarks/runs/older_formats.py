@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from landmarks.errors import UserError
 from landmarks.layout import Layout
-from landmarks.runs.renames import rename_targets
+from landmarks.runs.renamed_targets import rename_targets
 
 # Settings that came after the first version, and what runs did before there were any. Those of a
 # group (model.refine) do as before by the default in the signature that receives them.
@@ -68,8 +68,9 @@ def update(content: dict) -> None:
 
     Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
 
-    Until format 5 settings named functions by where they stood then, see `runs.renames`; some wrote
-    no flip permutation, where the layout's was believed, and not which points had no labels.
+    Until format 5 settings named functions by where they stood then, see `runs.renamed_targets`;
+    some wrote no flip permutation, where the layout's was believed, and not which points had no
+    labels.
 
     Until format 4 a regression's features were read as they are, as they still are where the mean
     that is to be subtracted is NaN; training goes on from there. Until format 3 a keypoint R-CNN

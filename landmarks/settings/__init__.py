@@ -7,14 +7,16 @@ A signature is the only place where a setting's type and range are written down:
 A command's settings are the fields of one frozen dataclass, which is such a signature.
 """
 
-from landmarks.settings.checking import (
+from landmarks.settings.check_settings import (
     GROUPED,
     check_arguments,
     describe_parameters,
     marks_of,
     settings_of,
 )
-from landmarks.settings.kinds import (
+from landmarks.settings.setting_groups import flat, flatten
+from landmarks.settings.setting_marks import GroupOf, Needs, Rule, Several
+from landmarks.settings.setting_types import (
     ABOVE_ZERO,
     DEVICES,
     AmpName,
@@ -38,8 +40,6 @@ from landmarks.settings.kinds import (
     Workers,
     parse_duration,
 )
-from landmarks.settings.marks import GroupOf, Needs, Rule, Several
-from landmarks.settings.shared import flat, flatten
 
 __all__ = [
     "ABOVE_ZERO",

@@ -14,7 +14,7 @@ from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget, StepClock, memory_in_use, say_duration
 from landmarks.training.progress import Display
 from landmarks.training.replicas import same_buffers
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 READ_EVERY = 2.0  # seconds between looks at the loss, the only times the host waits for the device
 
@@ -33,7 +33,7 @@ def fit(
 
     Args:
         training: model, optimiser and progress; changed in place.
-        batches: `landmarks.data.loader.Batches`, or anything like it.
+        batches: `landmarks.data.batches.loader.Batches`, or anything like it.
         judge: called as judge(model, checked=stop.checked) after an epoch, returns its errors as
             `landmarks.training.validation.validate` does.
         stop: looked at after every step; a stop is saved and returns.

@@ -11,7 +11,7 @@ from landmarks.machine import free_memory, say_bytes
 from landmarks.training.budget import memory_in_use
 from landmarks.training.memory_estimate import Estimate, estimate_step
 from landmarks.training.replicas import Replicas
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 log = logging.getLogger(__name__)
 MIN_BATCH = 2  # faces a batch: batch normalisation has no statistics of one

@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from landmarks.runs.checkpoint import random_state, restore_random_state
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 
 @dataclass(frozen=True)

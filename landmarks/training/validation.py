@@ -12,9 +12,9 @@ from landmarks.devices import copy_ahead, fetch
 from landmarks.distributed import collectives, processes
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
-from landmarks.runs.not_finite import find_faults, say_faults
-from landmarks.training.forward import Forward
+from landmarks.outputs.not_finite import find_faults, say_faults
 from landmarks.training.precision import Precision
+from landmarks.training.predict_batch import Forward
 
 AHEAD = {"cuda": 2}  # batches begun before the results of one are waited for; else 1
 
@@ -28,7 +28,7 @@ def predict(
 
     Args:
         model: predicts points from images.
-        batches: of `landmarks.data.cropped.Batch`, or anything like it.
+        batches: of `landmarks.data.batches.cropped_faces.Batch`, or anything like it.
         precision: autocast, and the device.
         forward: kept from one call to the next, so that a recording is used again; None: nothing is
             recorded.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from landmarks.data.decoding import read_image
 from landmarks.data.faces import Faces
+from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError
 from landmarks.files import writing
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planting import PLANTED, REASONS, WARNINGS, plant
-from landmarks.commands.choose_layout import choose_layout
+from landmarks.commands.preparing.choose_layout import choose_layout
 from landmarks.data.formats.thousand import find_root, read_faces
 from landmarks.errors import UserError
-from landmarks.health.inspection import inspect
+from landmarks.health.inspect_data import inspect
 from landmarks.shapes.symmetry import find_symmetry
-from landmarks.synthetic.write import write_faces
+from landmarks.synthetic.write_faces import write_faces
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from landmarks.errors import UserError
 from landmarks.inference.smoothing import OneEuro
 from landmarks.synthetic.background import paint_background
 from landmarks.synthetic.contours import NUM_POINTS
-from landmarks.synthetic.paint import draw_face
+from landmarks.synthetic.paint_face import draw_face
 
 WIDTH, HEIGHT, RATE = 640, 480, 25
 SIDE = 240  # pixels of the portrait's longer side in the clip

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planting import spoil
-from landmarks.commands.choose_layout import choose_layout
+from landmarks.commands.preparing.choose_layout import choose_layout
 from landmarks.data.formats.thousand import find_root, read_faces
 from landmarks.errors import UserError
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
-from landmarks.health.model_disbelief import disbelief_findings, measure_disbelief
+from landmarks.health.disbelieved_labels import disbelief_findings, measure_disbelief
 
 KINDS = ("shifted", "jittered", "swapped")
 FIRST = 0.02  # share of the list that is looked at

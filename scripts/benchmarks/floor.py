@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.models.landmarker import Landmarker
-from landmarks.training.graphs import record
+from landmarks.training.cuda_graphs import record
 
 LAST = torch.channels_last
 

@@ -19,12 +19,12 @@ from benchmarks.train import EMA, EngineLoop, TimedBatches, random_batch
 from benchmarks.turns import add_rounds, median_ratio, take_told_turns, take_turns
 from benchmarks.writeup import WholeMaps
 from landmarks.augment.augmentation import Augment
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import synchronize
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 from landmarks.training.precision import Precision
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 PARTS = ("step", "floor", "loop", "predict", "loader")
 MODELS = ("resnet34", "resnet18", "unet_resnet34")

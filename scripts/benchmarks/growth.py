@@ -9,7 +9,7 @@ from benchmarks.heatmap import WEIGHT, chunked, differentiate, make_inputs
 from benchmarks.memory import extra_peak
 from benchmarks.model import NUM_POINTS, add_device_options, prepare_device
 from benchmarks.turns import add_rounds, take_turns
-from landmarks.heatmaps.loss import pointwise
+from landmarks.heatmaps.heatmap_loss import pointwise
 from landmarks.losses import adaptive_wing
 
 POINTS, SIDES = (68, 250, 971, 4000), (32, 64, 128, 256)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from benchmarks.memory import extra_peak
 from benchmarks.model import add_batch_options, prepare_device
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
-from landmarks.heatmaps.loss import PEAK, choose_tile, heatmap_loss, pointwise
+from landmarks.heatmaps.heatmap_loss import PEAK, choose_tile, heatmap_loss, pointwise
 from landmarks.losses import adaptive_wing
 from landmarks.machine import say_bytes
 

@@ -19,10 +19,10 @@ from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.train import random_batch
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.augment.augmentation import Augment
-from landmarks.data.canvas import CanvasFaces, open_canvas
-from landmarks.data.cropped import CroppedFaces
+from landmarks.data.batches.cached_crops import CanvasFaces, open_canvas
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.loader import Batches
 from landmarks.data.faces import Faces
-from landmarks.data.loader import Batches
 from landmarks.training.optimizers import adamw
 
 SIZE = 128

@@ -10,10 +10,10 @@ import numpy as np
 
 from benchmarks.clip import side_of
 from landmarks.cli.main import main
-from landmarks.commands.judged_faces import choose_judged
-from landmarks.data.decoding import read_image
+from landmarks.commands.judging.judged_faces import choose_judged
+from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError
-from landmarks.inference.opening import open_finder
+from landmarks.inference.open_model import open_finder
 from landmarks.synthetic.background import paint_background
 
 AROUND = ("its own edge", "painted", "another photo", "grey", "black")

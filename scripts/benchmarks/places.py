@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.train import TimedBatches
-from landmarks.data.canvas import CanvasFaces, open_canvas
-from landmarks.data.device_batches import DeviceBatches
+from landmarks.data.batches.cached_crops import CanvasFaces, open_canvas
+from landmarks.data.batches.device_batches import DeviceBatches
+from landmarks.data.batches.loader import Batches, choose_workers
 from landmarks.data.faces import Faces
-from landmarks.data.loader import Batches, choose_workers
 
 PHOTOS = 64  # different ones; the others are hard links to them
 

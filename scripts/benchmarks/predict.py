@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from benchmarks.model import BACKBONE, SIZE, add_device_options, prepare_device, random_model
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
-from landmarks.data.cropped import CroppedFaces
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.loader import Batches, choose_workers
 from landmarks.data.faces import Faces
-from landmarks.data.loader import Batches, choose_workers
 from landmarks.devices import move, synchronize
-from landmarks.runs.predictions import PredictionFile
+from landmarks.outputs.predictions import PredictionFile
 from landmarks.training.precision import Precision
 from landmarks.training.validation import predict
 

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 import torch
 
-from landmarks.data.batch_order import BatchOrder
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.batch_order import BatchOrder
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.distributed import collectives, processes, store
 from landmarks.geometry import crop_matrix, transform
 from landmarks.losses import adaptive_wing, l1
@@ -32,12 +32,12 @@ from landmarks.models.builders import regressor, unet
 from landmarks.models.keypoint_rcnn import face_boxes
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
 from landmarks.synthetic.contours import NUM_POINTS
-from landmarks.synthetic.paint import draw_face
+from landmarks.synthetic.paint_face import draw_face
 from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.replicas import Replicas
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 
 POINTS, ALL, VALIDATED = range(0, NUM_POINTS, 15), 10**6, 13

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
-from landmarks.data.formats.landmarks_csv import map_labels
 from landmarks.data.formats.thousand import find_root
+from landmarks.data.tables.landmarks_csv import map_labels
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 
@@ -38,7 +38,7 @@ def peak():
     return used / (2**20 if sys.platform == "darwin" else 1024)
 """
 MEASURE_PEAK = f"""{PEAK}
-from landmarks.data.formats.landmarks_csv import map_labels
+from landmarks.data.tables.landmarks_csv import map_labels
 
 before = peak()
 names, points = map_labels(Path(sys.argv[1]), sys.argv[2])

@@ -11,7 +11,7 @@ import torch
 from benchmarks.model import NUM_POINTS, SIZE
 from benchmarks.train import EMA, random_batch
 from landmarks.augment.augmentation import Augment
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import move
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
@@ -20,8 +20,8 @@ from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Cosine
-from landmarks.training.state import Training
-from landmarks.training.steps import WARM_UP
+from landmarks.training.training_state import Training
+from landmarks.training.training_steps import WARM_UP
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import torch
 
 from benchmarks.sample import add_sample_options, read_sample
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
-from landmarks.data.cropped import CroppedFaces
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.loader import Batches
 from landmarks.data.faces import Faces
 from landmarks.data.formats.shards import read_faces
-from landmarks.data.loader import Batches
-from landmarks.data.write_pack import write_pack
+from landmarks.data.packs.write_pack import write_pack
 
 SIZE = 128
 SHARD_BYTES = 4_000_000

@@ -14,9 +14,9 @@ from benchmarks.writeup import WholeMaps, adaptive_wing_loss, draw_targets, expe
 from landmarks.losses import adaptive_wing
 from landmarks.models.builders import classic_unet, unet
 from landmarks.models.landmarker import Landmarker
-from landmarks.training.forward import WARM_UP, Forward, choose_forward
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
+from landmarks.training.predict_batch import WARM_UP, Forward, choose_forward
 
 SIGMA = 3.0  # input pixels
 

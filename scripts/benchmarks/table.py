@@ -14,14 +14,14 @@ import pandas as pd
 from benchmarks.read import PEAK, add_rows
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_turns
 from landmarks.data.formats.table import map_table
-from landmarks.data.reading import FileReading
+from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.machine import say_bytes
 
 NUM_POINTS = 15
 DRAWN = 10_000  # rows that are different
 MEASURE_PEAK = f"""{PEAK}
 from landmarks.data.formats.table import map_table
-from landmarks.data.reading import FileReading
+from landmarks.data.reading.reader_arguments import FileReading
 
 before = peak()
 arrays, _ = map_table(Path(sys.argv[1]), FileReading(cache_dir=sys.argv[2]))

@@ -17,7 +17,7 @@ from benchmarks.model import (
     random_model,
 )
 from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_told_turns
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import move
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget
@@ -27,7 +27,7 @@ from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
 from landmarks.training.schedules import Cosine
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 
 EMA = 0.99  # configs/train.yaml's

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 from refusals import refused
 
 from landmarks.cli import resume
+from landmarks.cli.command_line import read_value
 from landmarks.cli.resume import resume_run
-from landmarks.cli.words import read_value
 from landmarks.runs.checkpoint import save_checkpoint
-from landmarks.runs.find import FAILED, FINISHED
+from landmarks.runs.find_runs import FAILED, FINISHED
 from landmarks.runs.quoting import write_word
 
 

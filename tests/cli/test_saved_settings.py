@@ -12,7 +12,7 @@ from refusals import refused
 
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.commands.choices import list_choices, read_choice, read_text
+from landmarks.commands.preparing.group_choices import list_choices, read_choice, read_text
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.settings import flatten

@@ -10,7 +10,7 @@ from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.unused_settings import taker_of
-from landmarks.commands.choices import read_choice
+from landmarks.commands.preparing.group_choices import read_choice
 from landmarks.errors import UserError
 from landmarks.settings import Needs, flatten, marks_of, settings_of
 

@@ -15,7 +15,7 @@ from made_runs import TINY
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.training.progress import Display
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 SETTINGS = [*TINY, "epochs=2"]
 

@@ -11,7 +11,7 @@ from made_runs import TINY
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
-from landmarks.runs.find import KFOLD
+from landmarks.runs.find_runs import KFOLD
 
 
 @pytest.fixture(scope="module")

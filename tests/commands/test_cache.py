@@ -4,9 +4,9 @@ import time
 import pytest
 
 from landmarks.cli import main as cli
-from landmarks.commands import inputs
-from landmarks.data.cache_use import list_caches, release
-from landmarks.data.canvas import open_canvas
+from landmarks.commands.training_run import training_inputs as inputs
+from landmarks.data.batches.cached_crops import open_canvas
+from landmarks.data.caches.cache_use import list_caches, release
 from landmarks.data.formats.thousand import read_faces
 
 

@@ -10,7 +10,7 @@ import pytest
 from made_runs import TINY
 
 from landmarks.cli import main as cli
-from landmarks.cli.words import gather_words
+from landmarks.cli.command_line import gather_words
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from landmarks.cli import main as cli
-from landmarks.runs.predictions import PredictionFile
-from landmarks.runs.submission import write_submission
+from landmarks.outputs.predictions import PredictionFile
+from landmarks.outputs.submission import write_submission
 
 NAMES = np.array([b"a.jpg", b"b.jpg", b"b.jpg", b"c.jpg"])  # two faces in b.jpg
 RNG = np.random.default_rng(0)

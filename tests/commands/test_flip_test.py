@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from landmarks.cli import main as cli
-from landmarks.inference.rebuild import choose_flip
+from landmarks.inference.rebuild_model import choose_flip
 from landmarks.runs.checkpoint import load_checkpoint
 
 FLIP = np.array([1, 0, 2, 4, 3])
@@ -16,7 +16,9 @@ FLIP = np.array([1, 0, 2, 4, 3])
 @pytest.fixture
 def symmetric(monkeypatch):
     """The faces' points, which are strewn at random, are taken to bear out `FLIP`."""
-    monkeypatch.setattr("landmarks.commands.inputs.choose_flip", lambda *_: FLIP)
+    monkeypatch.setattr(
+        "landmarks.commands.training_run.training_inputs.choose_flip", lambda *_: FLIP
+    )
 
 
 def predict(out, *overrides):

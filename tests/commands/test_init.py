@@ -21,7 +21,7 @@ def train(contest, tmp_path, monkeypatch):
     made = contest(train=8)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
-    refuse = "landmarks.models.weights._published"
+    refuse = "landmarks.models.backbone_weights._published"
     monkeypatch.setattr(refuse, lambda name: pytest.fail("looked for ImageNet's weights"))
 
     def run(*overrides, code=0, root=made.root):

@@ -35,12 +35,12 @@ import landmarks.commands.train, hydra, matplotlib.figure, torch
 from made_runs import build_narrow
 from landmarks.cli import main as cli
 from landmarks.cli.overrides import groups_of
-from landmarks.commands.build import nodes_of
-from landmarks.commands.chosen_settings import list_chosen
+from landmarks.commands.preparing.instantiate import nodes_of
+from landmarks.commands.preparing.changed_settings import list_chosen
 from landmarks.models import backbones
 from landmarks.training import memory_advice
 from landmarks.training.memory_estimate import Estimate
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 backbones.get_model = build_narrow
 backbones.TorchvisionBackbone("resnet18")

@@ -9,7 +9,7 @@ import pytest
 from made_runs import TINY
 
 from landmarks.cli import main as cli
-from landmarks.commands.choose_layout import settle_layout
+from landmarks.commands.preparing.choose_layout import settle_layout
 from landmarks.data.faces import Faces
 from landmarks.runs.checkpoint import load_checkpoint
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from landmarks.cli import main as cli
-from landmarks.data import shard_store
 from landmarks.data.formats.shards import read_faces
+from landmarks.data.packs import shard_store
 
 fsspec = pytest.importorskip("fsspec")
 

@@ -98,7 +98,7 @@ def test_ranks_here_are_measured_where_they_can_be_and_modelled_elsewhere(capsys
     monkeypatch.setattr(planned_measures, "rehearse", lambda *_: alone)
     monkeypatch.setattr(planned_measures, "count_cores", lambda: 2)
     monkeypatch.setattr("landmarks.commands.planning.planned_ranks.count_cores", lambda: 2)
-    monkeypatch.setattr("landmarks.commands.planning.planned.count_cores", lambda: 2)
+    monkeypatch.setattr("landmarks.commands.planning.planned_training.count_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = [*SMALL, "batch_size=8", "faces=100", "points=5", "ranks=[1,2,8]"]
     one, two, eight = plan(capsys, *words)["ranks"]

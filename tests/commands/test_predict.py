@@ -13,7 +13,7 @@ import torch
 from made_runs import TINY
 
 from landmarks.cli import main as cli
-from landmarks.data.crop import read_face
+from landmarks.data.crops.crop import read_face
 from landmarks.geometry import transform
 from landmarks.runs.checkpoint import load_checkpoint, save_checkpoint
 
@@ -154,7 +154,10 @@ def test_wrong_input_is_one_sentence(made, overrides, sentence, capsys):
     Path("bad.pt").write_bytes(b"nothing")
     torch.save({"a": torch.zeros(1)}, "bare.pt")
     content = load_checkpoint(Path("runs/a/best.pt"))
-    for name, target in (("evil", "os.system"), ("sly", "landmarks.models.weights.torch.load")):
+    for name, target in (
+        ("evil", "os.system"),
+        ("sly", "landmarks.models.backbone_weights.torch.load"),
+    ):
         content.config["model"] = {"_target_": target, "backbone": "x"}
         save_checkpoint(Path(f"{name}.pt"), content)
     out = predict(*overrides, code=1)

@@ -12,7 +12,7 @@ from landmarks.models import backbones
 from landmarks.models.backbones import TorchvisionBackbone
 from landmarks.models.keypoint_rcnn import detector
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_the_second_of_two_starts_at_once_leaves_the_settings_of_the_first(
     """The other start has made the folder since this one has looked, and holds it."""
     Path("runs/a/.hydra").mkdir(parents=True)
     Path("runs/a/.hydra/config.yaml").write_text("of the other")
-    monkeypatch.setattr("landmarks.runs.lock._take", lambda file: False)
-    monkeypatch.setattr("landmarks.cli.launch.refuse_taken", lambda *_: None)
+    monkeypatch.setattr("landmarks.runs.run_lock._take", lambda file: False)
+    monkeypatch.setattr("landmarks.cli.run_with_hydra.refuse_taken", lambda *_: None)
     train("run_dir=runs/a", "epochs=1", code=1)
     assert "being trained by another process" in capsys.readouterr().err
     assert [p.read_text() for p in Path("runs/a/.hydra").iterdir()] == ["of the other"]

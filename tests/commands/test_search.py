@@ -41,7 +41,7 @@ def test_a_search_begins_with_the_given_settings_and_goes_on_in_its_file(train):
 
 
 def test_a_trial_that_others_are_better_than_ends(train, monkeypatch):
-    monkeypatch.setattr("landmarks.runs.study.FIRST", 1)
+    monkeypatch.setattr("landmarks.runs.search_study.FIRST", 1)
     # One of the two rates can only do harm.
     space = "+search.space.optimizer.lr.choices=[0.0001,1.0]"
     train(*SEARCH, space, "search.trials=5", "epochs=3", "optimizer.lr=0.0001", "run_dir=a")

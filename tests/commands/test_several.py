@@ -8,7 +8,7 @@ import numpy as np
 from made_runs import TINY
 
 from landmarks.cli import main as cli
-from landmarks.commands.judged_faces import with_occluded
+from landmarks.commands.judging.judged_faces import with_occluded
 from landmarks.runs.checkpoint import load_checkpoint
 
 SETTINGS = [*TINY, "augment=none", "layout=none", "run_dir=run"]

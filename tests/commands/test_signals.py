@@ -34,10 +34,10 @@ def terminate_in(monkeypatch):
     "place",
     [
         "landmarks.data.formats.thousand.map_labels",
-        "landmarks.data.good_images._decode_all",
-        "landmarks.data.canvas.fill",
+        "landmarks.data.images.good_images._decode_all",
+        "landmarks.data.batches.cached_crops.fill",
         "landmarks.commands.train.check_memory",
-        "landmarks.commands.inputs.save_picture",
+        "landmarks.commands.training_run.training_inputs.save_picture",
         "landmarks.commands.train.graceful_stop",
     ],
 )
@@ -56,7 +56,7 @@ def test_in_check_and_predict_nothing_is_left(train, terminate_in, tmp_path):
     root = f"data.root={made.root}"
     terminate_in("landmarks.commands.check.inspect")
     assert cli.main(["check", root]) == 143
-    terminate_in("landmarks.runs.predictions._quote")
+    terminate_in("landmarks.outputs.predictions._quote")
     assert cli.main(["predict", root, "npz=true", "device=cpu"]) == 143
     assert sorted(tmp_path.rglob("*")) == before
 

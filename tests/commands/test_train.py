@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 
 def test_a_run_leaves_checkpoints_metrics_and_pictures(train, whole_runs, tmp_path):
@@ -130,7 +130,7 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
     def fail(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("landmarks.commands.build_training.Ema", fail)
+    monkeypatch.setattr("landmarks.commands.training_run.build_training.Ema", fail)
     train("run_dir=a", code=1)
     assert "memory with the model on cpu (" in capsys.readouterr().err
     assert not Path("a").exists()

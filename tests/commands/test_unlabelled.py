@@ -53,7 +53,9 @@ def test_their_coordinates_stay_empty(train, blank, capsys):
 def test_what_mirror_images_teach_is_known(train, blank, monkeypatch):
     blank(np.s_[1:], np.s_[5:9])
     flip = np.array([2, 1, 0, 3, 4])
-    monkeypatch.setattr("landmarks.commands.inputs.choose_flip", lambda *_: flip)
+    monkeypatch.setattr(
+        "landmarks.commands.training_run.training_inputs.choose_flip", lambda *_: flip
+    )
     train("run_dir=a", "epochs=1")
     assert load_checkpoint(Path("a/best.pt")).unlabelled == [3]
     train("run_dir=b", "epochs=1", "augment.flip=0")

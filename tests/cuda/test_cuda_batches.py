@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks.data.canvas import CanvasFaces, open_canvas
-from landmarks.data.cropped import CroppedFaces
-from landmarks.data.device_batches import DeviceBatches
+from landmarks.data.batches.cached_crops import CanvasFaces, open_canvas
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.device_batches import DeviceBatches
+from landmarks.data.batches.loader import Batches
 from landmarks.data.formats.thousand import read_faces
-from landmarks.data.loader import Batches
 from landmarks.devices import ahead_on_device, copy_ahead, fetch
 
 SIZE = 64

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks.data.cropped import Batch
-from landmarks.training.forward import RecordedForward
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.training.precision import Precision
+from landmarks.training.predict_batch import RecordedForward
 from landmarks.training.validation import predict_ahead
 
 SIZE, K = 64, 68

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from landmarks.heatmaps.compile import fuse_loss
-from landmarks.heatmaps.loss import heatmap_loss, pointwise
-from landmarks.heatmaps.peaks import pool_rows, search_cells
+from landmarks.heatmaps.compile_loss import fuse_loss
+from landmarks.heatmaps.heatmap_loss import heatmap_loss, pointwise
+from landmarks.heatmaps.map_peaks import pool_rows, search_cells
 from landmarks.losses import adaptive_wing
 
 SIZE, K = 64, 68

@@ -37,7 +37,7 @@ def test_the_same_faces_in_every_format(written, part, monkeypatch):
             def refuse(*_):
                 raise AssertionError("read again")
 
-            monkeypatch.setattr("landmarks.data.mapped._write", refuse)
+            monkeypatch.setattr("landmarks.data.caches.mapped_faces._write", refuse)
         faces = written.module.read_faces(**written.settings, part=part)
         assert [faces.name(row) for row in range(len(faces))] == known.names
         assert_same(written.name, faces.points, known.points)

@@ -9,7 +9,8 @@ import pytest
 from together import end_ranks, free_ports, module_of, start_ranks
 
 from landmarks.cli import main as cli
-from landmarks.distributed import dealing, processes
+from landmarks.distributed import deal_work as dealing
+from landmarks.distributed import processes
 from landmarks.inference import onnx_model
 
 SCRIPT = Path(__file__).parent / "two_predicting.py"
@@ -60,7 +61,7 @@ def done(tmp_path_factory, run_of, write_contest, narrow):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["landmarks"])
         patch.setenv("LANDMARKS_CACHE", str(folder / "cache"))
-        patch.setattr("landmarks.commands.find_points.open_detector", None)
+        patch.setattr("landmarks.commands.predicting.predict_faces.open_detector", None)
         assert cli.main(["export", "checkpoint=a", "output=a.onnx"]) == 0
         ports = free_ports(len(jobs.JOBS) + 1)
         cache = str(folder / "cache")
@@ -109,7 +110,9 @@ def test_what_one_process_does_is_refused(words, says, done, monkeypatch, capsys
     monkeypatch.chdir(done[0])
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     monkeypatch.setattr(dealing, "world", lambda: 2)
-    monkeypatch.setattr("landmarks.commands.judge_checkpoint._faces_of_folds", lambda *given: [])
+    monkeypatch.setattr(
+        "landmarks.commands.judging.judge_checkpoint._faces_of_folds", lambda *given: []
+    )
     shutil.copytree("a", "folds/fold-0", dirs_exist_ok=True)
     Path("folds/kfold.json").write_text('{"folds": 1}')
     command, *words = words.split()

@@ -13,7 +13,7 @@ from together import end_ranks, module_of, start_ranks
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.commands.train import train
-from landmarks.data.loader import refuse_uneven
+from landmarks.data.batches.loader import refuse_uneven
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_checkpoint

@@ -14,7 +14,7 @@ import numpy as np
 from made_runs import build_narrow
 
 from landmarks.cli import main as cli
-from landmarks.commands import find_points
+from landmarks.commands.predicting import predict_faces as find_points
 from landmarks.distributed import collectives, processes
 from landmarks.models import backbones
 

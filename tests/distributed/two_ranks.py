@@ -12,10 +12,10 @@ import torch
 
 from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
-from landmarks.data.batch_order import BatchOrder
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.batch_order import BatchOrder
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.distributed import collectives, processes, store
-from landmarks.distributed.dealing import dealing, merge
+from landmarks.distributed.deal_work import dealing, merge
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.freezing import settle_norms
@@ -23,7 +23,7 @@ from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.replicas import Replicas, same_buffers
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 
 from landmarks.data.faces import Faces
 from landmarks.evaluation.face_errors import in_blocks, measure
-from landmarks.evaluation.outcome import Judgement
+from landmarks.evaluation.write_evaluation import Judgement
 from landmarks.layout import Layout
 
 LAYOUT = Layout(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landmarks.evaluation.bootstrap import difference_interval, mean_interval
-from landmarks.evaluation.grouping import group_faces
+from landmarks.evaluation.persons import group_faces
 
 
 def correlated(rng, groups, size, share=0.7):

@@ -15,7 +15,7 @@ from landmarks.evaluation.comparison import (
     require_same_faces,
     say_difference,
 )
-from landmarks.evaluation.outcome import conclude, write_outcome
+from landmarks.evaluation.write_evaluation import conclude, write_outcome
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from landmarks.evaluation.bootstrap import subset_errors
 from landmarks.evaluation.calibration import judge_confidence
 from landmarks.evaluation.face_errors import in_blocks, measure, pooled_quantiles, sorted_quantiles
-from landmarks.evaluation.figures import area_under_curve, failure_rate, summarise
+from landmarks.evaluation.metrics_json import area_under_curve, failure_rate, summarise
 from landmarks.evaluation.tables import face_rows, point_table, region_table, save_errors
 from landmarks.layout import Layout
 from landmarks.metrics import normalized_error, squared_error

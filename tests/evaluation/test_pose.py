@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.commands.choose_layout import choose_layout
+from landmarks.commands.preparing.choose_layout import choose_layout
 from landmarks.evaluation.pose import estimate_pose
 from landmarks.layout import Layout
 from landmarks.synthetic.head import Head, draw_head, project, shape_head, turn

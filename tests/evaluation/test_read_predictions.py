@@ -9,7 +9,7 @@ from refusals import refused
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
-from landmarks.runs.predictions import PredictionFile
+from landmarks.outputs.predictions import PredictionFile
 
 NAMES = np.array([b"a.jpg", b"b, c.jpg", b"d.jpg"])
 

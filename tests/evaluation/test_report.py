@@ -10,11 +10,11 @@ import pytest
 
 from landmarks.evaluation.charts import Line, line_chart, paint, ticks
 from landmarks.evaluation.comparison import read_stored
-from landmarks.evaluation.condition import list_figures
-from landmarks.evaluation.outcome import conclude, write_outcome
+from landmarks.evaluation.fail_condition import list_figures
 from landmarks.evaluation.report import Background, write_report
 from landmarks.evaluation.report_faces import choose_faces
 from landmarks.evaluation.weaknesses import name_weaknesses
+from landmarks.evaluation.write_evaluation import conclude, write_outcome
 
 HISTORY = [{"epoch": i, "val_mse": 30 / i, "train_loss": 3 / i} for i in range(1, 9)]
 HISTORY[-1]["epoch_share"] = 0.25

@@ -6,7 +6,7 @@ import pytest
 
 from landmarks.data.faces import Faces
 from landmarks.evaluation.face_errors import FaceErrors
-from landmarks.evaluation.image_looks import measure_looks
+from landmarks.evaluation.image_quality import measure_looks
 from landmarks.evaluation.slices import (
     cut_evenly,
     cut_share_outside,

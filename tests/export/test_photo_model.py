@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from landmarks.data.crop import crop_face, read_face, read_reduced
-from landmarks.data.python_images import gather_faces
+from landmarks.data.crops.crop import crop_face, read_face, read_reduced
+from landmarks.data.images.python_images import gather_faces
 from landmarks.errors import UserError
-from landmarks.export.assemble import assemble
+from landmarks.export.assemble_export import assemble
 from landmarks.export.exporters import solve
 from landmarks.export.photo_model import place_boxes, place_whole, sample
 from landmarks.geometry import box_matrix, compose, invert, scale_matrix
-from landmarks.inference.framing import Framing
-from landmarks.inference.opening import open_finder
+from landmarks.inference.face_framing import Framing
+from landmarks.inference.open_model import open_finder
 
 SIZE = 48
 SIDES = [(60, 80), (97, 64), (33, 120), (300, 211), (16, 16), (48, 48), (700, 500), (5, 90)]

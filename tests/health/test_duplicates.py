@@ -7,7 +7,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.health.duplicates import MAX_BITS, near_pictures, same_files, same_labels
 from landmarks.health.image_facts import GOOD, MISSING, Looks
-from landmarks.health.limits import duplicate_findings
+from landmarks.health.image_limits import duplicate_findings
 
 
 def looks(count, seed=0):

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from landmarks.health.cuts import Cutter, describe_own
+from landmarks.health.face_cuts import Cutter, describe_own
 from landmarks.health.point_noise import NoiseFinder
-from landmarks.health.robust import robust_distances
+from landmarks.health.robust_statistics import robust_distances
 from landmarks.health.shape_fit import fit_model
 from landmarks.shapes.aligning import to_complex
 

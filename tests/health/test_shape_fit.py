@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from landmarks.health.robust import robust_z
+from landmarks.health.robust_statistics import robust_z
 from landmarks.health.shape_fit import fit_model
 from landmarks.health.shape_limits import MAX_OUT, MAX_PULL, noisy_limit, rest_limit
-from landmarks.health.similarity import align
+from landmarks.health.similarity_transforms import align
 from landmarks.shapes.aligning import to_complex
 
 

@@ -6,9 +6,9 @@ import pytest
 
 import landmarks
 from landmarks.cli import main as cli
-from landmarks.data.cropped import CroppedFaces
+from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.inference.combine_points import combine_points, spread_of
-from landmarks.inference.opening import open_finder
+from landmarks.inference.open_model import open_finder
 
 PLAIN = {"device": "cpu", "amp": "off"}
 

@@ -10,11 +10,11 @@ import torch
 
 import landmarks
 from landmarks.cli import main as cli
-from landmarks.data.boxes import square_about
-from landmarks.data.cropped import CroppedFaces
-from landmarks.data.face_places import measure_places
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.crops.boxes import square_about
+from landmarks.data.crops.expected_face_place import measure_places
 from landmarks.data.faces import Faces
-from landmarks.inference.framing import Framing
+from landmarks.inference.face_framing import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_checkpoint
 

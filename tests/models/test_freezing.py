@@ -8,20 +8,20 @@ from refusals import refused
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
-from landmarks.inference.rebuild import rebuild_model
+from landmarks.inference.rebuild_model import rebuild_model
 from landmarks.losses import l1, mse
 from landmarks.models.builders import classic_unet, regressor
-from landmarks.models.contracts import Backbone
 from landmarks.models.freezing import FixedNorm, change_norms, group_norm, refuse_untrained
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
+from landmarks.models.model_contracts import Backbone
 from landmarks.models.unet import Unet, convolve
 from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 SIZE, K = 16, 3
 

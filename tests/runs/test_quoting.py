@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from refusals import refused
 
 from landmarks.cli import main as cli
-from landmarks.cli.words import mend_words, read_value, refuse_place
+from landmarks.cli.command_line import mend_words, read_value, refuse_place
 from landmarks.runs.quoting import at_home, change_texts, say_setting, write_word
 
 TEXTS = [

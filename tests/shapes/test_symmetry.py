@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarks.commands.choose_layout import choose_layout
-from landmarks.data.formats.landmarks_csv import map_labels
+from landmarks.commands.preparing.choose_layout import choose_layout
+from landmarks.data.tables.landmarks_csv import map_labels
 from landmarks.shapes.symmetry import find_symmetry
 from landmarks.synthetic import head
 

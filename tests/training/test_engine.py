@@ -9,14 +9,14 @@ import torch
 from refusals import refused
 from torch import nn
 
-from landmarks.data.cropped import Batch
+from landmarks.data.batches.cropped_faces import Batch
 from landmarks.interrupt import Stop
 from landmarks.training.budget import Budget
 from landmarks.training.engine import _say_estimate, fit
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 
 POINTS = [[2.0, 0.0], [0.0, 4.0], [6.0, 0.0], [0.0, 0.0], [8.0, 6.0]]  # gradients of five batches

@@ -19,7 +19,7 @@ from landmarks.training.memory_estimate import Estimate
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 GIB = 2**30
 CPU = torch.device("cpu")

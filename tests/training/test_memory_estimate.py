@@ -20,7 +20,7 @@ from landmarks.training.memory_estimate import Ledger, estimate_step
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 MIB = 2**20
 

@@ -9,7 +9,7 @@ from landmarks.models.builders import classic_unet, regressor, unet
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 FACES = {"num_points": 3, "input_size": 32}
 STAGES = {  # of resnet18, and how many come after

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.commands.build import build
-from landmarks.commands.inputs import weigh
-from landmarks.commands.train_settings import TrainSettings
-from landmarks.data.boxes import frame_faces
-from landmarks.data.canvas import choose_margin
-from landmarks.data.cropped import CroppedFaces
-from landmarks.data.decoding import read_bytes
+from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.training_run.train_settings import TrainSettings
+from landmarks.commands.training_run.training_inputs import weigh
+from landmarks.data.batches.cached_crops import choose_margin
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.loader import Batches
+from landmarks.data.crops.boxes import frame_faces
 from landmarks.data.faces import Faces
-from landmarks.data.loader import Batches
+from landmarks.data.images.decoding import read_bytes
 from landmarks.errors import UserError
-from landmarks.synthetic.write import write_faces
+from landmarks.synthetic.write_faces import write_faces
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 32  # photos that are read to measure

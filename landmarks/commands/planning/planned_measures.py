@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from landmarks.commands.planning.planned import Planned
-from landmarks.commands.planning.rehearsal import rehearse, rehearse_rank
+from landmarks.commands.planning.noise_training import rehearse, rehearse_rank
+from landmarks.commands.planning.planned_training import Planned
 from landmarks.commands.planning.step_times import Measured
 from landmarks.distributed.local_launch import RANKS_A_CORE, run_ranks
 from landmarks.errors import UserError

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 
 from landmarks.commands.planning.plan_figures import Figure, Known, RanksPlan
-from landmarks.commands.planning.planned import Planned
 from landmarks.commands.planning.planned_data import face_bytes
 from landmarks.commands.planning.planned_measures import (
     can_start,
@@ -15,8 +14,9 @@ from landmarks.commands.planning.planned_measures import (
     settle_exchange,
     threads_of,
 )
+from landmarks.commands.planning.planned_training import Planned
 from landmarks.commands.planning.step_times import Measured
-from landmarks.data.loader import choose_workers
+from landmarks.data.batches.loader import choose_workers
 from landmarks.machine import count_cores, free_memory
 from landmarks.training.scaling import (
     GB,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from landmarks.commands.inputs import Inputs
-from landmarks.commands.train_settings import TrainSettings
-from landmarks.data.loader import Batches
+from landmarks.commands.training_run.train_settings import TrainSettings
+from landmarks.commands.training_run.training_inputs import Inputs
+from landmarks.data.batches.loader import Batches
 from landmarks.devices import ahead_on_device, synchronize
 from landmarks.distributed import collectives
-from landmarks.training.forward import choose_forward
-from landmarks.training.state import Training
+from landmarks.training.predict_batch import choose_forward
+from landmarks.training.training_state import Training
 from landmarks.training.validation import predict
 
 THAWED = 10**6  # epochs done: first ones in which a backbone is frozen are past

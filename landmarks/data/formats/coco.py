@@ -8,17 +8,17 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from landmarks.data.cache_folder import cache_root, describe_source
+from landmarks.data.caches.cache_folder import cache_root, describe_source
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPlace
 from landmarks.data.formats.coco_annotations import Keys
 from landmarks.data.formats.coco_file import CocoFile, choose_faces, load, point_names
-from landmarks.data.formats.coco_places import find_places
-from landmarks.data.formats.json_items import read_members
-from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.data.formats.named_points import take_number
-from landmarks.data.formats.numbered_names import say_names
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.reading import FileReading
+from landmarks.data.formats.find_coco_files import find_places
+from landmarks.data.reading.json_items import read_members
+from landmarks.data.reading.named_points import take_number
+from landmarks.data.reading.numbered_names import say_names
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 
@@ -49,7 +49,7 @@ def read_faces(
             Roboflow's train/_annotations.coco.json, or the only one of annotations/ with the part
             in its name.
         train_images, test_images: the folders that hold the images; None: found beside them, see
-            `landmarks.data.formats.coco_places.find_places`.
+            `landmarks.data.formats.find_coco_files.find_places`.
         keypoints: the annotations' list that holds the points; None: "keypoints", where there is no
             other such as COCO-WholeBody's "face_kpts".
         box: the annotations' list that holds the box; None: "bbox" or, of "face_kpts", "face_box".

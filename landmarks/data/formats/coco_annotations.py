@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
+from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError
 
 BLOCK = 4096  # annotations turned into arrays at once

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from landmarks.data.fields import parse_name
 from landmarks.data.formats.coco_annotations import Annotations, Ids, Keys
-from landmarks.data.formats.json_items import read_members
-from landmarks.data.recognise import refuse_other
+from landmarks.data.reading.format_signatures import refuse_other
+from landmarks.data.reading.json_items import read_members
+from landmarks.data.reading.text_fields import parse_name
 from landmarks.errors import UserError, did_you_mean, say_count
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from landmarks.data.cache_folder import cached, describe_source
+from landmarks.data.caches.cache_folder import cached, describe_source
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_near, refuse_other
+from landmarks.data.reading.format_signatures import refuse_near, refuse_other
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 

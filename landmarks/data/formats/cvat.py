@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.cache_folder import describe_source
+from landmarks.data.caches.cache_folder import describe_source
+from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
-from landmarks.data.fields import parse_name
-from landmarks.data.formats.label_source import FirstPixel, ImageFolders, find_file, find_images
-from landmarks.data.formats.named_points import (
+from landmarks.data.reading.named_points import (
     Box,
     Face,
     Place,
@@ -18,9 +17,10 @@ from landmarks.data.formats.named_points import (
     parse_number,
     read_faces_named,
 )
-from landmarks.data.formats.xml_elements import read_elements
-from landmarks.data.mapped import map_faces, to_faces
-from landmarks.data.reading import FileReading
+from landmarks.data.reading.part_label_file import FirstPixel, ImageFolders, find_file, find_images
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_fields import parse_name
+from landmarks.data.reading.xml_elements import read_elements
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -44,7 +44,7 @@ def read_faces(
         first_pixel: where the centre of the first pixel lies, in the points' coordinates.
 
     A face is a skeleton, the shapes of one group, all shapes of an image or, where one shape has
-    all of a face's points, that shape; see `landmarks.data.formats.named_points`. A point that is
+    all of a face's points, that shape; see `landmarks.data.reading.named_points`. A point that is
     outside is missing; occluded ones are kept apart. Boxes count from the image's corner, as COCO's
     do.
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from landmarks.data.cache_folder import cached, describe_source
+from landmarks.data.caches.cache_folder import cached, describe_source
 from landmarks.data.faces import Asked, Faces
-from landmarks.data.fields import parse_numbers
-from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.lookup_table import MAX_DIGITS, read_lookup
-from landmarks.data.images import check_images
-from landmarks.data.reading import Reading
-from landmarks.data.recognise import refuse_near, refuse_other
-from landmarks.data.text_file import read_rows
+from landmarks.data.images.check_images import check_images
+from landmarks.data.reading.format_signatures import refuse_near, refuse_other
+from landmarks.data.reading.reader_arguments import Reading
+from landmarks.data.reading.text_fields import parse_numbers
+from landmarks.data.reading.text_file import read_rows
+from landmarks.data.tables.lookup_table import MAX_DIGITS, read_lookup
+from landmarks.data.tables.table_columns import Columns, find_columns
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
 

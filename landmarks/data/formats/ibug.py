@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from landmarks.data.faces import Faces
-from landmarks.data.formats.label_files import LabelTree
 from landmarks.data.formats.points import read_point_files
-from landmarks.data.reading import StoredReading
+from landmarks.data.reading.label_file_trees import LabelTree
+from landmarks.data.reading.reader_arguments import StoredReading
 from landmarks.settings import flat
 
 TEST_FOLDERS = ["testset", "ibug"]

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from landmarks.data.cache_folder import describe_source
+from landmarks.data.caches.cache_folder import describe_source
+from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
-from landmarks.data.fields import parse_name
-from landmarks.data.folder_walk import IMAGE_ENDINGS, ending
-from landmarks.data.formats.json_items import read_items
-from landmarks.data.formats.label_source import FirstPixel, ImageFolders, find_file, find_images
-from landmarks.data.formats.named_points import (
+from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
+from landmarks.data.reading.json_items import read_items
+from landmarks.data.reading.named_points import (
     Box,
     Face,
     Shape,
@@ -21,8 +20,9 @@ from landmarks.data.formats.named_points import (
     read_faces_named,
     take_number,
 )
-from landmarks.data.mapped import map_faces, to_faces
-from landmarks.data.reading import FileReading
+from landmarks.data.reading.part_label_file import FirstPixel, ImageFolders, find_file, find_images
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_fields import parse_name
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -53,7 +53,7 @@ def read_faces(
         first_pixel: where the centre of the first pixel lies, in pixels.
 
     A face is what has one parent, a rectangle, or, without, all key points of an image; see
-    `landmarks.data.formats.named_points`. A rectangle is a face's box.
+    `landmarks.data.reading.named_points`. A rectangle is a face's box.
 
     Raises:
         UserError: if there is no such file, it is malformed, or an image cannot be read.

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.fields import parse_name
-from landmarks.data.formats.json_items import read_json
-from landmarks.data.formats.label_files import LabelFile, LabelTree, open_part
-from landmarks.data.formats.label_source import FirstPixel
-from landmarks.data.formats.named_points import (
+from landmarks.data.reading.format_signatures import refuse_other
+from landmarks.data.reading.json_items import read_json
+from landmarks.data.reading.label_file_trees import LabelFile, LabelTree, open_part
+from landmarks.data.reading.named_points import (
     Box,
     Face,
     Shape,
@@ -18,9 +18,9 @@ from landmarks.data.formats.named_points import (
     read_faces_named,
     take_number,
 )
-from landmarks.data.mapped import map_faces, to_faces
-from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_other
+from landmarks.data.reading.part_label_file import FirstPixel
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_fields import parse_name
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -45,7 +45,7 @@ def read_faces(
         first_pixel: where the centre of the first pixel lies, in the points' coordinates.
 
     A face is what has one group_id or, without, all shapes of an image; see
-    `landmarks.data.formats.named_points`. A rectangle is a face's box, and counts from the image's
+    `landmarks.data.reading.named_points`. A rectangle is a face's box, and counts from the image's
     corner, as COCO's do. A point without a shape is missing.
 
     Raises:

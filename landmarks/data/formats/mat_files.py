@@ -7,12 +7,12 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.formats.label_files import LabelFile, LabelTree, open_part
-from landmarks.data.formats.landmarks_csv import FLOAT32_MAX
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.photos import encode_names
-from landmarks.data.reading import FileReading
+from landmarks.data.images.photos import encode_names
+from landmarks.data.reading.label_file_trees import LabelFile, LabelTree, open_part
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, did_you_mean, say_count
 from landmarks.settings import flat
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.folder_walk import IMAGE_ENDINGS, ending, walk_files
-from landmarks.data.formats.label_files import LabelTree, open_part
-from landmarks.data.formats.point_text import holds_points, read_files
-from landmarks.data.mapped import map_faces, to_faces
-from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_other
+from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending, walk_files
+from landmarks.data.reading.format_signatures import refuse_other
+from landmarks.data.reading.label_file_trees import LabelTree, open_part
+from landmarks.data.reading.point_text import holds_points, read_files
+from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.errors import UserError
 from landmarks.settings import flat
 

@@ -12,11 +12,11 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from landmarks.data import formats
-from landmarks.data.cache_folder import cached
+from landmarks.data.caches.cache_folder import cached
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
 from landmarks.data.point_map import read_map
-from landmarks.data.reading import Reading
+from landmarks.data.reading.reader_arguments import Reading
 from landmarks.errors import UserError, did_you_mean
 from landmarks.settings import Rule, check_arguments, flat
 

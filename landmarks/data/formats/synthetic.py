@@ -4,13 +4,13 @@ import logging
 import os
 from pathlib import Path
 
-from landmarks.data.cache_folder import cached
+from landmarks.data.caches.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.formats import thousand
-from landmarks.data.reading import Reading
+from landmarks.data.reading.reader_arguments import Reading
 from landmarks.errors import say_count
 from landmarks.settings import Count, PositiveInt, flat
-from landmarks.synthetic.write import write_faces
+from landmarks.synthetic.write_faces import write_faces
 
 log = logging.getLogger(__name__)
 VERSION = 1

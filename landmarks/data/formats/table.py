@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.cache_folder import describe_source
+from landmarks.data.caches.cache_folder import describe_source
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
-from landmarks.data.formats.columns import Columns, find_columns
-from landmarks.data.formats.label_source import ImageFolders, find_file, find_images
-from landmarks.data.formats.table_rows import read_first, read_header, read_rows, refuse_nested
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.not_pixels import HiddenName
-from landmarks.data.reading import FileReading
+from landmarks.data.reading.label_units import HiddenName
+from landmarks.data.reading.part_label_file import ImageFolders, find_file, find_images
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.tables.table_columns import Columns, find_columns
+from landmarks.data.tables.table_rows import read_first, read_header, read_rows, refuse_nested
 from landmarks.errors import UserError
 from landmarks.settings import flat
 
@@ -37,10 +37,10 @@ def read_faces(
         train, test: the files; that of `test` need hold no points.
         folders: see `ImageFolders`.
         name_column: of the file names; None: the first there is of
-            `landmarks.data.formats.columns.NAMES`, or the one whose first row names a file.
+            `landmarks.data.tables.table_columns.NAMES`, or the one whose first row names a file.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
-            `landmarks.data.formats.columns.BOXES`, if any.
-        hidden: see `landmarks.data.not_pixels.Doubts`.
+            `landmarks.data.tables.table_columns.BOXES`, if any.
+        hidden: see `landmarks.data.reading.label_units.Doubts`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x,

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from landmarks.data.caches.mapped_faces import Arrays, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.formats.landmarks_csv import map_labels
-from landmarks.data.formats.test_points import read_test_points
-from landmarks.data.mapped import Arrays, to_faces
-from landmarks.data.reading import StoredReading
-from landmarks.data.recognise import refuse_near, refuse_other
+from landmarks.data.reading.format_signatures import refuse_near, refuse_other
+from landmarks.data.reading.reader_arguments import StoredReading
+from landmarks.data.tables.contest_test_points import read_test_points
+from landmarks.data.tables.landmarks_csv import map_labels
 from landmarks.errors import UserError
 from landmarks.settings import flat
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.cache_folder import describe_source
+from landmarks.data.caches.cache_folder import describe_source
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces
-from landmarks.data.fields import parse_name, parse_numbers
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.reading import FileReading
-from landmarks.data.recognise import refuse_near, refuse_other
-from landmarks.data.text_file import refuse_binary
+from landmarks.data.reading.format_signatures import refuse_near, refuse_other
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_fields import parse_name, parse_numbers
+from landmarks.data.reading.text_file import refuse_binary
 from landmarks.errors import UserError
 from landmarks.settings import flat
 

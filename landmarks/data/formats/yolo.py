@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.data.decoding import read_size, stamp
+from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.fields import parse_numbers
-from landmarks.data.formats.label_files import describe_files
 from landmarks.data.formats.yolo_set import YoloSet, label_path, list_images, open_set
-from landmarks.data.mapped import Arrays, map_faces, to_faces
-from landmarks.data.photos import encode_names
-from landmarks.data.reading import FileReading
-from landmarks.data.text_file import read_text
+from landmarks.data.images.decoding import read_size, stamp
+from landmarks.data.images.photos import encode_names
+from landmarks.data.reading.label_file_trees import describe_files
+from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_fields import parse_numbers
+from landmarks.data.reading.text_file import read_text
 from landmarks.errors import UserError, did_you_mean, say_count
 from landmarks.settings import flat
 

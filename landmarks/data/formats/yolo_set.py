@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from landmarks.data.folder_walk import IMAGE_ENDINGS, ending, walk_files
-from landmarks.data.formats.numbered_names import say_names
-from landmarks.data.recognise import refuse_other
-from landmarks.data.text_file import read_text
+from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending, walk_files
+from landmarks.data.reading.format_signatures import refuse_other
+from landmarks.data.reading.numbered_names import say_names
+from landmarks.data.reading.text_file import read_text
 from landmarks.errors import UserError
 
 MAX_POINTS = 1 << 20  # of a face

@@ -10,11 +10,11 @@ from torchvision.models import get_model_weights
 from torchvision.models.detection import KeypointRCNN, keypointrcnn_resnet50_fpn
 
 from landmarks.losses import Elementwise
-from landmarks.models.contracts import Backbone
+from landmarks.models.backbone_weights import Partial, WeightsName, load_weights
 from landmarks.models.freezing import SyncsNorms, settle_norms
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.weights import Partial, WeightsName, load_weights
+from landmarks.models.model_contracts import Backbone
 from landmarks.settings import DecoderName, NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from landmarks.distributed import collectives
 from landmarks.heatmaps.autograd import with_gradient
-from landmarks.heatmaps.loss import profile, to_cells, to_pixels
+from landmarks.heatmaps.heatmap_loss import profile, to_cells, to_pixels
 
 CELLS = 56  # a side: 14 pooled features, doubled by the predictor and by enlarging
 MAX_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once

@@ -12,7 +12,6 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 from landmarks.distributed import collectives, processes
 from landmarks.errors import say_count
 from landmarks.heatmaps.decoders import DECODERS
-from landmarks.models.contracts import Head
 from landmarks.models.keypoint_rcnn import keypoint_maps
 from landmarks.models.keypoint_rcnn.face_boxes import (
     MIN_SIDE,
@@ -21,6 +20,7 @@ from landmarks.models.keypoint_rcnn.face_boxes import (
     move_edges,
     tell_boxes,
 )
+from landmarks.models.model_contracts import Head
 from landmarks.settings import DecoderName
 
 log = logging.getLogger(__name__)

@@ -173,7 +173,7 @@ def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
 
 
 def test_faces_are_read_block_by_block_as_the_images_lie(read, monkeypatch):
-    monkeypatch.setattr("landmarks.data.formats.json_items.CHUNK", 100)
+    monkeypatch.setattr("landmarks.data.reading.json_items.CHUNK", 100)
     for module in ("coco", "coco_annotations", "coco_file"):
         monkeypatch.setattr(f"landmarks.data.formats.{module}.BLOCK", 3)
     images = [{"id": f"é{i}" if i % 2 else i, "file_name": f"{i % 2}.png"} for i in range(9)]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from landmarks.data.find_format import find_format
 from landmarks.data.formats.cofw import read_faces
+from landmarks.data.reading.find_format import find_format
 from landmarks.errors import UserError
 
 h5py = pytest.importorskip("h5py")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from landmarks.data.formats import json_items
 from landmarks.data.formats.label_studio import read_faces
+from landmarks.data.reading import json_items
 from landmarks.errors import UserError
 
 SIZE = {"original_width": 200, "original_height": 50, "image_rotation": 0}

@@ -6,8 +6,8 @@ import pytest
 from refusals import refused
 from scipy.io import savemat
 
-from landmarks.data.find_format import find_format
 from landmarks.data.formats.mat_files import read_faces
+from landmarks.data.reading.find_format import find_format
 
 POINTS = np.array([[[1.5, 2], [30, 40], [7, 8], [9, 9]], [[3, 4], [50, 60.25], [9, 8], [7, 7]]])
 

@@ -9,12 +9,12 @@ import pytest
 from made_packs import batches_of, check_equal
 from refusals import refused
 
-from landmarks.data.cropped import CroppedFaces
-from landmarks.data.decoding import read_image
-from landmarks.data.find_format import find_format
+from landmarks.data.batches.cropped_faces import CroppedFaces
+from landmarks.data.batches.worker_processes import end_readers
 from landmarks.data.formats import several
 from landmarks.data.formats.shards import read_faces
-from landmarks.data.worker_processes import end_readers
+from landmarks.data.images.decoding import read_image
+from landmarks.data.reading.find_format import find_format
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

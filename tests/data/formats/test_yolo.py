@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from landmarks.commands.choose_layout import settle_layout
-from landmarks.commands.inputs import choose_flip
+from landmarks.commands.preparing.choose_layout import settle_layout
+from landmarks.commands.training_run.training_inputs import choose_flip
 from landmarks.data.formats.yolo import read_faces
 
 YAML = (

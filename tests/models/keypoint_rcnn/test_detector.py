@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
-from landmarks.inference.rebuild import rebuild_model
+from landmarks.inference.rebuild_model import rebuild_model
 from landmarks.losses import l1
-from landmarks.models import weights
+from landmarks.models import backbone_weights as weights
 from landmarks.models.keypoint_rcnn import detector, keypoint_maps
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
 from landmarks.models.keypoint_rcnn.face_boxes import frame_image, frame_points
@@ -23,7 +23,7 @@ from landmarks.training.memory_estimate import Ledger, estimate_step
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
-from landmarks.training.state import Training
+from landmarks.training.training_state import Training
 
 SIZE, K = 64, 5
 CPU = torch.device("cpu")

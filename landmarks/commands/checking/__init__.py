@@ -1,0 +1,1 @@
+"""What `landmarks check` asks a trained model."""

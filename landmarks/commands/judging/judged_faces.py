@@ -1,0 +1,145 @@
+"""Which faces a model is judged on: those of its own validation, or what the user names."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from landmarks.commands.preparing.data_for_model import read_data
+from landmarks.commands.preparing.instantiate import build
+from landmarks.data.faces import Faces
+from landmarks.data.split import load_split
+from landmarks.errors import UserError
+
+log = logging.getLogger(__name__)
+SplitName = Literal["val", "train", "test", "all"]
+
+
+class Judged(NamedTuple):
+    """Faces to judge: n `rows` of `faces`, which are of that split.
+
+    trained: how many of them the model was trained on.
+    """
+
+    faces: Faces
+    rows: np.ndarray
+    split: str
+    trained: int
+
+
+def choose_judged(
+    config: dict, runs: Sequence[Path], data: dict, split: SplitName | None
+) -> Judged:
+    """Return the faces that a model, or several as one, is judged on.
+
+    Args:
+        config: that it was trained with.
+        runs: the folder of each model's run, which holds its split.
+        data: of configs/data; what is None there is as in training.
+        split: None: the validation faces of the runs' own data, all labelled ones of other data.
+            Those of several models are the faces that all of them were validated on.
+
+    Raises:
+        UserError: if there is no such split, it is empty, or the faces have no labels.
+    """
+    config = with_occluded(config)
+    if split == "test":
+        faces = read_data(data, config, "test")
+        return Judged(faces, faces.usable, "test", 0)
+    faces = read_data(data, config, "train")
+    usable, parts = faces.usable, []
+    for run in runs:
+        try:
+            parts.append(load_split(run / "split.npz", faces))
+        except UserError:
+            if split in ("val", "train") or (split is None and not is_named(data)):
+                raise
+    if not parts:
+        return Judged(faces, usable, "all", 0)
+    training, validation = parts[0]
+    for trained, validated in parts[1:]:
+        training, validation = np.union1d(training, trained), np.intersect1d(validation, validated)
+    of_run = training if split == "train" else validation
+    training, validation = (np.intersect1d(part, usable) for part in (training, validation))
+    if split != "all" and len(of_run) and not np.isin(of_run, usable).any():
+        raise UserError(
+            f"{faces.source}: of the {len(of_run)} faces of split={split or 'val'} none is left, "
+            f"as their images cannot be read or data.exclude names them: restore them, or name "
+            f"another split or other data."
+        )
+    if split in (None, "val") and not len(validation):
+        raise UserError(
+            "No face was validated on by all of these models, and trained on by none: name other "
+            "data with data.root=, or set split=all."
+        )
+    chosen = {"val": validation, "train": training}.get(split or "val", usable)
+    return Judged(faces, chosen, split or "val", int(np.isin(chosen, training).sum()))
+
+
+def is_named(data: dict) -> bool:
+    """Say whether the settings of data name other data than those of the training."""
+    return data.get("root") is not None or "_target_" in data
+
+
+def with_occluded(trained: dict) -> dict:
+    """Return a training's settings, with labels of occluded points: they are judged in any case."""
+    return {**trained, "data": _with_occluded(trained["data"])}
+
+
+def _with_occluded(node: dict) -> dict:
+    """Return the settings of a data set, or of several in one, with occluded points."""
+    shown = {**node, "occluded": "train"} if "occluded" in node else node
+    return {**shown, "sets": [*map(_with_occluded, node["sets"])]} if "sets" in node else shown
+
+
+def open_labelled(data: dict, split: SplitName | None) -> Faces:
+    """Return the labelled faces of named data, to be compared with predictions of a file.
+
+    Raises:
+        UserError: if no data is named.
+    """
+    if "_target_" not in data:
+        raise UserError(
+            "predictions= needs the labelled data that they are of: data=thousand data.root=FOLDER "
+            "or another format of docs/data.md; or name the run with checkpoint=."
+        )
+    if split in ("val", "train"):
+        raise UserError(f"split={split} is a run's: name it with checkpoint=, or leave split out.")
+    return build(data, part="test" if split == "test" else "train")
+
+
+def require_truth(faces: Faces, rows: np.ndarray, num_points: int | None) -> None:
+    """Refuse faces without labels, of another number of points, or none at all."""
+    if faces.points is None:
+        raise UserError(
+            f"{faces.source} has no labels to judge by: name labelled data, or another split."
+        )
+    if not len(rows):
+        raise UserError(f"{faces.source}: there are no faces to judge in this split.")
+    if num_points is not None and faces.num_points != num_points:
+        raise UserError(
+            f"{faces.source} has faces of {faces.num_points} points and the model finds "
+            f"{num_points}: name a checkpoint trained on such data with checkpoint=."
+        )
+
+
+def take(faces: Faces, rows: np.ndarray) -> Faces:
+    """Return some of the faces, `rows` (n,) ascending, as a data set of their own."""
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    chosen = slice(first, last) if last - first == len(rows) else rows  # a slice stays mapped
+    kept = {
+        name: None if values is None else values[chosen]
+        for name, values in (
+            ("names", faces.names),
+            ("points", faces.points),
+            ("boxes", faces.boxes),
+            ("wanted", faces.wanted),
+            ("visible", faces.visible),
+            ("sets", faces.sets),
+        )
+    }
+    packed = None if faces.packed is None else faces.packed.take(chosen)
+    return replace(faces, rows=None, packed=packed, **kept)

@@ -1,0 +1,1 @@
+"""What `landmarks predict` is made of: its faces, their points, its pictures."""

@@ -1,0 +1,1 @@
+"""What several commands do first with their settings: objects, reader, layout, folder."""

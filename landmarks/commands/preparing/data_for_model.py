@@ -1,0 +1,151 @@
+"""The faces that a command with a model reads: those of its training, or of another folder."""
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from landmarks.commands.preparing.instantiate import build
+from landmarks.data import formats
+from landmarks.data.faces import Faces
+from landmarks.data.packs.shard_store import is_remote
+from landmarks.data.reading.find_format import Format, find_format, of_store, require_format
+from landmarks.data.reading.numbered_names import are_numbers
+from landmarks.errors import UserError
+from landmarks.runs.trusted_targets import trusted
+from landmarks.settings import check_arguments
+
+log = logging.getLogger(__name__)
+FOUND_SO = {"points": ("points", "ibug")}  # .pts files are read by both
+
+
+class _Reader(NamedTuple):
+    """A reader, the last word of its data=..., and its settings."""
+
+    function: Callable
+    kind: str
+    settings: dict
+
+    def takes(self, key: str) -> bool:
+        return key in inspect.signature(self.function).parameters
+
+
+def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Faces:
+    """Return the faces of a part of the named data, or else of the data the model was trained on.
+
+    A folder that holds another format than that of the training is read as what it holds.
+
+    Args:
+        data: of configs/data; what is None there is as in training.
+        trained: the settings of the training.
+
+    Raises:
+        UserError: if it cannot be told how data.root is to be read.
+    """
+    if "_target_" in data:
+        return build(data, part=part)
+    given = {key: value for key, value in data.items() if value is not None}
+    reader = _of_training(trained["data"])
+    if "root" in given:
+        reader = _of_root(given.pop("root"), reader)
+    expected = inspect.signature(reader.function).parameters.values()
+    required = {it.name for it in expected if it.default is it.empty} - {"part", "reading"}
+    if not required <= {*reader.settings}:
+        raise UserError(
+            "An exported model knows no data of its own: name photos with input=FOLDER, or a data "
+            "set with data.root=FOLDER."
+        )
+    # A limit on the training faces is none on the test faces: a submission needs them all.
+    limit = {"limit": None} if part == "test" else {}
+    arguments = check_arguments(reader.function, {**reader.settings, **limit, **given}, "data")
+    return reader.function(**arguments, part=part)
+
+
+def _of_training(node: dict) -> _Reader:
+    function = trusted(node, "data")
+    return _Reader(function, function.__module__.rpartition(".")[2], node)
+
+
+def _of_root(root: str, own: _Reader) -> _Reader:
+    """Return what reads a folder, a file or a store's address."""
+    if not is_remote(root):
+        return _of_folder(Path(root), own)
+    if own.kind == "shards":
+        return own._replace(settings={**own.settings, "root": root})
+    return _reader_of(of_store(root))
+
+
+def _of_folder(root: Path, own: _Reader) -> _Reader:
+    """Return what reads a folder or file: the training's own reader where it holds such data."""
+    takes_root = own.takes("root") and own.kind != "synthetic"
+    files = [it for key, it in own.settings.items() if key.endswith("_annotations") and it]
+    has_files = takes_root and any((root / name).is_file() for name in files)
+    try:
+        found = find_format(root) if takes_root else require_format(root)
+    except UserError:  # several kinds, of which the training's may be one
+        if not takes_root:
+            raise
+        found = None
+    is_own = has_files or found is None or found.name in FOUND_SO.get(own.kind, (own.kind,))
+    if takes_root and is_own:
+        log.info(f"data.root is read as data={own.kind}, as in training; data=NAME names another.")
+        return own._replace(settings={**own.settings, "root": str(root)})
+    log.info(f"data.root is read as data={found.name}: {found.why}; data=NAME names another.")
+    if found.name == own.kind:  # the same doubts have the same answers
+        kept = {key: value for key, value in own.settings.items() if "images" not in key}
+        return own._replace(settings={**kept, **found.settings})
+    return _reader_of(found)
+
+
+def _reader_of(found: Format) -> _Reader:
+    function = importlib.import_module(f"{formats.__name__}.{found.name}").read_faces
+    return _Reader(function, found.name, found.settings)
+
+
+def in_order(faces: Faces, names: list[str]) -> Faces:
+    """Return faces with their points in the order that a model has them in, told by their names.
+
+    Args:
+        names: K names of the model's points; empty: it knows none, and the order is taken as it is.
+
+    Raises:
+        UserError: if both have names, of other points, or one has numbers with a gap.
+    """
+    own = list(faces.point_names)
+    if bool(own) != bool(names) and are_numbers(own or names):
+        _refuse_numbers(faces, own, names)
+    if not own or not names or own == list(names) or len(own) != len(names):
+        return faces
+    lacking = [name for name in names if name not in own]
+    if lacking:
+        other = next(name for name in own if name not in names)
+        raise UserError(
+            f"{faces.source} has a point '{other}' that the model has not, which has "
+            f"'{lacking[0]}': name a checkpoint trained on such points, or "
+            f"give both the same names."
+        )
+    log.info(f"The points of {faces.source} are put into the model's order, by their names.")
+    order = [own.index(name) for name in names]
+    return replace(
+        faces,
+        points=None if faces.points is None else faces.points[:, order],
+        visible=None if faces.visible is None else faces.visible[:, order],
+        flip=None,  # its numbers are those of the old order
+        point_names=names,
+    )
+
+
+def _refuse_numbers(faces: Faces, own: list[str], names: list[str]) -> None:
+    """Refuse points that are numbered with a gap beside others that are counted one by one."""
+    if faces.points is None and not own:
+        return
+    said = ", ".join((own or names)[:5])
+    have, lack = ("the data", "the model") if own else ("the model", "the data")
+    raise UserError(
+        f"The points of {faces.source} and of the model may be others: those of {have} are "
+        f"numbered {said}, ... with a gap, those of {lack} one by one; label the same points in "
+        f"both, and train with layout=auto, which keeps the numbers."
+    )

@@ -1,0 +1,1 @@
+"""What `landmarks train` is made of: its inputs, its length, its folder."""

@@ -1,0 +1,1 @@
+"""Folders of what was read or made once."""

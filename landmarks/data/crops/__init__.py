@@ -1,0 +1,1 @@
+"""Where the face is in an image, and the pixels about it."""

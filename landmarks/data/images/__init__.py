@@ -1,0 +1,1 @@
+"""Images: found, checked, decoded, from files, clips and programs."""

@@ -1,0 +1,1 @@
+"""What `landmarks pack` writes: shards of images, near or in a store."""

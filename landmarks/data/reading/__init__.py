@@ -1,0 +1,1 @@
+"""What readers of formats share: texts, JSON, XML, names of files and of points."""

@@ -1,0 +1,1 @@
+"""Tables of points as text or Parquet, read in bounded memory."""

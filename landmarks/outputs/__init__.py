@@ -1,0 +1,1 @@
+"""What predictions become: tables, submissions, files of labelling tools, clips, pictures."""

@@ -1,0 +1,134 @@
+"""What lies in a folder says which reader it is for."""
+
+import numpy as np
+import pytest
+from refusals import refused
+
+from landmarks.cli.data_root_argument import name_reader
+from landmarks.commands.preparing.group_choices import list_choices, read_choice
+from landmarks.commands.preparing.instantiate import build
+from landmarks.data.formats import auto
+from landmarks.data.reading.find_format import find_format
+from landmarks.errors import UserError
+
+
+def test_every_format_is_found_by_what_lies_there(written, tmp_path):
+    name = written.name.partition("-")[0]
+    found = find_format(tmp_path)
+    assert found.name == name and str(tmp_path) in found.why
+    if name not in ("ibug", "points"):  # whose parts are told apart by settings here
+        faces, known = auto.read_faces(str(tmp_path)), written.parts["train"]
+        assert len(faces.rows) == len(known.names)
+        assert np.allclose(faces.points, known.points, rtol=0, atol=0.001, equal_nan=True)
+
+
+def test_the_contest_s_folder_is_read_as_before(contest, tmp_path):
+    root = contest(train=2).root
+    (root / "train/meta.csv").write_text("file_name,x_0,y_0\na,1,2\n")
+    assert find_format(root).name == "thousand"
+    words = ["model=resnet18", f"data.root={root}"]
+    assert name_reader("train", words) == (words, "")
+    named, said = name_reader("train", [f"data.root={root}", "data=auto"])
+    named = [word.replace('"', "") for word in named]
+    assert named == ["data=thousand", f"data.root={root}"] and "landmarks.csv" in said
+
+
+def test_files_of_several_kinds_are_asked_about(write, parts, tmp_path):
+    write("cvat", tmp_path / "a", parts)
+    write("labelme", tmp_path / "b", parts)
+    with pytest.raises(UserError, match=r"several kinds: .*\(data=cvat\).*\(data=labelme\)"):
+        find_format(tmp_path)
+    write("dlib", tmp_path / "c/1", parts)
+    write("dlib", tmp_path / "c/2", parts)
+    with pytest.raises(UserError, match=r"data=dlib data\.train="):
+        find_format(tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/notes.txt").write_text("nothing\n")
+    (tmp_path / "d/meta.csv").write_text("file_name,age\na.png,7\n")
+    assert find_format(tmp_path / "d") is None and find_format(tmp_path / "nowhere") is None
+    with refused("labels"):
+        auto.read_faces(str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "named"),
+    [
+        ("train", ["data.root={}"], ["data=cvat", "data.train={}/train.xml"]),
+        ("check", ["data.root={}", "data.limit=3"], ["data.limit=3", "data=cvat"]),
+        ("predict", ["data=auto", "data.root={}"], ["data=cvat", "data.test={}/test.xml"]),
+        ("train", ["data.root={}", "data.train=x.xml"], ["data.train=x.xml", "data=cvat"]),
+        ("train", ["data.root={}/train.xml"], ["data=cvat", "data.train={}/train.xml"]),
+        ("train", ["data.root={}", "resume=auto"], ["resume=auto", "data=cvat"]),
+        ("train", ["data.root={}", "resume=runs/a"], None),
+        ("train", ["data.root={}", "data=coco"], None),
+        ("train", ["data.root={}", "experiment=quickstart"], None),
+        ("train", ["-m", "data.root={},{}"], None),
+        ("predict", ["data.root={}"], None),
+        ("evaluate", ["data.root={}"], None),
+        ("evaluate", ["data.root={}", "predictions=p.csv"], ["data=cvat"]),
+        ("show", ["data.root={}"], ["data=cvat"]),  # there is no run to show
+        ("show", ["data.root={}", "checkpoint=a.pt"], None),
+        ("train", ["data.limit=3"], None),
+        ("train", ["data.root={}/nowhere"], None),
+    ],
+)
+def test_words_name_the_reader_where_none_is_named(
+    command, words, named, write, parts, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write("cvat", tmp_path, parts)
+    words = [word.replace("{}", str(tmp_path)) for word in words]
+    found, said = name_reader(command, words)
+    if named is None:
+        assert found == words and not said
+        return
+    found = {word.replace('"', "") for word in found}
+    assert {word.replace("{}", str(tmp_path)) for word in named} <= found
+    assert not any(word.startswith("data.root") for word in found) and "CVAT's XML" in said
+
+
+ROOTED = [name for name in list_choices("data") if "root" in (read_choice(f"data/{name}") or {})]
+
+
+@pytest.mark.parametrize("name", sorted(set(ROOTED) - {"checkpoint", "several", "synthetic"}))
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_a_file_in_place_of_a_folder_is_said(name, kind, tmp_path):
+    file = tmp_path / ("a.jpg" if kind == "image" else "notes")
+    file.write_bytes(b"\xff\xd8\xff" if kind == "image" else b"Dear diary\n")
+    node = {**read_choice(f"data/{name}"), "root": str(file)}
+    node = {key: None if value == "???" else value for key, value in node.items()}
+    with refused(f"data.root={file}" if kind == "image" else file):
+        build(node, part="train")
+
+
+def test_nothing_known_is_said_of_data_auto(tmp_path):
+    with refused("labels"):
+        name_reader("train", ["data=auto", f"data.root={tmp_path}"])
+
+
+def test_celeba_s_folder_holds_one_table_of_points(tmp_path):
+    images = tmp_path / "img_align_celeba/img_align_celeba"
+    images.mkdir(parents=True)
+    (images / "000001.jpg").touch()
+    tables = {
+        "list_attr_celeba": "image_id,Smiling\n000001.jpg,1\n",
+        "list_bbox_celeba": "image_id,x_1,y_1,width,height\n000001.jpg,95,71,226,313\n",
+        "list_eval_partition": "image_id,partition\n000001.jpg,0\n",
+        "list_landmarks_align_celeba": "image_id,lefteye_x,lefteye_y\n000001.jpg,69,109\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    found = find_format(tmp_path)
+    assert found.name == "table" and "list_landmarks" in found.settings["train"]
+    assert found.settings["images"] == str(images)
+
+
+def test_tables_of_two_parts_have_images_of_their_own(tmp_path):
+    for part in ("training", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / f"{part}/{part}_1.jpg").touch()
+        text = f",0,1\n{part}_1.jpg,45.0,98.0\n"
+        (tmp_path / f"{part}_frames_keypoints.csv").write_text(text)
+    found = find_format(tmp_path).settings
+    assert found["images"] == str(tmp_path / "training")
+    assert found["test_images"] == str(tmp_path / "test")

@@ -1,0 +1,34 @@
+"""`fail_if`: what may be said, and when it holds."""
+
+import pytest
+
+from landmarks.errors import UserError
+from landmarks.evaluation.fail_condition import CONDITION_RULE, holds, list_figures, read_condition
+
+METRICS = {"mse": 8.0, "auc": {"0.08": 0.5}, "nme": None, "normaliser": "eyes", "rounded": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mse>8", False),
+        ("mse >= 8", True),
+        ("mse<9", True),
+        ("auc.0.08<=0.4", False),
+        ("mse>1e1", False),
+    ],
+)
+def test_conditions_compare_figures(text, expected):
+    assert CONDITION_RULE.holds(text) and holds(read_condition(text), METRICS) is expected
+
+
+@pytest.mark.parametrize("text", ["mse", "mse=8", "mse>", ">8", "mse>x", "mse>8>9", ""])
+def test_other_texts_are_none(text):
+    assert not CONDITION_RULE.holds(text)
+
+
+def test_unknown_figures_are_refused():
+    assert list_figures(METRICS) == {"mse": 8.0, "auc.0.08": 0.5, "nme": None}
+    for text in ("msee>8", "nme>0.1", "normaliser>1"):
+        with pytest.raises(UserError, match=text[:3]):
+            holds(read_condition(text), METRICS)
