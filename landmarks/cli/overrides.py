@@ -26,6 +26,7 @@ OPTIONS = (  # of Hydra's parser
     "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion "
     "--config-path --config-name --config-dir --experimental-rerun --info".split()
 )
+MAY_BE_EMPTY = {"data.test"}  # no file of test faces is known
 
 
 def check_settings(kind: type, config: DictConfig, words: list[str], command: str) -> dict:
@@ -49,7 +50,7 @@ def _refuse_empty(words: list[str]) -> None:
     """Refuse a setting without a value: Hydra takes it for an empty text, which names no file."""
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and value.strip() in ("", "''", '""'):
+        if equals and value.strip() in ("", "''", '""') and key not in MAY_BE_EMPTY:
             raise UserError(f"{key}= has no value: write {key}=VALUE, or leave it out.")
 
 
