@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from landmarks.commands.judging.judged_faces import Judged, choose_judged, require_truth, take
-from landmarks.commands.predict import OtherData
+from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.data_for_model import in_order
 from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.data.batches.loader import Batches

@@ -9,7 +9,7 @@ from landmarks.commands.judging.judge import Sharing, judge_file
 from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.judging.report_judgement import find_other, report_judgement
-from landmarks.commands.predict import OtherData
+from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.choose_layout import settle_layout
 from landmarks.commands.preparing.model_settings import ModelSettings
 from landmarks.commands.preparing.output_folder import OutputFolder

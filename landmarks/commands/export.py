@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 
-from landmarks.commands.predict import OtherData
 from landmarks.commands.predicting.faces_to_predict import open_faces
+from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.data.crops.boxes import have_size
 from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError

@@ -1,9 +1,7 @@
 """`landmarks predict`: a model and images -> predictions, a picture and a submission."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -11,76 +9,21 @@ from tqdm import tqdm
 from landmarks.commands.predicting.faces_to_predict import open_faces
 from landmarks.commands.predicting.predict_clip import predict_clip
 from landmarks.commands.predicting.predict_faces import FoundPoints
+from landmarks.commands.predicting.predict_settings import PredictSettings
 from landmarks.commands.predicting.predicted_labels import open_labels
-from landmarks.commands.preparing.model_settings import ModelSettings
-from landmarks.commands.preparing.output_folder import OutputFolder
-from landmarks.data.crops.boxes import BoxSource
-from landmarks.data.faces import ExifName, Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.data.images.video_frames import is_clip
 from landmarks.distributed.deal_work import dealing, hand_over, refuse_several
 from landmarks.distributed.processes import is_main
 from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError, say_count
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 from landmarks.inference.open_model import open_finder
-from landmarks.outputs.label_tool_files import FormatName
 from landmarks.outputs.lookup_submission import LookupSubmission
 from landmarks.outputs.predictions import PredictionFile
 from landmarks.outputs.submission import Submission
-from landmarks.settings import (
-    Graph,
-    GroupOf,
-    Needs,
-    NonNegative,
-    Positive,
-    PositiveInt,
-    Rule,
-    Workers,
-)
 
 log = logging.getLogger(__name__)
-FROM_DATA = Needs("/input", None)
-ELSEWHERE = Rule(lambda value: value != "whole", "detect or a file")
-CLIP = Needs("input", Rule(is_clip, ""), "input=CLIP, a clip or a camera")
-PHOTOS = Needs("input", Rule(lambda place: not is_clip(place), ""), "input that is no clip")
-SMOOTHED = Needs("smooth", "one_euro")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OtherData:
-    """What prediction changes in the settings of the data that a model was trained on."""
-
-    root: Annotated[str | None, FROM_DATA]
-    cache_dir: Annotated[str | None, FROM_DATA]
-    limit: PositiveInt | None
-    on_error: OnError
-    exif: ExifName | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictSettings(ModelSettings, OutputFolder):
-    """All that a prediction is told, of configs/predict.yaml."""
-
-    data: Annotated[dict, GroupOf(OtherData)]
-    input: str | None
-    faces: str
-    detector: Annotated[str | None, Needs("faces", "detect")]
-    looks: Annotated[Literal[1, 2], Needs("faces", ELSEWHERE, "faces=detect or faces=FILE"), PHOTOS]
-    smooth: Annotated[Literal["none", "one_euro"], CLIP]
-    smooth_cutoff: Annotated[Positive, SMOOTHED]
-    smooth_beta: Annotated[NonNegative, SMOOTHED]
-    annotate: Annotated[bool, CLIP]
-    round: bool | None
-    format: Literal["csv", "npz", FormatName]
-    npz: bool
-    confidence: bool
-    box_from: Annotated[BoxSource | None, PHOTOS]
-    box_margin: Annotated[NonNegative | None, PHOTOS]
-    heatmaps: Annotated[bool, PHOTOS]
-    other_points: Annotated[bool, PHOTOS]
-    batch_size: Annotated[PositiveInt, PHOTOS]
-    graph: Graph
-    workers: Annotated[Workers, PHOTOS]
 
 
 def predict(settings: PredictSettings) -> int:

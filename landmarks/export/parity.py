@@ -8,7 +8,7 @@ import numpy as np
 
 from landmarks.data.images.python_images import gather_faces
 from landmarks.inference.face_framing import Framing
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 
 MAX_DIFFERENCE = 0.05  # original pixels between a file's point and the model's, at most
 

@@ -11,7 +11,7 @@ from landmarks.geometry import BoxCrop, Crop
 from landmarks.settings import Workers
 
 if TYPE_CHECKING:
-    from landmarks.inference.model import Finder
+    from landmarks.inference.finder import Finder
 
 log = logging.getLogger(__name__)
 

@@ -2,65 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
 from landmarks.data.crops.box_file import refuse_outside
-from landmarks.data.faces import ExifName, Faces
+from landmarks.data.faces import Faces
 from landmarks.data.images.python_images import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError, say_count
 from landmarks.inference.face_framing import Framing
-from landmarks.layout import Layout
+from landmarks.inference.finder import Finder
 
 LOOKS = 2  # at a face in a larger photo
-
-
-class Finder(Protocol):
-    """What finds points: `Predictor`, several of them, or an exported model.
-
-    Attributes:
-        layout: what the K points are.
-        num_points: K.
-        unlabelled: points that no training face had a label of.
-        certainty: what `predict` yields beside points: "confidence", 0 to 1; "spread", in original
-            pixels, the standard deviation of several looks; or "none", NaN.
-        description: the model in words.
-        kind: which model it is, in words.
-        config: the settings that it was trained with, those of the data and the framing at least.
-        exif: how photos are turned, see `landmarks.data.faces.Faces`.
-        input_size: the side of its input in pixels.
-        places: where it expects the face, see `landmarks.data.crops.expected_face_place`; None: not
-            known.
-        val_mse: its validation error in original square pixels; None if it is not known.
-    """
-
-    layout: Layout
-    num_points: int
-    unlabelled: list[int]
-    certainty: str
-    description: str
-    kind: str
-    config: dict
-    exif: ExifName
-    input_size: int
-    val_mse: float | None
-    places: dict | None
-
-    def sees(self, detected: bool) -> tuple:
-        """Return what its batches depend on: models that agree in it can share them."""
-
-    def batches(self, faces: Faces, framing: Framing) -> Any:
-        """Return the batches of all faces, in order; their `source.faces` are those framed."""
-
-    def predict(self, batches) -> Any:
-        """Yield each batch, its points (B, K, 2) in original pixels and `certainty` (B, K)."""
-
-
-class Rows(NamedTuple):
-    """B faces: rows (B,) int64, where they stand in the data set."""
-
-    rows: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from landmarks.errors import UserError
 from landmarks.inference.combine_points import EnsembleName
 from landmarks.inference.ensemble import Ensemble
-from landmarks.inference.model import Finder, Model
+from landmarks.inference.finder import Finder
+from landmarks.inference.model import Model
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.runs.find_runs import find_checkpoint, find_members, is_kfold
 from landmarks.settings import (

@@ -10,13 +10,12 @@ import numpy as np
 
 from landmarks.data.crops.box_file import read_boxes, refuse_outside, take_faces
 from landmarks.data.crops.boxes import have_size, point_boxes
-from landmarks.data.crops.face_detector import FaceDetector
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
 from landmarks.distributed.deal_work import deal, merge
 from landmarks.errors import UserError
 from landmarks.inference.face_framing import Framing
-from landmarks.inference.model import Finder, Rows
+from landmarks.inference.finder import Finder, Rows
 
 log = logging.getLogger(__name__)
 PHOTOS = 16  # searched for faces between two exchanges of several processes
@@ -101,27 +100,3 @@ def _search(faces: Faces, rows: range, find: Any) -> list[list]:
     """Return the boxes found in each of some photos; none in what cannot be read."""
     images = (read_image(faces.path(row), exif=faces.exif) for row in rows)
     return [[] if image is None else find(image).tolist() for image in images]
-
-
-def open_detector(path: Path, device: str = "auto") -> Any:
-    """Return what finds boxes of faces in an image: OpenCV's model, or a keypoint_rcnn's points.
-
-    Args:
-        path: of an .onnx file for OpenCV, or of a run or .pt file of a keypoint_rcnn.
-
-    Raises:
-        UserError: if it is neither.
-    """
-    if not (path.is_dir() or path.suffix == ".pt"):
-        return FaceDetector(path).find
-    from landmarks.inference.model import Model
-    from landmarks.inference.open_model import open_finder
-
-    finder = open_finder(path, device=device)
-    if not finder.config["model"]["_target_"].endswith(".keypoint_rcnn"):
-        raise UserError(
-            f"detector={path} is a {finder.description}, which finds no faces; name a "
-            f"keypoint_rcnn's checkpoint, or a model of OpenCV."
-        )
-    model = Model(finder)
-    return lambda image: point_boxes(model.predict(image, channels="bgr").points)

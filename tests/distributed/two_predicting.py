@@ -14,7 +14,7 @@ import numpy as np
 from made_runs import build_narrow
 
 from landmarks.cli import main as cli
-from landmarks.commands.predicting import predict_faces as find_points
+from landmarks.commands.predicting import predict_faces
 from landmarks.distributed import collectives, processes
 from landmarks.models import backbones
 
@@ -48,7 +48,7 @@ def do_all(folder, begin=lambda: None):
     Args:
         begin: is called before each.
     """
-    find_points.open_detector = lambda path, device: detect
+    predict_faces.open_detector = lambda path, device: detect
     codes = {}
     for name, job in JOBS.items():
         command, *words = job.split()

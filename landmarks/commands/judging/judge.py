@@ -22,7 +22,7 @@ from landmarks.evaluation.persons import group_faces
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
 from landmarks.evaluation.write_evaluation import Judgement
 from landmarks.inference.face_framing import Framing
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 from landmarks.layout import Layout
 from landmarks.settings import PositiveInt
 

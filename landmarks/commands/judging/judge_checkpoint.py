@@ -20,7 +20,7 @@ from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError
 from landmarks.evaluation.write_evaluation import Judgement
 from landmarks.inference.face_framing import Framing
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 from landmarks.inference.open_model import Sources, list_checkpoints, open_finder
 from landmarks.inference.rebuild_model import describe_model
 from landmarks.layout import Layout

@@ -12,7 +12,7 @@ from landmarks.data.faces import Faces
 from landmarks.distributed.deal_work import merge
 from landmarks.evaluation.face_errors import Blocks
 from landmarks.geometry import transform
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.outputs.predictions import PredictionFile
 

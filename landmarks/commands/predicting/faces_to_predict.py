@@ -9,7 +9,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.images.photos import find_images
 from landmarks.data.labelled_points import say_points
 from landmarks.errors import UserError, say_count
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 
 log = logging.getLogger(__name__)
 

@@ -4,29 +4,26 @@ import logging
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from landmarks.commands.predicting.predict_settings import PredictSettings
 from landmarks.data.crops.boxes import sides_of
 from landmarks.data.crops.face_detector import WHERE
 from landmarks.data.images.video_frames import Frame, Frames
 from landmarks.errors import UserError, say_count
+from landmarks.inference.finder import Finder
 from landmarks.inference.follow_face import Follower, State
-from landmarks.inference.model import Finder
-from landmarks.inference.photo_faces import open_detector
+from landmarks.inference.open_detector import open_detector
 from landmarks.inference.smoothing import OneEuro
 from landmarks.outputs.annotated_clip import AnnotatedClip
 from landmarks.outputs.clip_points_file import FrameFile
-
-if TYPE_CHECKING:
-    from landmarks.commands.predict import PredictSettings
 
 log = logging.getLogger(__name__)
 WHERE_SMALL = "; where the face is small in the frame, set faces=detect detector=FILE"
 
 
-def predict_clip(settings: "PredictSettings", finder: Finder) -> int:
+def predict_clip(settings: PredictSettings, finder: Finder) -> int:
     """Follow a face through a clip or before a camera; return the exit code.
 
     Raises:
@@ -107,7 +104,7 @@ class _Step:
         return state
 
 
-def _say(settings: "PredictSettings", frames: Frames, states: Counter, out: Path) -> None:
+def _say(settings: PredictSettings, frames: Frames, states: Counter, out: Path) -> None:
     seen = states["followed"] + states["found"]
     log.info(
         f"{say_count(frames.read, 'frame')}, a face in {seen} of them (looked for and found "

@@ -4,25 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from landmarks.commands.predicting.predict_settings import PredictSettings
 from landmarks.commands.predicting.predicted_pictures import Album, Tiles
 from landmarks.data.crops.face_detector import WHERE
 from landmarks.data.faces import Faces
 from landmarks.distributed.deal_work import merge
 from landmarks.errors import UserError
-from landmarks.inference.model import Finder
-from landmarks.inference.photo_faces import (
-    boxes_of_detector,
-    boxes_of_file,
-    look_at_faces,
-    open_detector,
-)
-
-if TYPE_CHECKING:
-    from landmarks.commands.predict import PredictSettings
+from landmarks.inference.finder import Finder
+from landmarks.inference.open_detector import open_detector
+from landmarks.inference.photo_faces import boxes_of_detector, boxes_of_file, look_at_faces
 
 
 class Found(NamedTuple):
@@ -50,7 +44,7 @@ class FoundPoints:
         UserError: if the photos show no faces, or the model has no heatmaps where they are wanted.
     """
 
-    def __init__(self, settings: "PredictSettings", finder: Finder, photos: Faces):
+    def __init__(self, settings: PredictSettings, finder: Finder, photos: Faces):
         self.finder, self.batches, self.batch_size = finder, None, settings.batch_size
         framing = replace(settings.framing(), dealt=True)
         if settings.faces == "whole":
@@ -76,7 +70,7 @@ class FoundPoints:
             yield Found(rows, points, sure, np.isin(rows, gone), self.album.draw(batch, known))
 
 
-def _find_faces(settings: "PredictSettings", photos: Faces) -> Faces:
+def _find_faces(settings: PredictSettings, photos: Faces) -> Faces:
     """Return the faces of photos, one a row, with boxes.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import image_size
 from landmarks.errors import UserError
-from landmarks.inference.model import Finder
+from landmarks.inference.finder import Finder
 from landmarks.outputs.label_tool_files import PLACES, Labelled, label_files
 
 log = logging.getLogger(__name__)
