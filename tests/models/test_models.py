@@ -30,7 +30,7 @@ MODELS = sorted(
     for f in files("landmarks.configs.model").iterdir()
     if f.name.endswith(".yaml")
 )
-# Boxes are chosen on the host, and it is slow: tests/models/test_keypoint_rcnn.py has its contract.
+# Boxes are chosen on the host, and it is slow: tests/models/keypoint_rcnn has its contract.
 APART = {"keypoint_rcnn"}
 every_model = pytest.mark.parametrize("name", sorted(set(MODELS) - LARGER - APART))
 # What a head does, whatever its backbone; test_backbones.py has the backbones.
@@ -41,7 +41,7 @@ each_head = pytest.mark.parametrize("name", ["resnet18", "unet", "unet_resnet18"
 def node_of(name):
     with initialize_config_module("landmarks.configs", version_base="1.3"):
         node = OmegaConf.to_container(compose("train", overrides=[f"model={name}"]).model)
-    # Compiling takes longer than any test; tests/test_heatmaps.py has what it must equal.
+    # Compiling takes long; tests/heatmaps/test_compile_loss.py has what it must equal.
     settled = {"weights": "none", "fuse": False}
     return {key: settled.get(key, value) for key, value in node.items()}
 
