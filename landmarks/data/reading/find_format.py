@@ -139,16 +139,7 @@ def _of_found(found: dict[str, list[Path]], root: Path) -> Format | None:
     if name in OF_FILES:
         return _of_files(name, paths, root)
     if name == "coco":
-        chosen = _choose(paths, "coco", "train_annotations", "train")
-        return Format(
-            name,
-            {
-                "root": str(root),
-                "train_annotations": chosen.relative_to(root).as_posix(),
-                "train_images": _find_images(chosen, root).relative_to(root).as_posix() or ".",
-            },
-            f"{chosen} holds COCO keypoints",
-        )
+        return _of_coco(paths, root)
     if name == "yolo":
         root = next((path.parent for path in paths if path.suffix in (".yaml", ".yml")), root)
     if name == "cofw":
@@ -156,18 +147,30 @@ def _of_found(found: dict[str, list[Path]], root: Path) -> Format | None:
     return Format(name, {"root": str(root)}, f"{paths[0]} looks like {kind_of(paths[0]).what}")
 
 
+def _of_coco(paths: list[Path], root: Path) -> Format:
+    """Return the reader of annotations that lie where COCO has none."""
+    train = _choose(paths, "coco", "train_annotations", "train")
+    settings = {"root": str(root)}
+    for part, path in (("train", train), ("test", _find_test(paths, train))):
+        if path is not None:
+            images = _find_images(path, root).relative_to(root).as_posix() or "."
+            settings[f"{part}_annotations"] = path.relative_to(root).as_posix()
+            settings[f"{part}_images"] = images
+    return Format("coco", settings, f"{train} holds COCO keypoints")
+
+
 def _of_files(name: str, paths: list[Path], root: Path) -> Format:
     """Return the reader of the file that holds the training faces."""
     train = _choose(paths, name, "train", "train")
-    tests = [path for path in paths if _is_of(path, "test") and path != train]
+    test = _find_test(paths, train)
     settings = {"train": str(train), "test": ""}
     images = _find_images(train, root)
     if images != train.parent:
         settings["images"] = str(images)
-    if len(tests) == 1:
-        settings["test"] = str(tests[0])
-        of_test = _find_images(tests[0], root)
-        if of_test != (images if "images" in settings else tests[0].parent):
+    if test is not None:
+        settings["test"] = str(test)
+        of_test = _find_images(test, root)
+        if of_test != (images if "images" in settings else test.parent):
             settings["test_images"] = str(of_test)
     return Format(name, settings, f"{train} looks like {kind_of(train).what}")
 
@@ -187,6 +190,12 @@ def _choose(paths: list[Path], name: str, key: str, part: str) -> Path:
         f"Several files hold labels ({listed}); name that of the training faces: data={name} "
         f"data.{key}={paths[0]}."
     )
+
+
+def _find_test(paths: list[Path], train: Path) -> Path | None:
+    """Return the one file of test faces beside that of the training ones."""
+    tests = [path for path in paths if _is_of(path, "test") and path != train]
+    return tests[0] if len(tests) == 1 else None
 
 
 def _is_of(path: Path, part: str) -> bool:

@@ -123,6 +123,17 @@ def test_celeba_s_folder_holds_one_table_of_points(tmp_path):
     assert found.settings["images"] == str(images)
 
 
+def test_coco_files_of_two_parts_beside_each_other_are_both_read(write, parts, tmp_path):
+    write("coco", tmp_path, parts)
+    found = find_format(tmp_path)
+    for part in ("train", "test"):
+        faces = build({**read_choice("data/coco"), **found.settings}, part=part)
+        assert (
+            len(faces) == len(parts[part].names)
+            and np.isin(faces.names, np.char.encode(parts[part].names, "utf-8")).all()
+        )
+
+
 def test_tables_of_two_parts_have_images_of_their_own(tmp_path):
     for part in ("training", "test"):
         (tmp_path / part).mkdir()
