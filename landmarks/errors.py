@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+
+MAX_SAID = 200  # characters of a value in a message
 
 
 class UserError(Exception):
@@ -30,6 +33,13 @@ def say_count(count: int, noun: str) -> str:
     """Return "1 face", "2 faces", "3 processes", "4 boxes"."""
     several = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
     return f"{count} {noun if count == 1 else several}"
+
+
+def say_some(values: Iterable, count: int) -> str:
+    """Return the first `count` values, "a, b, c, ..." where there are more; a long one is cut."""
+    texts = [str(value) for value in islice(values, count + 1)]
+    cut = [text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}..." for text in texts[:count]]
+    return ", ".join([*cut, "..."] if len(texts) > count else cut)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ from omegaconf.errors import InterpolationResolutionError
 from landmarks.cli.command_line import is_sweep, overrides_in, parse
 from landmarks.cli.unused_settings import parts_of, refuse_idle, taker_of
 from landmarks.commands.preparing.group_choices import list_choices, read_choice
-from landmarks.errors import UserError, did_you_mean, nearest
+from landmarks.errors import UserError, did_you_mean, nearest, say_some
 from landmarks.runs.quoting import at_home, change_texts
 from landmarks.runs.renamed_targets import rename_targets
 from landmarks.settings import Several, check_arguments, flatten, marks_of
@@ -178,7 +178,7 @@ def _owners(key: str, groups: set[str]) -> str:
     for name in sorted({group} & groups if group else groups - {"experiment"}):
         owners = [o for o in list_choices(name) if leaf in flatten(read_choice(f"{name}/{o}"))]
         if owners:
-            few = ", ".join(owners[:5]) + (", ..." if len(owners) > 5 else "")
+            few = say_some(owners, 5)
             it = "It" if group else f"{name}.{leaf}"
             return f" {it} belongs to {name}={few}: leave it out, or choose such a one."
     return ""

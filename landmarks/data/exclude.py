@@ -11,7 +11,7 @@ from landmarks.data.faces import Faces, plain_names
 from landmarks.data.reading.near_names import say_near
 from landmarks.data.reading.text_file import read_text
 from landmarks.data.tables.table_rows import read_header, read_texts
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 log = logging.getLogger(__name__)
 COLUMNS = ("name", "file_name")
@@ -63,7 +63,7 @@ def read_names(file: str) -> set[bytes]:
         if column is None and len(header) > 1 and not FILE_NAME.search(header[-1]):
             raise UserError(
                 f"data.exclude={file}, line 1: there is no column {' or '.join(COLUMNS)} among "
-                f"{', '.join(header)[:80]}; add one, or list one name a line."
+                f"{say_some(header, 8)}; add one, or list one name a line."
             )
         if column is None:
             return _plain(line.strip() for line in read_text(path).splitlines())

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from landmarks.data.faces import Faces
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # faces looked at at once
@@ -64,5 +64,5 @@ def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
 
 def say_points(points: np.ndarray) -> str:
     """Return points (n,) in words, the first of them by number."""
-    listed = ", ".join(map(str, points[:MAX_NAMED])) + (", ..." if len(points) > MAX_NAMED else "")
+    listed = say_some(points, MAX_NAMED)
     return f"{say_count(len(points), 'point')} ({listed})"

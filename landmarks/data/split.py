@@ -179,8 +179,9 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
         ) from error
     if not parts or not _are_of(faces, *parts):
         raise UserError(
-            f"{faces.source} is not what this run was split on ({path}): name or restore "
-            f"that, or start a new run from this one with init=."
+            f"{faces.source} is not what this run was split on ({path}), as it is read here, with "
+            f"{say_count(len(faces), 'face')}: name or restore that, with the run's data.limit, or "
+            f"start a new run from this one with init=."
         )
     return parts[0], parts[1]
 

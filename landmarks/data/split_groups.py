@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from landmarks.data.faces import plain_names
 from landmarks.data.reading.near_names import say_near
 from landmarks.data.tables.table_rows import read_header, read_texts
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 NAME = "file_name"
 
@@ -66,7 +66,7 @@ def _read(path: Path, column: str) -> tuple[np.ndarray, np.ndarray]:
         if not {NAME, column} <= set(header):
             raise UserError(
                 f"{path}, line 1: columns {NAME} and '{column}' are needed (split.column); found "
-                f"{', '.join(header)[:80] or 'none'}."
+                f"{say_some(header, 8) or 'none'}."
             )
         wanted = [header.index(NAME), header.index(column)]
         rows = [[text.strip() for text in row] for row in read_texts(path, wanted)]

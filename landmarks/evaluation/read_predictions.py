@@ -14,7 +14,7 @@ from landmarks.data.reading.text_file import refuse_binary
 from landmarks.data.tables.landmarks_csv import HEADER, read_points
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_header, read_rows
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 
 LOCAL_HEADER = 30  # bytes before a ZIP member's name
 
@@ -157,7 +157,7 @@ def _read_table(path: Path, scratch: Path) -> Predictions:
     if not found.points:
         raise UserError(
             f"{path}, line 1: no columns of points, as Point_0_X, Point_0_Y, ..., among "
-            f"{', '.join(header)[:80]}; name a file of predictions."
+            f"{say_some(header, 8)}; name a file of predictions."
         )
     rows = read_rows(path, found.name, found.points)
     shaped = ((names, values.reshape(len(names), -1, 2)) for names, values in rows)

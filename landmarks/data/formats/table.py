@@ -14,7 +14,7 @@ from landmarks.data.reading.part_label_file import ImageFolders, find_file, find
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.tables.table_columns import Columns, find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, read_rows, refuse_nested
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 from landmarks.settings import flat
 
 VERSION = 2
@@ -76,7 +76,7 @@ def map_table(
         refuse_nested(path)
         raise UserError(
             f"{path}, line 1: no columns of points, as x_0, y_0, x_1, ... or NAME_x, NAME_y, ..., "
-            f"among {', '.join(header)[:80]}; name them so."
+            f"among {say_some(header, 8)}; name them so."
         )
     source = {**describe_source(path, VERSION), "columns": columns}
     arrays = map_faces("table", source, lambda: _read(path, columns), reading, hidden)

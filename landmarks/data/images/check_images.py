@@ -12,7 +12,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.images.good_images import find_good
 from landmarks.data.reading.near_names import say_near_files
 from landmarks.data.reading.reader_arguments import Reading
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def check_images(faces: Faces, reading: Reading, linked: bool = False, named_by:
     if not len(bad):
         return replace(faces, rows=np.flatnonzero(kept))
     missing = int((~present & kept).sum())
-    listed = ", ".join(faces.name(row) for row in bad[:20]) + (", ..." if len(bad) > 20 else "")
+    listed = say_some((faces.name(row) for row in bad), 20)
     what = f"{len(bad)} of {say_count(len(faces), 'image')} ({missing} missing, "
     what += f"{len(bad) - missing} unreadable)"
     lost = [name.decode() for name in faces.names[~present & kept].tolist()]

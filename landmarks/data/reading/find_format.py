@@ -15,7 +15,7 @@ from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.format_signatures import HEAD, kind_of
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 
 MAX_FILES = 20_000  # files of a folder that are looked at
 MAX_NAMES, MAX_FOLDERS = 8, 64  # names in a file of labels, and folders that may hold them
@@ -185,7 +185,7 @@ def _choose(paths: list[Path], name: str, key: str, part: str) -> Path:
     for some in (paths, [path for path in paths if _is_of(path, part)], others):
         if len(some) == 1:
             return some[0]
-    listed = ", ".join(map(str, paths[:4])) + (", ..." if len(paths) > 4 else "")
+    listed = say_some(paths, 4)
     raise UserError(
         f"Several files hold labels ({listed}); name that of the training faces: data={name} "
         f"data.{key}={paths[0]}."

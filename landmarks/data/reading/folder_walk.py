@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 log = logging.getLogger(__name__)
 IMAGE_ENDINGS = tuple(
@@ -54,7 +54,7 @@ def walk_files(root: str) -> Iterator[tuple[str, list[str]]]:
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         yield "" if below == "." else below, sorted(n for n in files if not _is_litter(n))
     if hidden:
-        few = ", ".join([*hidden][:3]) + (", ..." if len(hidden) > 3 else "")
+        few = say_some(hidden, 3)
         few = os.fsencode(few).decode(errors="replace")  # names of any encoding, printable
         log.warning(f"Skipped {say_count(hidden.total(), 'hidden name')} in {root}: {few}.")
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from landmarks.data.images.decoding import stamp
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, UNREAD_ENDINGS, ending, walk_files
 from landmarks.data.reading.format_signatures import refuse_other
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 
 log = logging.getLogger(__name__)
 # Names of folders of images that stand beside folders of labels; the first there is counts.
@@ -92,7 +92,7 @@ def list_label_files(
             else:
                 listed.append(LabelFile(prefix + name, *(found or (prefix, f"{stem}.jpg"))))
     if others:
-        few = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        few = say_some(others, 3)
         log.warning(f"Skipped {say_count(len(others), 'file')} without labels in {root}: {few}.")
     return sorted(listed)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from landmarks.data.tables.landmarks_csv import NUMBER
-from landmarks.errors import UserError, did_you_mean
+from landmarks.errors import UserError, did_you_mean, say_some
 
 NAMES = (
     "file_name filename image_name image_path image file path name "
@@ -96,10 +96,10 @@ def _find_name(path: Path, header: list[str], wanted: str | None, first: Sequenc
             f"{path}, line 1: a header such as file_name,x_0,y_0,... belongs there; found "
             f"'{numbers[0]}'."
         )
-    found = ", ".join(f"'{header[i]}'" for i in files or texts)[:80] if texts else ""
+    found = say_some((f"'{header[i]}'" for i in files or texts), 5) if texts else ""
     raise UserError(
         f"{path}, line 1: no column of file names (file_name, image, ...) among "
-        f"{', '.join(header)[:80]}; set data.name_column=COLUMN"
+        f"{say_some(header, 8)}; set data.name_column=COLUMN"
         f"{f', perhaps one of {found}' if found else ''}."
     )
 

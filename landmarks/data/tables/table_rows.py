@@ -12,7 +12,7 @@ from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.data.tables.plain_rows import NotPlainError, read_plain
 from landmarks.data.tables.table_columns import NAMES
 from landmarks.data.tables.text_table import read_table
-from landmarks.errors import UserError, did_you_mean, say_count
+from landmarks.errors import UserError, did_you_mean, say_count, say_some
 
 # What to do about columns of structs and lists, as Hugging Face's data sets have them.
 FLAT = (
@@ -135,7 +135,7 @@ def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> lis
         if key is None or column not in header:
             lost = "column of file names (file_name, image, ...)" if key is None else f"'{column}'"
             raise UserError(
-                f"{path}, line 1: there is no {lost} ({setting}) among {', '.join(header)[:80]}."
+                f"{path}, line 1: there is no {lost} ({setting}) among {say_some(header, 8)}."
                 f"{did_you_mean(column, header)}"
             )
         place = [name.casefold() for name in header].index(key)

@@ -13,7 +13,7 @@ from landmarks.data.reading import text_file as textfile
 from landmarks.data.reading.text_fields import NO_VALUE
 from landmarks.data.tables.landmarks_csv import NUMBER
 from landmarks.data.tables.table_columns import NAMES, parse_column
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 
 Row = tuple[int, list[str]]  # number of its line, fields
 MAX_HEADER = 5  # rows that are looked at for DeepLabCut's header; it has three or four
@@ -101,7 +101,7 @@ def _read_deeplabcut(
     if kinds[:3] != ["scorer", "bodyparts", "coords"]:
         raise UserError(
             f"{path}, line {head[0][0]}: scorer, bodyparts and coords belong in the first three "
-            f"lines of DeepLabCut's tables; found {', '.join(kinds[:3])[:80]}."
+            f"lines of DeepLabCut's tables; found {say_some(kinds[:3], 3)}."
         )
     parts, axes = ([text.strip() for text in fields] for _, fields in head[1:3])
     width = next((i for i in range(1, len(axes)) if axes[i]), len(axes))
