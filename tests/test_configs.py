@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from landmarks.cli.main import COMMANDS
+from landmarks.cli.command_list import COMMANDS
 from landmarks.cli.overrides import check_config
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.runs.trusted_targets import nodes_in

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from landmarks.cli.command_line import mend_words
-from landmarks.cli.main import COMMANDS, load_command
+from landmarks.cli.command_list import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.settings import settings_of

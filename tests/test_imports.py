@@ -1,12 +1,13 @@
 """Who may import whom: the rooms of the house, downwards only."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import landmarks
-from landmarks.cli.main import COMMANDS
+from landmarks.cli.command_list import COMMANDS
 
 PACKAGE = Path(landmarks.__file__).parent
 TOP = set("devices errors files geometry interrupt layout losses machine metrics".split())
@@ -65,6 +66,17 @@ def test_imports_go_downwards(file):
             assert open_to_it, f"{room} imports {name}"
         if parts[0] in OUTSIDE:
             assert room in OUTSIDE[parts[0]], f"{room} imports {parts[0]}"
+
+
+def test_no_files_import_in_a_circle():
+    names = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES
+    }
+    graph = {name: names.keys() & set(imports(file)) for name, file in names.items()}
+    assert (
+        graph["landmarks.cli.main"] and "landmarks.cli.start_ranks" in graph["landmarks.cli.main"]
+    )
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
 
 
 def test_the_top_holds_only_what_everybody_uses():

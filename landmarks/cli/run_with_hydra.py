@@ -26,9 +26,9 @@ from landmarks.cli.command_line import (
     refuse_deleted,
     refuse_place,
 )
+from landmarks.cli.command_list import SHARED
 from landmarks.cli.data_root_argument import name_reader
 from landmarks.cli.help import answer_help
-from landmarks.cli.main import SHARED
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.run_jobs import Jobs, sweep_runs

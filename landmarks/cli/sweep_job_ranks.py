@@ -7,7 +7,8 @@ import traceback
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from landmarks.cli.start_ranks import Leader, follow, run_parted
+from landmarks.cli.command_list import load_command
+from landmarks.cli.lead_and_follow import Leader, follow, run_parted
 from landmarks.distributed import processes, store
 from landmarks.errors import UserError
 from landmarks.interrupt import Interrupted, tidy_end
@@ -42,7 +43,6 @@ def do_rank(command: str, settings: dict, lines: dict) -> tuple[int, str]:
         command, settings: of `run_job`.
         lines: how the first one logs, for `logging.config`.
     """
-    from landmarks.cli.main import load_command
 
     def say(sentence: str, code: int = 2) -> int:
         print(f"landmarks: {sentence}", file=sys.stderr)
@@ -59,8 +59,6 @@ def do_rank(command: str, settings: dict, lines: dict) -> tuple[int, str]:
 
 
 def _lead(command: str, settings: dict) -> tuple[int, str]:
-    from landmarks.cli.main import load_command
-
     try:
         leader = Leader([command])
         leader.tell_job(settings)

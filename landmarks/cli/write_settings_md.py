@@ -6,8 +6,8 @@ python -m landmarks.cli.write_settings_md > docs/settings.md
 import textwrap
 from collections.abc import Callable
 
+from landmarks.cli.command_list import COMMANDS, load_command
 from landmarks.cli.describe_settings import Page, Setting, read_page, settings_of_choice
-from landmarks.cli.main import COMMANDS, load_command
 from landmarks.settings import settings_of
 
 INTRODUCTION = """# Settings

@@ -17,7 +17,7 @@ from landmarks.data.batches.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.open_model import PATHS
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

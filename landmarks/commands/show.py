@@ -21,8 +21,7 @@ from landmarks.data.labelled_points import find_labelled
 from landmarks.data.tables.table_rows import read_column
 from landmarks.errors import say_count
 from landmarks.evaluation.write_evaluation import Judgement
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 from landmarks.inference.open_model import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout

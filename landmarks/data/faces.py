@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
+from landmarks.data.caches.pickled_maps import remap, unmap
 from landmarks.errors import UserError
 from landmarks.settings import Needs
 
@@ -145,23 +146,6 @@ class Faces:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update({key: remap(value) for key, value in state.items()})
-
-
-def unmap(value):
-    """Return what a process needs to map an array itself; other values as they are."""
-    if isinstance(value, np.memmap) and value.base is not None and value.flags.c_contiguous:
-        whole = value.base if isinstance(value.base, np.memmap) else value
-        offset = whole.offset + value.ctypes.data - whole.ctypes.data  # a slice's own says nothing
-        return ("mapped", str(value.filename), str(value.dtype), value.shape, offset)
-    return value
-
-
-def remap(value):
-    """Return what `unmap` was given."""
-    if isinstance(value, tuple) and value[:1] == ("mapped",):
-        _, filename, dtype, shape, offset = value
-        return np.memmap(filename, dtype, mode="r", shape=shape, offset=offset)
-    return value
 
 
 def plain_names(names: np.ndarray) -> np.ndarray:

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landmarks.data.images.python_images import gather_faces
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 
 MAX_DIFFERENCE = 0.05  # original pixels between a file's point and the model's, at most
 

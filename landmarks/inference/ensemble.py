@@ -13,8 +13,7 @@ from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.files import reserve
 from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 
 
 class Ensemble:

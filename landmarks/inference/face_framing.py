@@ -1,55 +1,27 @@
 """How prediction frames faces: as training did, or as the user says."""
 
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from landmarks.data.crops.boxes import BoxSource, frame_faces, square_about
-from landmarks.data.faces import Faces, OnError
+from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.settings import Workers
-
-if TYPE_CHECKING:
-    from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Framing:
-    """How faces are given to a model.
+def frame_for(model: Finder, faces: Faces, framing: Framing) -> tuple[Faces, Crop | BoxCrop]:
+    """Return the faces with the boxes that frame them, if some do, and the crop.
 
-    Args:
-        batch_size: faces a batch; the last may have fewer.
-        box_from, box_margin: of a model trained with crop=box; None: as it was trained.
-        detected: the faces' boxes are about their points, as a detector finds them: show each face
-            as large and as central as those trained on were, whatever the crop.
-        on_error: "skip" keeps unreadable images' rows, with points that are guesses.
-        workers: processes that read images; they change nothing for an exported model, whose
-            runtime takes longer than reading does.
-        dealt: of several processes each iterates over its own, see
-            `landmarks.distributed.deal_work`.
+    Raises:
+        UserError: see `frame_detected` and `frame_as_trained`.
     """
-
-    batch_size: int = 64
-    box_from: BoxSource | None = None
-    box_margin: float | None = None
-    detected: bool = False
-    on_error: OnError = "stop"
-    workers: Workers = "auto"
-    dealt: bool = False
-
-    def frame(self, faces: Faces, model: "Finder") -> tuple[Faces, Crop | BoxCrop]:
-        """Return the faces with the boxes that frame them, if some do, and the crop.
-
-        Raises:
-            UserError: see `frame_detected` and `frame_as_trained`.
-        """
-        if self.detected:
-            return frame_detected(faces, model.places, model.description)
-        leave_out = self.on_error == "skip"
-        return frame_as_trained(faces, model.config, self.box_from, self.box_margin, leave_out)
+    if framing.detected:
+        return frame_detected(faces, model.places, model.description)
+    leave_out = framing.on_error == "skip"
+    return frame_as_trained(faces, model.config, framing.box_from, framing.box_margin, leave_out)
 
 
 def frame_as_trained(

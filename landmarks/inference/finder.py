@@ -1,14 +1,39 @@
 """What finds points: the contract of a trained model, of several as one, and of an exported one."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from landmarks.data.faces import ExifName, Faces
+from landmarks.data.crops.boxes import BoxSource
+from landmarks.data.faces import ExifName, Faces, OnError
 from landmarks.layout import Layout
+from landmarks.settings import Workers
 
-if TYPE_CHECKING:
-    from landmarks.inference.face_framing import Framing
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """How faces are given to a model.
+
+    Args:
+        batch_size: faces a batch; the last may have fewer.
+        box_from, box_margin: of a model trained with crop=box; None: as it was trained.
+        detected: the faces' boxes are about their points, as a detector finds them: show each face
+            as large and as central as those trained on were, whatever the crop.
+        on_error: "skip" keeps unreadable images' rows, with points that are guesses.
+        workers: processes that read images; they change nothing for an exported model, whose
+            runtime takes longer than reading does.
+        dealt: of several processes each iterates over its own, see
+            `landmarks.distributed.deal_work`.
+    """
+
+    batch_size: int = 64
+    box_from: BoxSource | None = None
+    box_margin: float | None = None
+    detected: bool = False
+    on_error: OnError = "stop"
+    workers: Workers = "auto"
+    dealt: bool = False
 
 
 class Finder(Protocol):
@@ -45,7 +70,7 @@ class Finder(Protocol):
     def sees(self, detected: bool) -> tuple:
         """Return what its batches depend on: models that agree in it can share them."""
 
-    def batches(self, faces: Faces, framing: "Framing") -> Any:
+    def batches(self, faces: Faces, framing: Framing) -> Any:
         """Return the batches of all faces, in order; their `source.faces` are those framed."""
 
     def predict(self, batches) -> Any:

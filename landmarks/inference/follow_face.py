@@ -10,8 +10,7 @@ import numpy as np
 from landmarks.data.crops.boxes import have_size, point_boxes, sides_of
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 
 State = Literal["found", "followed", "lost", "damaged"]  # of a frame
 Doubt = Literal["carried", "faint", "outside", "unseen"]  # why what was found is no face

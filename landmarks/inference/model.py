@@ -10,8 +10,7 @@ from landmarks.data.crops.box_file import refuse_outside
 from landmarks.data.faces import Faces
 from landmarks.data.images.python_images import Channels, gather_faces, own_threads
 from landmarks.errors import UnreadableImages, UserError, say_count
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 
 LOOKS = 2  # at a face in a larger photo
 

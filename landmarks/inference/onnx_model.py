@@ -14,8 +14,8 @@ from landmarks.distributed import processes
 from landmarks.distributed.deal_work import deal
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Rows
+from landmarks.inference.face_framing import frame_for
+from landmarks.inference.finder import Framing, Rows
 from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.settings import DeviceName, Threads
@@ -119,7 +119,7 @@ class OnnxModel:
                 f"workers={framing.workers} changes nothing: an exported model reads its photos in "
                 f"the process that computes; leave it out."
             )
-        faces, crop = framing.frame(faces, self)
+        faces, crop = frame_for(self, faces, framing)
         return PhotoBatches(faces, crop, framing.batch_size, framing.on_error, framing.dealt)
 
     def predict(self, batches: PhotoBatches) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:

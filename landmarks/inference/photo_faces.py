@@ -14,8 +14,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
 from landmarks.distributed.deal_work import deal, merge
 from landmarks.errors import UserError
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder, Rows
+from landmarks.inference.finder import Finder, Framing, Rows
 
 log = logging.getLogger(__name__)
 PHOTOS = 16  # searched for faces between two exchanges of several processes

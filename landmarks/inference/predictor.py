@@ -11,7 +11,8 @@ from landmarks.data.batches.loader import Batches, choose_workers
 from landmarks.data.faces import ExifName, Faces
 from landmarks.errors import say_count
 from landmarks.inference.check_checkpoint import check_claims
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.face_framing import frame_for
+from landmarks.inference.finder import Framing
 from landmarks.inference.rebuild_model import choose_flip, describe_model, rebuild_model
 from landmarks.layout import Layout
 from landmarks.runs.checkpoint import load_checkpoint
@@ -128,7 +129,7 @@ class Predictor:
         Raises:
             UserError: if the faces cannot be framed as they were in training.
         """
-        faces, crop = framing.frame(faces, self)
+        faces, crop = frame_for(self, faces, framing)
         return Batches(
             CroppedFaces(faces, crop, self.input_size),
             np.arange(len(faces)),

@@ -5,8 +5,8 @@ from importlib.resources import files
 import pytest
 
 from landmarks.cli import main as cli
+from landmarks.cli.command_list import COMMANDS, load_command
 from landmarks.cli.describe_settings import read_comments, read_page, settings_of_choice
-from landmarks.cli.main import COMMANDS, load_command
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.settings import settings_of
 

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks.cli.main import COMMANDS, load_command
+from landmarks.cli.command_list import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
 from landmarks.cli.resolvers import register_resolvers
 from landmarks.cli.unused_settings import taker_of

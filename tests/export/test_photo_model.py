@@ -14,7 +14,7 @@ from landmarks.export.assemble_export import assemble
 from landmarks.export.exporters import solve
 from landmarks.export.photo_model import place_boxes, place_whole, sample
 from landmarks.geometry import box_matrix, compose, invert, scale_matrix
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.open_model import open_finder
 
 SIZE = 48

@@ -6,6 +6,7 @@ import pytest
 from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.errors import UserError
 from landmarks.geometry import transform
+from landmarks.inference.face_framing import frame_for
 from landmarks.inference.follow_face import MOST, Follower
 from landmarks.layout import Layout
 
@@ -28,7 +29,7 @@ class Squares:
         assert framing.batch_size <= MOST
         crop = "letterbox"
         if framing.detected:
-            faces, crop = framing.frame(faces, self)
+            faces, crop = frame_for(self, faces, framing)
         return CroppedFaces(faces, crop, SIZE)
 
     def predict(self, source):

@@ -14,7 +14,7 @@ from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.data.crops.boxes import square_about
 from landmarks.data.crops.expected_face_place import measure_places
 from landmarks.data.faces import Faces
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_checkpoint
 

@@ -12,7 +12,7 @@ from refusals import refused
 from landmarks.commands.preparing.instantiate import nodes_of
 from landmarks.data.formats.thousand import read_faces
 from landmarks.errors import UserError
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.runs.trusted_targets import trusted

@@ -14,7 +14,7 @@ from landmarks.evaluation.tables import write_table
 from landmarks.files import aside, reserve
 from landmarks.health.disbelieved_labels import Disbelief, disbelief_findings, measure_disbelief
 from landmarks.health.suspects import Finding
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.find_runs import find_checkpoint, find_members
 from landmarks.settings import DeviceName, Workers

@@ -21,8 +21,7 @@ from landmarks.evaluation.face_errors import Blocks, FaceErrors, forget_pages, i
 from landmarks.evaluation.persons import group_faces
 from landmarks.evaluation.read_predictions import Predictions, match_faces, read_predictions
 from landmarks.evaluation.write_evaluation import Judgement
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 from landmarks.layout import Layout
 from landmarks.settings import PositiveInt
 

@@ -19,8 +19,7 @@ from landmarks.distributed.deal_work import refuse_several
 from landmarks.distributed.store import first_of_node
 from landmarks.errors import UserError
 from landmarks.evaluation.write_evaluation import Judgement
-from landmarks.inference.face_framing import Framing
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder import Finder, Framing
 from landmarks.inference.open_model import Sources, list_checkpoints, open_finder
 from landmarks.inference.rebuild_model import describe_model
 from landmarks.layout import Layout

@@ -14,7 +14,7 @@ from landmarks.distributed.deal_work import dealing
 from landmarks.distributed.processes import is_main
 from landmarks.distributed.store import Lost
 from landmarks.evaluation.write_evaluation import Judgement, Outcome, conclude, write_outcome
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.outputs.pictures import drawing
 from landmarks.runs.checkpoint import load_config

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from landmarks.data.crops.boxes import BoxSource
 from landmarks.inference.combine_points import EnsembleName
-from landmarks.inference.face_framing import Framing
+from landmarks.inference.finder import Framing
 from landmarks.inference.open_model import SEVERAL, Sources
 from landmarks.settings import (
     AmpName,

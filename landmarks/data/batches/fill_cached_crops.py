@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.data.batches.cropped_faces import CroppedFaces
-from landmarks.data.faces import remap, unmap
+from landmarks.data.caches.pickled_maps import remap, unmap
 from landmarks.errors import say_count
 from landmarks.files import reserve
 from landmarks.machine import count_cores

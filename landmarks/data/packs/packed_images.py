@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from landmarks.data.faces import remap, unmap
+from landmarks.data.caches.pickled_maps import remap, unmap
 from landmarks.data.packs.shard_disk_cache import ShardRoom
 from landmarks.data.packs.shard_order import ShardOrder
 

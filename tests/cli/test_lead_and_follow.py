@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from landmarks.cli import start_ranks as ranks
+from landmarks.cli import lead_and_follow as ranks
 from landmarks.distributed import store
 from landmarks.errors import UserError
 
