@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import Signals
 
 from landmarks import __version__
+from landmarks.cli.command_list import load_command
 from landmarks.distributed import processes, store
 from landmarks.distributed.local_launch import run_ranks
 from landmarks.errors import UserError
@@ -71,12 +72,11 @@ class Leader:
         store.tell(f"job/{self.jobs + 1}", None)
 
 
-def follow(load: Callable[[], Callable], words: list[str], fail: Callable[..., int]) -> int:
+def follow(words: list[str], fail: Callable[..., int]) -> int:
     """Do what rank 0 does, as another rank; return the exit code.
 
     Args:
-        load: returns the command's function.
-        words: that this process was started with, which must be rank 0's.
+        words: that this process was started with, the command first; they must be rank 0's.
         fail: prints a sentence and returns the exit code that it is given.
     """
     prefix = f"rank {processes.rank()}: "
@@ -90,7 +90,7 @@ def follow(load: Callable[[], Callable], words: list[str], fail: Callable[..., i
     try:
         store.meet()
         _refuse_others(describe_start(words))
-        function = load()
+        function = load_command(words[0])
         kind = settings_of(function)
         for job in range(1, sys.maxsize):
             # After a stop, too: launchers end the others when one ends, and rank 0 may be saving.

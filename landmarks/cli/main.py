@@ -8,10 +8,9 @@ stopped by SIGTERM, 141 the reader of its output has gone.
 import logging
 import os
 import sys
-from collections.abc import Callable
 
 from landmarks import __version__
-from landmarks.cli.command_list import COMMANDS, SHARED, load_command
+from landmarks.cli.command_list import COMMANDS, SHARED
 from landmarks.distributed import processes
 from landmarks.errors import did_you_mean
 from landmarks.interrupt import tidy_end
@@ -102,18 +101,15 @@ def _complete(arguments: list[str]) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    def load() -> Callable[..., int]:
-        return load_command(command)
-
     # Imported here: `landmarks --help` must not wait for Hydra.
     if command in SHARED and OPTIONS_THAT_TELL.isdisjoint(arguments):
         from landmarks.cli.start_ranks import lead
 
-        return lead(command, load, arguments, _fail)
+        return lead(command, arguments, _fail)
     if not processes.is_main():
         return 0
     if processes.world() > 1:
         processes.forget_others()  # the first one does it alone
     from landmarks.cli.run_with_hydra import launch
 
-    return launch(command, load, arguments, _fail)
+    return launch(command, arguments, _fail)

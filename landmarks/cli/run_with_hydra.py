@@ -26,7 +26,7 @@ from landmarks.cli.command_line import (
     refuse_deleted,
     refuse_place,
 )
-from landmarks.cli.command_list import SHARED
+from landmarks.cli.command_list import SHARED, load_command
 from landmarks.cli.data_root_argument import name_reader
 from landmarks.cli.help import answer_help
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 
 def launch(
     command: str,
-    load: Callable[[], Callable],
     arguments: list[str],
     fail: Callable[..., int],
     tell_job: Callable[[dict], None] | None = None,
@@ -58,17 +57,16 @@ def launch(
     """Run a command on the words behind it and return the exit code.
 
     Args:
-        load: returns its function; to import it takes seconds.
         fail: prints a sentence and returns the exit code that it is given, or 2.
         tell_job: lets the other processes do a job of these settings; None: there are none.
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to the handlers below
-    start = _Start(command, load, tell_job)
+    start = _Start(command, tell_job)
     arguments = mend_words(gather_words(command, arguments))
     try:
         if {"-h", "--help"} & set(arguments):
-            print(answer_help(command, settings_of(load()), arguments))
+            print(answer_help(command, settings_of(load_command(command)), arguments))
             return 0
         start.run(arguments)
     except UserError as error:
@@ -118,10 +116,9 @@ class _Start:
     def __init__(
         self,
         command: str,
-        load: Callable[[], Callable],
         tell_job: Callable[[dict], None] | None = None,
     ):
-        self.command, self.load, self.tell_job = command, load, tell_job
+        self.command, self.tell_job = command, tell_job
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
         self.place, self.held, self.reader = None, None, ""
@@ -223,7 +220,7 @@ class _Start:
         is_free = self.command == "train" and run.resolve() != self.held and not is_kfold
         with hold(run) if is_free else nullcontext():
             try:
-                function = self.load()
+                function = load_command(self.command)
                 kind = settings_of(function)
                 checked = check_settings(kind, config, given, self.command)
                 if self.resumed:

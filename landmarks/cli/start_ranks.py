@@ -50,28 +50,25 @@ def start_ranks(command: str, count: int, arguments: list[str], fail: Callable[.
     return 0
 
 
-def lead(
-    command: str, load: Callable[[], Callable], arguments: list[str], fail: Callable[..., int]
-) -> int:
+def lead(command: str, arguments: list[str], fail: Callable[..., int]) -> int:
     """Run a command by one process or several, as the words ask for; return the exit code.
 
     Args:
         command: that several processes can do.
-        load: returns the command's function.
         arguments: behind it.
         fail: prints a sentence and returns the exit code that it is given, or 2.
     """
     if processes.world() > 1:
         processes.quiet_torch()
     if not processes.is_main():
-        return follow(load, [command, *arguments], fail)
+        return follow([command, *arguments], fail)
     if processes.world() == 1:
         try:
             count = 1 if is_sweep(arguments) else wanted_ranks(arguments)
         except UserError as error:
             return fail(str(error), 1)
         if count == 1:  # of a sweep each job starts its own
-            return launch(command, load, arguments, fail)
+            return launch(command, arguments, fail)
         return start_ranks(command, count, arguments, fail)
 
     gpus = [word for word in arguments if word.startswith(GPUS)][-1:]
@@ -88,6 +85,6 @@ def lead(
     except UserError as error:
         return fail(str(error), 1)
     try:
-        return launch(command, load, arguments, tell, leader.tell_job)
+        return launch(command, arguments, tell, leader.tell_job)
     finally:
         leader.end()

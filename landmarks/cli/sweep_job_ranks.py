@@ -53,7 +53,7 @@ def do_rank(command: str, settings: dict, lines: dict) -> tuple[int, str]:
             if processes.is_main():
                 logging.config.dictConfig(lines)
                 return _lead(command, settings)
-            return follow(lambda: load_command(command), [command], say), ""
+            return follow([command], say), ""
     except KeyboardInterrupt as stop:
         return getattr(stop, "exit_code", 130), ""
 

@@ -9,6 +9,7 @@ import pytest
 
 from landmarks import __version__
 from landmarks.cli import main as cli
+from landmarks.cli.command_list import COMMANDS, load_command
 
 
 def run(*words, cwd=None):
@@ -27,7 +28,7 @@ def here(tmp_path, monkeypatch):
 def test_help_names_every_command(words, capsys):
     assert cli.main(words) == 0
     out = capsys.readouterr().out
-    assert all(f"\n  {name} " in out for name in cli.COMMANDS)
+    assert all(f"\n  {name} " in out for name in COMMANDS)
 
 
 def test_version(capsys):
@@ -44,12 +45,12 @@ def test_garbage_is_collected_again_once_a_command_is_loaded(command, monkeypatc
     try:
         if command == "mistake":
             with pytest.raises(ModuleNotFoundError):
-                cli.load_command(command)
+                load_command(command)
         else:
-            assert cli.load_command(command).__name__ == command
+            assert load_command(command).__name__ == command
             frozen = gc.get_freeze_count()
             assert frozen > 0
-            cli.load_command(command)  # what has been made since is not kept for ever
+            load_command(command)  # what has been made since is not kept for ever
             assert gc.get_freeze_count() <= frozen
         assert gc.isenabled()
     finally:
