@@ -26,7 +26,7 @@ OPTIONS = (  # of Hydra's parser
     "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion "
     "--config-path --config-name --config-dir --experimental-rerun --info".split()
 )
-MAY_BE_EMPTY = {"data.test"}  # no file of test faces is known
+MAY_BE_EMPTY = {"data.train", "data.test"}  # no file of such faces is known
 
 
 def check_settings(kind: type, config: DictConfig, words: list[str], command: str) -> dict:

@@ -12,7 +12,7 @@ from landmarks.data.formats.find_coco_files import list_annotations
 from landmarks.data.formats.label_studio import UPLOADED
 from landmarks.data.packs.pack_index import PACK
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
-from landmarks.data.reading.format_signatures import HEAD, kind_of
+from landmarks.data.reading.format_signatures import HEAD, kind_of, refuse_damaged, refuse_other
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
 from landmarks.errors import UserError, say_some
@@ -38,6 +38,8 @@ ENDINGS = (
 )
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "data", "img_align_celeba")
 PARTS = {"train": ("train", "training"), "test": ("test", "valid", "val")}
+TEST_WORDS = {"test", "testing", "val", "valid", "validation"}  # in a name: whole, unlike PARTS
+WORD = re.compile(r"[a-z]+")
 OF_FILES = ("table", "dlib", "cvat", "label_studio")  # readers of data.train and data.images
 
 
@@ -66,10 +68,15 @@ def find_format(root: Path) -> Format | None:
     found: dict[str, list[Path]] = {}
     for path in _some_files(root):
         found.setdefault(_kind(path), []).append(path)
-    found.pop("", None)
+    unread = found.pop("", [])
     if "yolo" in found and len(found) > 1:  # its label files alone are read by nothing
         found.pop("yolo")
-    return _of_found(found, root)
+    labels = [path for paths in found.values() for path in paths]
+    if not labels or not all(_is_of_test(path, root) for path in labels):
+        return _of_found(found, root)
+    for path in unread:  # of the training faces, perhaps
+        refuse_damaged(path)
+    return _as_test(_of_found(found, root)) if len(labels) == 1 else _of_found(found, root)
 
 
 def refuse_image(root: Path) -> None:
@@ -90,11 +97,21 @@ def require_format(root: Path) -> Format:
     if found is None:
         for path in _some_files(root) if root.is_dir() else [root]:
             refuse_nested(path)
+        refuse_other(root, "table")
+        _refuse_table(root)
         raise UserError(
             f"No labels of a known kind in '{root}': set data.root=FOLDER, or name the format with "
             f"data=NAME (docs/data.md lists them)."
         )
     return found
+
+
+def _refuse_table(root: Path) -> None:
+    """Raise UserError for what is wrong with the columns of the only table in a folder."""
+    paths = [path for path in _some_files(root) if kind_of(path).reader == "table"]
+    if len(paths) == 1:
+        header = read_header(paths[0])
+        find_columns(paths[0], header, None, None, read_first(paths[0]))
 
 
 def of_store(root: str) -> Format:
@@ -173,6 +190,28 @@ def _of_files(name: str, paths: list[Path], root: Path) -> Format:
         if of_test != (images if "images" in settings else test.parent):
             settings["test_images"] = str(of_test)
     return Format(name, settings, f"{train} looks like {kind_of(train).what}")
+
+
+def _is_of_test(path: Path, root: Path) -> bool:
+    """Return whether the name of a file, or of a folder on the way to it, says that it is of test
+    faces."""
+    words = {word for part in path.relative_to(root).parts for word in WORD.findall(part.lower())}
+    return not words.isdisjoint(TEST_WORDS) and words.isdisjoint(PARTS["train"])
+
+
+def _as_test(form: Format) -> Format:
+    """Return a reader whose only file is of test faces: nobody is to train on these because the
+    others are away."""
+    if form.name == "coco":
+        return form._replace(
+            settings={key.replace("train_", "test_"): it for key, it in form.settings.items()}
+        )
+    if form.name not in OF_FILES:
+        return form
+    settings = {"train": "", "test": form.settings["train"]}
+    if "images" in form.settings:
+        settings["test_images"] = form.settings["images"]
+    return form._replace(settings=settings)
 
 
 def _choose(paths: list[Path], name: str, key: str, part: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from landmarks.data.reading.text_file import refuse_binary
-from landmarks.data.tables.table_rows import FLAT, find_nested
+from landmarks.data.tables.table_rows import FLAT, find_nested, read_header
 from landmarks.errors import UserError
 
 HEAD = 1 << 16  # bytes of a file that are looked at
@@ -26,6 +26,7 @@ FILE = "read it with data={reader} data.train={path} data.images=FOLDER"
 ROOT = "read its folder with data={reader} data.root={path.parent}"
 TREE = "read a folder of such files with data={reader} data.root=FOLDER"
 MAX_UP, MAX_DOWN = 2, 2  # folders above and below one that may be meant
+SEPARATORS = re.compile(r"[,;\t]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 
 
@@ -117,6 +118,16 @@ def refuse_other(path: Path, reader: str) -> None:
         raise UserError(said)
 
 
+def refuse_damaged(path: Path) -> None:
+    """Raise UserError if a file of labels is cut off, or is a pointer or another form of one."""
+    try:
+        kind = _of_file(path)
+        if kind is not None and kind.reader == "table":
+            read_header(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+
+
 def refuse_near(root: Path, *marks: str) -> None:
     """Raise UserError if a folder near this one holds what belongs here: one that holds it, or one
     inside of it, was named by mistake.
@@ -175,7 +186,7 @@ def _of_file(path: Path) -> Kind | None:
     for start, within, kind in MARKS:
         if re.match(start, text, re.DOTALL) and re.search(within, text):
             return kind
-    return _of_numbers(path, [line.split() for line in head.splitlines() if line.strip()])
+    return _of_numbers(path, [line for line in head.splitlines() if line.strip()])
 
 
 def _of_parquet(path: Path) -> Kind:
@@ -186,22 +197,20 @@ def _of_parquet(path: Path) -> Kind:
     return Kind("a table of nested columns", "", FLAT) if nested else Kind("a table", "table", FILE)
 
 
-def _of_numbers(path: Path, lines: list[list[str]]) -> Kind | None:
-    """Return the kind of a file by the numbers in its lines, which blanks part."""
+def _of_numbers(path: Path, lines: list[str]) -> Kind | None:
+    """Return the kind of a file by the numbers in its lines."""
     if not lines:
         return None
-    if len(lines[0]) == 207 and all(map(NUMBER.fullmatch, lines[0][:206])):
+    first = lines[0].split()
+    if len(first) == 207 and all(map(NUMBER.fullmatch, first[:206])):
         return Kind("WFLW's list", "wflw", "read it with data=wflw data.root=FOLDER")
-    rows = lines[:20]
-    if not all(NUMBER.fullmatch(field) for row in rows for field in row):
-        is_table = re.search(r"[,;\t]", " ".join(lines[0])) or path.suffix.lower() in (
-            ".csv",
-            ".tsv",
-        )
+    rows = [SEPARATORS.sub(" ", line).split() for line in lines]
+    if not all(NUMBER.fullmatch(field) for row in rows[:20] for field in row):
+        is_table = SEPARATORS.search(lines[0]) or path.suffix.lower() in (".csv", ".tsv")
         return Kind("a table", "table", FILE) if is_table else None
-    shares = [abs(float(field)) <= 1.5 for row in rows for field in row[1:5]]
-    if all(len(row) >= 5 and row[0].isdigit() for row in rows) and all(shares):
+    shares = [abs(float(field)) <= 1.5 for row in rows[:20] for field in row[1:5]]
+    if all(len(row) >= 5 and row[0].isdigit() for row in rows[:20]) and all(shares):
         return YOLO
-    if len(lines) == 1 or any(len(row) != 2 for row in lines[1:20]):
+    if len(rows) == 1 or any(len(row) != 2 for row in rows[1:20]):
         return None
     return PTS if path.suffix.lower() == ".pts" else POINTS

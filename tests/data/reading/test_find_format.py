@@ -134,6 +134,56 @@ def test_coco_files_of_two_parts_beside_each_other_are_both_read(write, parts, t
         )
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("sign", [",", ";", "\t", ", "])
+def test_lists_of_points_are_found_whatever_parts_them(sign, part, tmp_path):
+    (tmp_path / part).mkdir()
+    lines = [f"{10 + i}.5{sign}{20 + i}" for i in range(5)]
+    (tmp_path / part / "a.txt").write_text("\n".join(lines))
+    assert find_format(tmp_path).name == "points"
+
+
+@pytest.mark.parametrize("kind", ["gone", "pointer", "UTF-16", "empty", "cut"])
+@pytest.mark.parametrize(
+    ("format", "file"),
+    [
+        ("table-csv", "train.csv"),
+        ("table-parquet", "train.parquet"),
+        ("dlib", "train.xml"),
+        ("cvat", "train.xml"),
+        ("label_studio", "train.json"),
+        ("coco", "train.json"),
+    ],
+)
+def test_test_faces_are_not_trained_on_where_the_others_cannot_be_read(
+    format, file, kind, write, parts, tmp_path
+):
+    write(format, tmp_path, parts)
+    file = tmp_path / file
+    content = file.read_bytes()
+    damaged = {
+        "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "UTF-16": content.decode("utf-8", "replace").encode("utf-16"),
+        "empty": b"",
+        "cut": content[: len(content) // 2],
+    }
+    file.unlink() if kind == "gone" else file.write_bytes(damaged[kind])
+    with pytest.raises(UserError) as refused:
+        auto.read_faces(str(tmp_path))
+    assert "train" in str(refused.value)
+    if kind == "gone":
+        assert len(auto.read_faces(str(tmp_path), part="test")) == len(parts["test"].names)
+
+
+def test_a_file_of_test_faces_that_is_named_is_trained_on(write, parts, tmp_path):
+    write("cvat", tmp_path, parts)
+    assert find_format(tmp_path / "test.xml").settings["train"] == str(tmp_path / "test.xml")
+    (tmp_path / "test.xml").unlink()
+    (tmp_path / "train.xml").rename(tmp_path / "contest_values.xml")  # "test" and "val" within
+    found = find_format(tmp_path).settings
+    assert found == {"train": str(tmp_path / "contest_values.xml"), "test": ""}
+
+
 def test_tables_of_two_parts_have_images_of_their_own(tmp_path):
     for part in ("training", "test"):
         (tmp_path / part).mkdir()
