@@ -18,7 +18,7 @@ from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.data.crops.boxes import frame_faces
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Faces
-from landmarks.data.labelled_points import find_labelled, warn_of_unlabelled
+from landmarks.data.labelled_points import find_labelled, warn_of_misspelt, warn_of_unlabelled
 from landmarks.errors import UserError, say_count
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.health.crop_loss import try_crop
@@ -79,6 +79,7 @@ def check(settings: CheckSettings) -> int:
     )
     labelled = find_labelled(faces.points, rows)
     warn_of_unlabelled(labelled, faces.source)
+    warn_of_misspelt(faces, rows)
     layout = settle_layout(settings.layout, faces, rows, labelled, settings.seed)
     threads = count_cores() if settings.workers == "auto" else max(1, settings.workers)
     health = inspect(faces, rows, test, layout.regions, threads, layout.eyes)

@@ -10,6 +10,8 @@ from landmarks.errors import UserError, say_count, say_some
 log = logging.getLogger(__name__)
 BLOCK = 1024  # faces looked at at once
 MAX_NAMED = 5  # points in a sentence
+MIN_USUAL = 20  # faces with a label of the usual point, before another's are few
+FEW, FEW_SHARE = 2, 0.02  # labels of a point that may be a misspelt name, of those that are usual
 
 
 def find_labelled(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -59,6 +61,25 @@ def warn_of_unlabelled(labelled: np.ndarray, where: str) -> None:
         log.warning(
             f"Never labelled in {where}: {say_points(missing)}. A model cannot learn where that "
             f"is, and predict leaves the coordinates empty."
+        )
+
+
+def warn_of_misspelt(faces: Faces, rows: np.ndarray) -> None:
+    """Warn of named points with labels in very few of the rows: a misspelt name is one of these."""
+    if not faces.point_names:
+        return
+    counts = np.zeros(len(faces.point_names), np.int64)
+    for start in range(0, len(rows), BLOCK):
+        counts += np.isfinite(faces.points[rows[start : start + BLOCK]]).all(2).sum(0)
+    usual = np.median(counts)
+    are_few = (counts > 0) & (counts <= max(FEW, FEW_SHARE * usual))
+    if usual >= MIN_USUAL and are_few.any():
+        listed = say_some(
+            (f"'{faces.point_names[k]}' in {counts[k]}" for k in np.flatnonzero(are_few)), MAX_NAMED
+        )
+        log.warning(
+            f"Labelled in very few of {say_count(len(rows), 'face')} of {faces.source}: {listed}. "
+            f"Each counts as a point of its own: correct the name if it is misspelt."
         )
 
 

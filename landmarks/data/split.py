@@ -192,6 +192,12 @@ def load_validation_rows(path: Path) -> np.ndarray:
         return saved["validation"]
 
 
+def load_training_names(path: Path) -> np.ndarray:
+    """Return the names (n,) bytes of a saved split's training faces."""
+    with np.load(path) as saved:
+        return saved["names"][: len(saved["train"])]
+
+
 def _are_of(faces: Faces, train: np.ndarray, validation: np.ndarray, names: np.ndarray) -> bool:
     """Say whether the faces still have these rows, and these names there."""
     for part in (train, validation):

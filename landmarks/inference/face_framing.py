@@ -109,7 +109,10 @@ def _explain_framing(faces: Faces, margin: float) -> None:
         return
     trained = f"The model was trained on boxes of labels (box_from=points, box_margin={margin:g})"
     if faces.boxes is None:
-        raise UserError(f"{trained}, and {faces.source} has neither boxes nor labels.")
+        raise UserError(
+            f"{trained}, and {faces.source} has neither boxes nor labels: name a file of boxes "
+            f"with faces=FILE, or let them be found with faces=detect."
+        )
     raise UserError(
         f"{trained}, and {faces.source} has no labels, but boxes of its own: set box_from=data "
         f"where these reach from outermost point to outermost point; where they are wider, also a "

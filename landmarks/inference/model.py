@@ -89,9 +89,10 @@ class Model:
                 (H, W, 3) uint8, torch tensors (3, H, W) uint8 or float 0 to 1.
             channels: "bgr" (as OpenCV reads) or "rgb", the order of an array's colours. It must be
                 said of arrays; tensors are RGB unless it is.
-            boxes: (N, 4), x0, y0, x1, y1 of each face. A model trained with crop=box is shown them
-                as in training. Any other looks twice: at the box, widened to the framing that it
-                was trained with, then about the points that it found there.
+            boxes: (N, 4), x0, y0, x1, y1 of each face. A model trained with crop=box
+                box_from=data is shown them as in training. Any other looks twice: at the box,
+                widened to the framing that it was trained with, then about the points that it
+                found there.
             batch_size: faces computed at once.
 
         Returns:
@@ -125,16 +126,21 @@ class Model:
                 "This model was trained with crop=box, so that it needs to know where each face "
                 "is: give boxes=[[x0, y0, x1, y1], ...], one for each image."
             )
-        if has_boxes and not is_boxed and self.finder.places is None:
+        if has_boxes and self._looks_twice() and self.finder.places is None:
             raise UserError(
                 "This model was trained before checkpoints kept where the face lies in the input, "
                 "so that it cannot look at boxes: cut the faces out yourself and leave boxes out, "
                 "or train it on with this version."
             )
 
+    def _looks_twice(self) -> bool:
+        """Return whether boxes are other ones than the model was shown in training."""
+        config = self.finder.config
+        return config["crop"] != "box" or config["box_from"] == "points"
+
     def _find(self, faces: Faces, batch_size: int) -> Any:
         framing = Framing(batch_size=batch_size, workers=0)
-        if faces.boxes is not None and self.finder.config["crop"] != "box":
+        if faces.boxes is not None and self._looks_twice():
             from landmarks.inference.photo_faces import look_at_faces
 
             return look_at_faces(self.finder, faces, framing, LOOKS)

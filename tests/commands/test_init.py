@@ -48,6 +48,15 @@ def test_a_run_starts_from_the_kept_weights_of_another(form, ema, train, capsys)
     assert "old/" in out and "model.weights=imagenet" in out and f"resnet18 from {form}" in out
 
 
+def test_validation_faces_that_the_first_weights_have_learnt_are_warned_of(train, capsys):
+    train("run_dir=old", "model.weights=none")
+    train("run_dir=new", "init=old")
+    assert "val_mse is too low" not in capsys.readouterr().out
+    train("run_dir=other", "init=old/best.pt", "split.by=random", "seed=1")
+    (said,) = [it for it in capsys.readouterr().out.splitlines() if "val_mse is too low" in it]
+    assert "of 2 validation faces" in said and "init=old/best.pt" in said
+
+
 def test_a_run_with_other_points_starts_from_it(train, contest, capsys):
     train("run_dir=old", "model.weights=none")
     other = contest(train=8, num_points=7, folder="other")

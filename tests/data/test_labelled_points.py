@@ -1,12 +1,19 @@
 """Which points have labels, and what is said where none has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from refusals import refused
 
 from landmarks.data.faces import Faces
-from landmarks.data.labelled_points import BLOCK, find_labelled, require_labels, warn_of_unlabelled
+from landmarks.data.labelled_points import (
+    BLOCK,
+    find_labelled,
+    require_labels,
+    warn_of_misspelt,
+    warn_of_unlabelled,
+)
 
 
 def make_faces(points):
@@ -42,3 +49,21 @@ def test_points_are_named_up_to_five(caplog):
     assert "Never labelled in here: 1 point (4)." in caplog.text
     warn_of_unlabelled(np.arange(9) < 2, "here")
     assert "7 points (2, 3, 4, 5, 6, ...)" in caplog.text
+
+
+def test_a_name_that_few_faces_have_may_be_misspelt(caplog):
+    points = np.ones((40, 4, 2), np.float32)
+    points[3, 1] = np.nan  # whose label got the name of the last one
+    points[np.arange(40) != 3, 3] = np.nan
+    points[::2, 2] = np.nan  # half of the faces are turned away
+    faces, every = make_faces(points), np.arange(40)
+    warn_of_misspelt(faces, every)
+    assert not caplog.text  # numbers are not spelt
+    faces = replace(faces, point_names=["eye", "nose", "ear", "nosse"])
+    warn_of_misspelt(faces, every)
+    assert "'nosse' in 1" in caplog.text and "40 faces" in caplog.text
+    assert not any(f"'{name}'" in caplog.text for name in ("eye", "nose", "ear"))
+    caplog.clear()
+    warn_of_misspelt(faces, every[4:])
+    warn_of_misspelt(faces, every[:10])  # of so few faces nothing can be told
+    assert not caplog.text

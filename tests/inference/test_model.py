@@ -91,7 +91,8 @@ def test_names_regions_and_unlabelled_points(run_of, photos):
 
 
 def test_boxes_frame_faces(run_of, photos):
-    model = landmarks.load(run_of(settings={"crop": "box", "box_margin": 0.1}), **PLAIN)
+    settings = {"crop": "box", "box_margin": 0.1, "box_from": "data"}
+    model = landmarks.load(run_of(settings=settings), **PLAIN)
     photo, box = photos[3], [50, 40, 130, 120]
     inside = model.predict(photo, channels="bgr", boxes=box).points
     shifted = np.roll(photo, (24, 24), (0, 1))
@@ -185,6 +186,16 @@ def test_messages_speak_of_python_not_of_settings(model, photos, run_of, tmp_pat
             call()
         said = str(raised.value)
         assert not any(word in said for word in ("data.", "faces=", "box_from", "checkpoint="))
+
+
+def test_a_model_of_boxes_of_labels_looks_twice_at_boxes(run_of, photos):
+    settings = {"crop": "box", "box_margin": 0.1, "box_from": "points"}
+    places = {"center": [0.5, 0.5], "center_spread": [0.0, 0.0], "side": 0.5, "side_spread": 0.0}
+    boxed = landmarks.load(run_of(settings=settings, places=places), **PLAIN)
+    whole = landmarks.load(run_of(settings={"crop": "letterbox"}, places=places), **PLAIN)
+    box = [50, 40, 130, 120]
+    found = [it.predict(photos[3], channels="bgr", boxes=box).points for it in (boxed, whole)]
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.filterwarnings("error")

@@ -52,6 +52,7 @@ def train_folds(settings: TrainSettings, train_one: Callable[[TrainSettings], in
     for fold in wanted:
         own = _settings_of_fold(settings, fold, folders[fold])
         if (folders[fold] / FINISHED).is_file():
+            _refuse_longer(folders[fold], settings)
             log.info(f"{folders[fold]} is finished.")
             continue
         log.info(f"Fold {fold} of {count}: {folders[fold]}")
@@ -96,11 +97,32 @@ def _settings_of_fold(settings: TrainSettings, fold: int, folder: Path) -> Train
     now = own.to_config()
     other = [key for key in now if key not in OF_A_START and begun.get(key) != now[key]]
     if other:
+        was, given = _differing(other[0], begun.get(other[0]), now[other[0]])
         raise UserError(
-            f"{folder} was begun with {other[0]}={begun.get(other[0])}, not {now[other[0]]}: name "
-            f"another run_dir, or give it the settings it had."
+            f"{folder} was begun with {was}, not {given}: name another run_dir, or give it the "
+            f"settings it had."
         )
     return replace(own, resume=str(last))
+
+
+def _differing(key: str, was: object, given: object) -> tuple[str, str]:
+    """Return "key=value" of both, of the first setting that differs where they are groups."""
+    if not isinstance(was, dict) or not isinstance(given, dict):
+        return f"{key}={was}", f"{given}"
+    inner = next(name for name in {**was, **given} if was.get(name) != given.get(name))
+    named = "kfold" if (key, inner) == ("split", "folds") else f"{key}.{inner}"
+    return _differing(named, was.get(inner), given.get(inner))
+
+
+def _refuse_longer(folder: Path, settings: TrainSettings) -> None:
+    """Refuse to pass over a finished fold that is to have another number of epochs."""
+    had = load_config(folder / "last.pt")["epochs"]
+    if had != settings.epochs:
+        word = say_setting("resume", folder)
+        raise UserError(
+            f"{folder} is finished with epochs={had}, not {settings.epochs}: train each fold "
+            f"on by landmarks train {word} epochs={settings.epochs}, or name another run_dir."
+        )
 
 
 def _unfinished(folders: list[Path]) -> list[str]:

@@ -24,14 +24,15 @@ from landmarks.data.crops.boxes import frame_faces
 from landmarks.data.crops.expected_face_place import measure_places
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces, plain_names
-from landmarks.data.labelled_points import require_labels, warn_of_unlabelled
+from landmarks.data.labelled_points import require_labels, warn_of_misspelt, warn_of_unlabelled
 from landmarks.data.labels_outside import refuse_impossible, warn_of_outside
-from landmarks.data.split import load_split, save_split
+from landmarks.data.split import load_split, load_training_names, save_split
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout
 from landmarks.machine import say_bytes
 from landmarks.outputs.pictures import arrange, draw_face, drawing, save_picture
+from landmarks.runs.find_runs import find_checkpoint
 from landmarks.shapes.symmetry import find_symmetry
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
         training_rows, validation_rows = build(settings.split, faces, seed=seed)
         if processes.is_main():
             save_split(split_file, faces, training_rows, validation_rows)
+        if settings.init:
+            warn_of_known(Path(settings.init), faces.names[validation_rows])
     used = np.sort(np.r_[training_rows, validation_rows])
     refuse_impossible(faces, used)
     labelled = require_labels(faces, training_rows, validation_rows)
@@ -105,6 +108,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
     if flip is not None and settings.augment["flip"] > 0:
         labelled = labelled | labelled[flip]  # learnt from mirror images
     warn_of_unlabelled(labelled, f"the training faces of {faces.source}")
+    warn_of_misspelt(faces, used)
     warn_of_outside(faces, used)
     augment = build(settings.augment, input_size=input_size, permutation=flip, seed=seed)
     augment = augment if augment.is_on else None
@@ -178,6 +182,20 @@ def _refuse_excluded(names: np.ndarray, data: dict, split_file: Path) -> None:
         raise UserError(
             f"data.exclude={data['exclude']} names faces that this run's split holds: give it the "
             f"names it had, or start a new run from this one with init={split_file.parent}."
+        )
+
+
+def warn_of_known(init: Path, names: np.ndarray) -> None:
+    """Warn of validation faces (n,) that a run, whose weights training starts from, has learnt."""
+    path = find_checkpoint(init).parent / "split.npz"
+    if not path.is_file():
+        return
+    known = np.isin(plain_names(names), plain_names(load_training_names(path)))
+    if known.any():
+        log.warning(
+            f"{known.sum()} of {say_count(len(names), 'validation face')} bear names of faces that "
+            f"init={init} was trained on. If they are these, val_mse is too low and no measure of "
+            f"other faces: split as that run did (the same data, split and seed)."
         )
 
 

@@ -143,21 +143,24 @@ def test_predict_averages_the_models(kept):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("words", "code", "named"),
     [
-        (["fold=3"], 1),
-        (["kfold=1"], 2),
-        (["loss=mse"], 1),  # begun with another loss
-        (["resume=runs/k/fold-0"], 1),
-        (["kfold=null", "fold=1"], 2),
+        (["fold=3"], 1, "fold=3"),
+        (["kfold=1"], 2, "kfold=1"),
+        (["loss=mse"], 1, "loss._target_="),  # begun with another loss
+        (["optimizer.lr=0.5"], 1, "optimizer.lr="),
+        (["kfold=4"], 1, "kfold=3, not 4:"),
+        (["epochs=2"], 1, "fold-0 epochs=2"),  # the finished ones are not
+        (["resume=runs/k/fold-0"], 1, "resume="),
+        (["kfold=null", "fold=1"], 2, "fold"),
     ],
 )
-def test_what_cannot_be_folded_is_refused(kept, words, code, capsys):
+def test_what_cannot_be_folded_is_refused(kept, words, code, named, capsys):
     shutil.rmtree("runs/k/fold-2")
     Path("runs/k/fold-1/finished.json").unlink()
     train(kept, *words, code=code)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("landmarks:")]
-    assert len(said) == 1
+    assert len(said) == 1 and named in said[0]
 
 
 def test_a_fold_that_was_stopped_goes_on(kept, stop_at_step, monkeypatch):
