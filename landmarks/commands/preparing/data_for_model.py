@@ -51,6 +51,8 @@ def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Face
     reader = _of_training(trained["data"])
     if "root" in given:
         reader = _of_root(given.pop("root"), reader)
+    else:
+        _refuse_lost(reader.settings.get("root"))
     expected = inspect.signature(reader.function).parameters.values()
     required = {it.name for it in expected if it.default is it.empty} - {"part", "reading"}
     if not required <= {*reader.settings}:
@@ -62,6 +64,15 @@ def read_data(data: dict, trained: dict, part: Literal["train", "test"]) -> Face
     limit = {"limit": None} if part == "test" else {}
     arguments = check_arguments(reader.function, {**reader.settings, **limit, **given}, "data")
     return reader.function(**arguments, part=part)
+
+
+def _refuse_lost(root: str | None) -> None:
+    """Raise UserError if the training's own folder of data is not there, as from another folder."""
+    if root is not None and not is_remote(root) and not Path(root).exists():
+        raise UserError(
+            f"The model was trained with data.root={root}, and in {Path.cwd()} there is no such "
+            f"folder: set data.root=FOLDER."
+        )
 
 
 def _of_training(node: dict) -> _Reader:

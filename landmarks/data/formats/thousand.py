@@ -60,6 +60,11 @@ def find_root(root: Path) -> Path:
     for base in (root, root / "contest01_data"):
         if (base / "train").is_dir() or (base / "test").is_dir():
             return base
+    if not root.exists():
+        raise UserError(
+            f"There is no folder '{root}': set data.root=FOLDER to the contest's data, or use "
+            f"data=synthetic for synthetic faces."
+        )
     refuse_near(root, "train/landmarks.csv", "test/images", "contest01_data/train")
     refuse_other(root, "thousand")
     raise UserError(

@@ -99,9 +99,11 @@ def _read_list(path: Path) -> list[str]:
     except UserError as error:
         raise UserError(f"{unread} and no list of images: {error}") from error
     names = [line.strip() for line in text.splitlines() if line.strip()]
-    if names and not any((path.parent / name).is_file() for name in names):
+    # os.path: to pathlib a line that is no name at all, as of a wide table, is an error.
+    if names and not any(os.path.isfile(path.parent / name) for name in names):  # noqa: PTH113
         raise UserError(
             f"input={path} is no list of images, one path a line: there is no "
-            f"'{path.parent / names[0][:80]}'. Tables are read with data=table data.test={path}."
+            f"'{path.parent / ' '.join(names[0].split())[:80]}'. Tables are read with data=table "
+            f"data.test={path}."
         )
     return names

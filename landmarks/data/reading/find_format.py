@@ -12,7 +12,13 @@ from landmarks.data.formats.find_coco_files import list_annotations
 from landmarks.data.formats.label_studio import UPLOADED
 from landmarks.data.packs.pack_index import PACK
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
-from landmarks.data.reading.format_signatures import HEAD, kind_of, refuse_damaged, refuse_other
+from landmarks.data.reading.format_signatures import (
+    HEAD,
+    folders_below,
+    kind_of,
+    refuse_damaged,
+    refuse_other,
+)
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
 from landmarks.errors import UserError, say_some
@@ -65,6 +71,9 @@ def find_format(root: Path) -> Format | None:
     whole = _find_whole(root)
     if whole is not None:
         return whole
+    of_contest = [it for it in folders_below(root) if (it / "train/landmarks.csv").is_file()]
+    if of_contest:
+        raise UserError(f"No faces in '{root}' itself: did you mean data.root={of_contest[0]}?")
     found: dict[str, list[Path]] = {}
     for path in _some_files(root):
         found.setdefault(_kind(path), []).append(path)

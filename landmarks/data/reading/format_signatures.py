@@ -141,12 +141,12 @@ def refuse_near(root: Path, *marks: str) -> None:
         return any((folder / mark).exists() for mark in marks)
 
     above = [*Path(os.path.abspath(root)).parents][:MAX_UP]  # noqa: PTH100 (links stay links)
-    found = next((folder for folder in (*above, *_below(root)) if is_meant(folder)), None)
+    found = next((folder for folder in (*above, *folders_below(root)) if is_meant(folder)), None)
     if found is not None:
         raise UserError(f"No faces in '{root}': did you mean data.root={found}?")
 
 
-def _below(root: Path) -> list[Path]:
+def folders_below(root: Path) -> list[Path]:
     """Return the folders down to two levels below one, the nearest first."""
     levels = [[root]]
     for _ in range(MAX_DOWN):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from made_runs import TINY
+from refusals import refused
 
 from landmarks.cli import main as cli
 from landmarks.commands.preparing.data_for_model import in_order, read_data
@@ -87,6 +88,12 @@ def test_what_cannot_be_told_is_refused(faces):
         read_data({**UNSET, "root": str(faces / "empty")}, named, "train")
     with pytest.raises(UserError, match=r"several kinds.*data=cvat.*data=table"):
         read_data({**UNSET, "root": str(faces)}, named, "train")
+
+
+def test_the_training_s_own_folder_is_named_where_it_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with refused("data.root=nowhere/data", tmp_path, "data.root=FOLDER"):
+        read_data(UNSET, trained_on("thousand", root="nowhere/data"), "test")
 
 
 def test_points_are_matched_by_their_names(faces):

@@ -97,6 +97,7 @@ def test_pictures_that_are_not_read_are_counted(faces, caplog):
     [
         (b"name,x_0,y_0\na.jpg,1,2\n", ("data=table",)),
         (b"some notes\nof mine\n", ()),
+        (b"file_name\t" + b"Point_0_X\t" * 1942 + b"\n", ("data=table",)),  # no name is so long
         ("caf\xe9.jpg\n".encode("latin-1"), ("line 1", "UTF-8")),
         ("a.jpg\n".encode("utf-16"), ()),
         (b"\0\1\2", ()),

@@ -33,6 +33,13 @@ def test_the_contest_s_folder_is_read_as_before(contest, tmp_path):
     assert named == ["data=thousand", f"data.root={root}"] and "landmarks.csv" in said
 
 
+def test_contests_in_a_folder_are_no_tables(contest, tmp_path):
+    for name in ("a", "b"):
+        contest(train=2, folder=f"all/{name}")
+    with refused(f"data.root={tmp_path / 'all/a'}"):
+        find_format(tmp_path / "all")
+
+
 def test_files_of_several_kinds_are_asked_about(write, parts, tmp_path):
     write("cvat", tmp_path / "a", parts)
     write("labelme", tmp_path / "b", parts)
