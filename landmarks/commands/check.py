@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from landmarks.commands.checking.check_by_model import find_disbelieved
-from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs
+from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs, warn_of_flip
 from landmarks.commands.preparing.crop_settings import CropSettings
 from landmarks.commands.preparing.instantiate import build, build_test
 from landmarks.commands.preparing.output_folder import OutputFolder
@@ -86,6 +86,7 @@ def check(settings: CheckSettings) -> int:
     good = rows[health.looks.state[rows] == GOOD]
     known, known_from = layout.flip_permutation(), layout.pairs_from
     symmetry = find_symmetry(faces.points, known, good, known_from=known_from)
+    warn_of_flip(faces, symmetry)
     layout = settle_pairs(settings.layout, layout, symmetry.flip)
 
     count = say_count(len(rows), "face")

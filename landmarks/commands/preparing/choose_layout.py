@@ -13,6 +13,7 @@ from landmarks.data.reading.numbered_names import are_numbers
 from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout, pair_names
 from landmarks.shapes.layout_fit import find_misplaced
+from landmarks.shapes.symmetry import Symmetry
 
 log = logging.getLogger(__name__)
 NAMED = "named"
@@ -68,6 +69,18 @@ def settle_pairs(node: dict, named: Layout, flip: np.ndarray | None) -> Layout:
     others = int((flip != known).sum())
     doubt = f"other mirror images of {say_count(others, 'point')}"
     return _unname(named, doubt) if others else named
+
+
+def warn_of_flip(faces: Faces, symmetry: Symmetry) -> None:
+    """Warn of a flip_idx that the data name and their points do not bear out."""
+    if faces.flip is None or symmetry.flip is None or symmetry.source == "flip_idx":
+        return
+    others = int((faces.flip != symmetry.flip).sum())
+    if others:
+        log.warning(
+            f"flip_idx of {faces.source} gives {say_count(others, 'point')} other partners: it is "
+            f"not used; correct it there."
+        )
 
 
 def _of_data(faces: Faces) -> Layout:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from landmarks.augment.augmentation import Augment
-from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs
+from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs, warn_of_flip
 from landmarks.commands.preparing.instantiate import build
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.data.batches.cached_crops import CanvasFaces, choose_margin, open_canvas
@@ -229,13 +229,7 @@ def choose_flip(faces: Faces, named: Layout, rows: np.ndarray, seed: int) -> np.
     answer = "not mirrored" if symmetry.flip is None else "mirrored"
     level = logging.INFO if is_expected else logging.WARNING
     log.log(level, f"Faces are {answer}: {symmetry.reason}.")
-    if faces.flip is not None and symmetry.flip is not None and symmetry.source != "flip_idx":
-        others = int((faces.flip != symmetry.flip).sum())
-        if others:
-            log.warning(
-                f"flip_idx of {faces.source} gives {say_count(others, 'point')} other partners: it "
-                f"is not used; correct it there."
-            )
+    warn_of_flip(faces, symmetry)
     return symmetry.flip
 
 
