@@ -11,7 +11,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import image_size
 from landmarks.data.reading.text_file import read_text
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 
 EDGES = ("x0", "y0", "x1", "y1")
 NAMES = ("file_name", "image", "image_name", "name", "photo")  # columns that name the photo
@@ -48,7 +48,7 @@ def _of_table(path: Path, text: str) -> Iterator[tuple[str, str, list]]:
     if named is None or not set(EDGES) <= set(header):
         raise UserError(
             f"{path}, line 1: a table of boxes has the columns file_name,x0,y0,x1,y1; found "
-            f"{','.join(header)[:80]}."
+            f"{say_some(header, 8)}."
         )
     columns = [header.index(edge) for edge in EDGES]
     for line, row in enumerate(rows, start=2):

@@ -17,7 +17,7 @@ from landmarks.data.reading.text_fields import parse_numbers
 from landmarks.data.reading.text_file import read_rows
 from landmarks.data.tables.lookup_table import MAX_DIGITS, read_lookup
 from landmarks.data.tables.table_columns import Columns, find_columns
-from landmarks.errors import UserError, say_count
+from landmarks.errors import UserError, say_count, say_some
 from landmarks.settings import flat
 
 VERSION = 1
@@ -126,8 +126,8 @@ def _read_asked(lookup: Path, names: np.ndarray, limit: int | None) -> Asked:
 
 def _columns(path: Path, header: list[str]) -> Columns:
     if IMAGE not in header:
-        listed = ", ".join(header)[:80]
-        raise UserError(f"{path}, line 1: there is no column '{IMAGE}' of grey values in {listed}.")
+        listed = f"; found {say_some(header, 8)}" if header else ", and nothing else"
+        raise UserError(f"{path}, line 1: there is no column '{IMAGE}' of grey values{listed}.")
     columns = find_columns(path, header, IMAGE, None)
     known = {columns.name, *columns.points}
     others = [name for i, name in enumerate(header) if i not in known and name != ID]
