@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 
 from landmarks.commands.predict import refuse_predicted
+from landmarks.commands.preparing.data_for_model import predictions_in_order
 from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
@@ -59,6 +60,7 @@ def ensemble(settings: EnsembleSettings) -> int:
         rows = [
             _align(read[0], other, paths[0], path) for path, other in zip(paths, read, strict=True)
         ]
+        read = _match_points(read, paths)
         combined = _combine(read, rows, settings.ensemble, weights)
         if _are_submissions(paths):
             points = np.concatenate([points for points, _ in combined])
@@ -109,6 +111,15 @@ def _align(first: Predictions, other: Predictions, first_path: Path, path: Path)
     return np.array([places[key] for key in wanted])
 
 
+def _match_points(read: list[Predictions], paths: list[Path]) -> list[Predictions]:
+    """Return predictions with their points in the order of the first file that names them."""
+    first = next((i for i, one in enumerate(read) if one.point_names), 0)
+    return [
+        predictions_in_order(one, read[first].point_names, str(paths[first]), path)
+        for path, one in zip(paths, read, strict=True)
+    ]
+
+
 def _combine(
     read: list[Predictions], rows: list[np.ndarray], how: EnsembleName, weights: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -153,6 +164,7 @@ def _write(settings: EnsembleSettings, out: Path, read: list[Predictions], combi
         unlabelled=np.flatnonzero(~known).tolist(),
         certainty="spread",
         columns=settings.confidence,
+        point_names=next((one.point_names for one in read if one.point_names), ()),
     )
     with file as written:
         for points, spread in combined:

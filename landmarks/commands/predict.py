@@ -60,6 +60,7 @@ def _write(settings: PredictSettings, finder: Finder, found: FoundPoints) -> Non
         certainty=finder.certainty,
         columns=settings.confidence,
         tell_all=settings.faces != "whole",
+        point_names=finder.layout.names,
     )
     submission, unreadable = _open_submission(faces), []
     labels = open_labels(out, settings.format, finder, faces, rounded)

@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +21,13 @@ LOCAL_HEADER = 30  # bytes before a ZIP member's name
 
 class Predictions(NamedTuple):
     """Predictions of M faces: names (M,) bytes, points (M, K, 2) in original pixels, confidence
-    (M, K) or None. Points may be mapped."""
+    (M, K) or None, point_names K names of the points, empty where the file has none. Points may be
+    mapped."""
 
     names: np.ndarray
     points: np.ndarray
     confidence: np.ndarray | None
+    point_names: Sequence[str] = ()
 
 
 def read_predictions(path: Path, scratch: Path) -> Predictions:
@@ -104,6 +106,7 @@ def _read_npz(path: Path) -> Predictions:
         with np.load(path) as stored:
             names = np.char.encode(stored["names"].astype(str), "utf-8")
             has_confidence = "confidence" in stored.files
+            point_names = stored["point_names"].tolist() if "point_names" in stored.files else []
         points = _map_member(path, "points.npy")
         confidence = _map_member(path, "confidence.npy") if has_confidence else None
     except (KeyError, ValueError, EOFError, struct.error, zipfile.BadZipFile) as error:
@@ -116,7 +119,13 @@ def _read_npz(path: Path) -> Predictions:
             f"predictions={path}: points of shape (N, K, 2) for its {len(names)} names belong "
             f"there; found {points.shape}."
         )
-    return Predictions(names, points, confidence)
+    point_names = [*map(str, point_names)]
+    if point_names and not len({*point_names}) == len(point_names) == points.shape[1]:
+        raise UserError(
+            f"predictions={path}: point_names of {points.shape[1]} different names belong there, "
+            f"or none; found {say_some(point_names, 5)}."
+        )
+    return Predictions(names, points, confidence, point_names)
 
 
 def _map_member(path: Path, name: str) -> np.ndarray:
@@ -149,7 +158,9 @@ def _read_table(path: Path, scratch: Path) -> Predictions:
             is_quoted = '"' in start or b'"' in file.read(1 << 16)
         separator = "\t" if "\t" in start else ","
         columns = start.split(separator)
-        if len(columns) > 2 and not is_quoted and all(map(HEADER.fullmatch, columns[1:])):
+        numbered = [HEADER.fullmatch(column) for column in columns[1:]]
+        is_contest = None not in numbered and len({it[1] for it in numbered}) == 1
+        if len(columns) > 2 and not is_quoted and is_contest:
             num_points, blocks = read_points(path, separator)
             return _gather(blocks, num_points, path, scratch)
     header = read_header(path)
@@ -161,7 +172,8 @@ def _read_table(path: Path, scratch: Path) -> Predictions:
         )
     rows = read_rows(path, found.name, found.points)
     shaped = ((names, values.reshape(len(names), -1, 2)) for names, values in rows)
-    return _gather(shaped, len(found.points) // 2, path, scratch)
+    gathered = _gather(shaped, len(found.points) // 2, path, scratch)
+    return gathered._replace(point_names=found.names)
 
 
 def _gather(

@@ -224,6 +224,15 @@ def _refuse_other_points(first: _Facts, other: _Facts) -> None:
             f"An ensemble needs models of the same points, and '{first.description}' and "
             f"'{other.description}' have {what}: leave one of them out."
         )
+    pairs = zip(first.layout.names, other.layout.names, strict=False)  # one may have none
+    differing = next(((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1]), None)
+    if differing is not None:
+        raise UserError(
+            f"An ensemble needs models of the same points in one order, and point {differing[0]} "
+            f"is '{differing[1]}' in '{first.description}' and '{differing[2]}' in "
+            f"'{other.description}': leave one of them out, or combine their predictions.npz with "
+            f"landmarks ensemble."
+        )
 
 
 def _weigh(looked: list[_Facts]) -> np.ndarray:

@@ -23,10 +23,11 @@ class FrameFile:
         num_points: K.
         rounded: whole pixels in the CSV; else two decimals.
         npz: also write the NPZ: times (N,) in seconds, states (N,), points (N, K, 2) and, under its
-            own name, the certainty (N, K); NaN where no face was seen.
+            own name, the certainty (N, K); NaN where no face was seen; point_names (K,), if any.
         unlabelled: points that no training face had a label of: empty, and NaN.
         certainty: "confidence", "spread", or "none", which is a confidence of NaN.
         columns: whether the certainty stands in the CSV too.
+        point_names: K names of the points; empty: they have none.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FrameFile:
         unlabelled: Sequence[int] = (),
         certainty: str = "confidence",
         columns: bool = False,
+        point_names: Sequence[str] = (),
     ):
         self.folder, self.rounded, self.npz, self.columns = folder, rounded, npz, columns
         self.empty = np.isin(np.arange(num_points), list(unlabelled))
@@ -45,6 +47,7 @@ class FrameFile:
         self.shapes = {"points": (num_points, 2), self.certainty: (num_points,)}
         self.times: list[float] = []
         self.states: list[str] = []
+        self.point_names = list(point_names)
 
     def __enter__(self) -> "FrameFile":
         with ExitStack() as opened, writing(self.folder / "predictions.csv"):
@@ -117,7 +120,7 @@ class FrameFile:
     def _pack(self, path: Path) -> None:
         """Write the NPZ; the large arrays are copied from file to file."""
         with zipfile.ZipFile(path, "w") as archive:
-            for key in ("times", "states"):
+            for key in ("times", "states", *(["point_names"] if self.point_names else [])):
                 with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, np.array(getattr(self, key)))
             for key, shape in self.shapes.items():

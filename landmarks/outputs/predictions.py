@@ -32,6 +32,8 @@ class PredictionFile:
         unlabelled: points that no training face had a label of: where they are, a model cannot
             know. They are empty in the CSV and NaN in the NPZ.
         boxes: (N, 4), x0, y0, x1, y1 of the faces, NaN where there is none; None: nowhere.
+        point_names: K names of the points; empty: they have none. They stand in the NPZ alone: not
+            every name can be a column that is read back.
 
     Where an image shows several faces, columns and arrays tell them apart: `face`, 0, 1, ... in the
     data's order, and their boxes.
@@ -49,6 +51,7 @@ class PredictionFile:
         certainty: str = "confidence",
         columns: bool = False,
         tell_all: bool = False,
+        point_names: Sequence[str] = (),
     ):
         self.marks = _tell_apart(names, boxes, tell_all)
         self.folder, self.names, self.rounded = folder, names, rounded
@@ -60,6 +63,7 @@ class PredictionFile:
         self.shapes = {"points": (count, num_points, 2), self.certainty: (count, num_points)}
         self.arrays: dict[str, np.memmap] = {}
         self.npz, self.done = npz, 0
+        self.point_names = {"point_names": np.array(point_names)} if point_names else {}
 
     def __enter__(self) -> "PredictionFile":
         with ExitStack() as opened, writing(self.folder / "predictions.csv"):
@@ -140,7 +144,8 @@ class PredictionFile:
         if self.npz:
             with writing(self.folder / "predictions.npz"):
                 with self.parts["npz"].open("wb") as file:
-                    np.savez(file, names=np.char.decode(self.names), **self.marks, **self.arrays)
+                    named = {"names": np.char.decode(self.names), **self.point_names}
+                    np.savez(file, **named, **self.marks, **self.arrays)
                 self.parts["npz"].replace(self.folder / "predictions.npz")
         self.parts["csv"].replace(self.folder / "predictions.csv")
 

@@ -14,16 +14,19 @@ RNG = np.random.default_rng(0)
 FOUND = RNG.uniform(0, 99, (3, 4, 5, 2)).astype(np.float32)
 
 
-def write(folder, points, order=slice(None), npz=False, unlabelled=()):
+def write(folder, points, order=slice(None), npz=False, unlabelled=(), point_names=()):
     folder.mkdir()
     names = NAMES[order]
-    with PredictionFile(folder, names, points.shape[1], False, npz, unlabelled) as file:
+    count = points.shape[1]
+    with PredictionFile(
+        folder, names, count, False, npz, unlabelled, point_names=point_names
+    ) as file:
         file.add(points[order].copy(), np.ones(points.shape[:2], np.float32))
     return folder / ("predictions.npz" if npz else "predictions.csv")
 
 
 def combine(tmp_path, *words, code=0):
-    assert cli.main(["ensemble", *map(str, words), f"run_dir={tmp_path}/out"]) == code
+    assert cli.main(["ensemble", f"run_dir={tmp_path}/out", *map(str, words)]) == code
 
 
 def rows_of(path):
@@ -67,6 +70,27 @@ def test_what_one_model_never_learnt_the_others_decide(tmp_path):
     with np.load(tmp_path / "out/predictions.npz") as stored:
         np.testing.assert_allclose(stored["points"][:, 1], FOUND[1][:, 1], atol=0.01)
         assert np.isnan(stored["points"][:, 2]).all()
+
+
+def test_points_are_combined_by_their_names(tmp_path, capsys):
+    names, turned = [*"abcde"], [3, 1, 0, 4, 2]
+    plain = write(tmp_path / "plain", FOUND[0])
+    first = write(tmp_path / "first", FOUND[1], npz=True, point_names=names)
+    there = FOUND[2][:, turned]
+    other = write(tmp_path / "other", there, npz=True, point_names=[names[i] for i in turned])
+    combine(tmp_path, first, other, "npz=true", f"run_dir={tmp_path}/named")
+    assert "by their order" not in capsys.readouterr().out
+    combine(tmp_path, plain, first, other, "npz=true")
+    said = [line for line in capsys.readouterr().out.splitlines() if "by their order" in line]
+    assert len(said) == 1 and str(plain) in said[0]
+    for folder, used in (("named", FOUND[1:]), ("out", FOUND)):
+        with np.load(tmp_path / folder / "predictions.npz") as stored:
+            assert stored["point_names"].tolist() == names
+            np.testing.assert_allclose(stored["points"], used.mean(0), atol=0.01)
+    strange = write(tmp_path / "strange", FOUND[0], npz=True, point_names=[*"abcdx"])
+    combine(tmp_path, first, strange, f"run_dir={tmp_path}/refused", code=1)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'x'" in said and "'e'" in said
 
 
 def test_submissions_give_a_submission(tmp_path):

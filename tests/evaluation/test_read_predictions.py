@@ -19,8 +19,10 @@ def points():
     return np.random.default_rng(0).uniform(-5, 300, (3, 4, 2)).astype(np.float32)
 
 
-def write(folder, names, points, boxes=None):
-    with PredictionFile(folder, names, 4, False, True, boxes=boxes) as file:
+def write(folder, names, points, boxes=None, point_names=()):
+    with PredictionFile(
+        folder, names, 4, False, True, boxes=boxes, point_names=point_names
+    ) as file:
         file.add(points, np.full(points.shape[:2], 0.5, np.float32))
 
 
@@ -46,6 +48,40 @@ def test_tables_of_the_contest_kind_are_read(tmp_path, points, separator, mark):
     found = read_predictions(tmp_path / "p.csv", tmp_path / "scratch")
     np.testing.assert_array_equal(found.points, points)
     assert found.names.tolist() == [b"0.jpg", b"1.jpg", b"2.jpg"]
+
+
+def test_names_of_points_are_read(tmp_path, points):
+    named = ["left eye", "nose, tip", "ü", "7"]
+    write(tmp_path, NAMES, points, point_names=named)
+    assert read_predictions(tmp_path / "predictions.npz", tmp_path / "s").point_names == named
+    assert not read_predictions(tmp_path / "predictions.csv", tmp_path / "s").point_names
+    write(tmp_path, NAMES, points)
+    assert not read_predictions(tmp_path / "predictions.npz", tmp_path / "s").point_names
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["left_eye", "Nose", "right_eye", "chin"],
+        ["ear0", "eye1", "nose2", "lip3"],  # no contest's columns, though they count
+        ["eye1", "eye2", "nose", "chin"],
+    ],
+)
+def test_a_table_names_points_by_its_columns(tmp_path, points, named):
+    header = ",".join(["file_name", *(f"{name}_{axis}" for name in named for axis in "xy")])
+    rows = [",".join([f"{i}.jpg", *map(str, face.ravel())]) for i, face in enumerate(points)]
+    (tmp_path / "p.csv").write_text("\n".join([header, *rows]))
+    found = read_predictions(tmp_path / "p.csv", tmp_path / "scratch")
+    assert list(found.point_names) == named
+    np.testing.assert_allclose(found.points, points, rtol=1e-6)
+
+
+@pytest.mark.parametrize("named", [["a", "b", "c"], ["a", "b", "c", "c"], [["a", "b", "c", "d"]]])
+def test_names_that_are_not_those_of_the_points_are_refused(tmp_path, points, named):
+    path = tmp_path / "named.npz"
+    np.savez(path, names=["a", "b", "c"], points=points, point_names=named)
+    with refused("named.npz", "point_names", 4):
+        read_predictions(path, path)
 
 
 def test_several_faces_of_an_image_come_in_order(tmp_path, points):

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 import landmarks
 from landmarks.cli import main as cli
@@ -86,6 +87,11 @@ def test_models_that_do_not_belong_together_are_refused(run_of):
     layout = {"name": "other", "num_points": 5, "regions": {"nose": [0, 4]}}
     with pytest.raises(landmarks.UserError, match="other"):
         landmarks.load([run_of(), run_of(layout=layout)], **PLAIN)
+    named = [{"name": "named", "num_points": 5, "names": [*names]} for names in ("abcde", "abdce")]
+    with refused(2, "'c'", "'d'"):
+        landmarks.load([run_of(layout=layout) for layout in named], **PLAIN)
+    nameless = run_of(layout={"name": "none", "num_points": 5})
+    landmarks.load([run_of(layout=named[0]), run_of(layout=named[0]), nameless], **PLAIN)
     with pytest.raises(landmarks.UserError, match="weighted"):
         open_finder([run_of(), run_of(metrics={"val_mse": 0.0})], ensemble="weighted", **PLAIN)
     with pytest.raises(landmarks.UserError, match="nowhere"):

@@ -21,7 +21,7 @@ def write(folder, fail=False, **chosen):
 
 
 def test_rows_and_arrays_are_those_added(tmp_path):
-    points = write(tmp_path, columns=True)
+    points = write(tmp_path, columns=True, point_names=["nose", "chin", "ü"])
     lines = [line.split(",") for line in (tmp_path / "predictions.csv").read_text().splitlines()]
     assert lines[0][:5] == ["frame", "time", "state", "Point_0_X", "Point_0_Y"]
     assert lines[0][-1] == "Confidence_2" and {len(line) for line in lines} == {12}
@@ -29,6 +29,7 @@ def test_rows_and_arrays_are_those_added(tmp_path):
     assert lines[3][:3] == ["2", "0.0800", "lost"] and set(lines[3][3:]) == {""}
     with np.load(tmp_path / "predictions.npz") as stored:
         assert stored["states"].tolist() == ["followed", "followed", "lost", "followed"]
+        assert stored["point_names"].tolist() == ["nose", "chin", "ü"]
         assert stored["times"].tolist() == [0, 0.04, 0.08, 0.12]
         np.testing.assert_array_equal(
             stored["points"][[0, 1, 3]][:, [0, 2]], points[[0, 1, 3]][:, [0, 2]]

@@ -59,6 +59,17 @@ def test_npz_is_not_rounded(tmp_path, rounded):
     assert found == ["predictions.csv", "predictions.npz"]
 
 
+def test_names_of_points_stand_in_the_npz_alone(tmp_path):
+    names = np.array([b"a.jpg"])
+    with PredictionFile(
+        tmp_path, names, 3, False, True, point_names=["left eye", "nez, ü", "7"]
+    ) as file:
+        file.add(POINTS[:1], CONFIDENCE[:1])
+    with np.load(tmp_path / "predictions.npz") as saved:
+        assert saved["point_names"].tolist() == ["left eye", "nez, ü", "7"]
+    assert read(tmp_path).columns[1] == "Point_0_X"
+
+
 def test_the_header_is_that_of_labels(tmp_path):
     """Its columns have the names of landmarks.csv, with commas between."""
     write(tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from landmarks.commands.judging.judged_faces import require_truth, take
-from landmarks.commands.preparing.data_for_model import in_order
+from landmarks.commands.preparing.data_for_model import in_order, predictions_in_order
 from landmarks.data.faces import Faces
 from landmarks.evaluation.read_predictions import match_faces, read_predictions
 from landmarks.evaluation.tables import write_table
@@ -49,6 +49,7 @@ def find_disbelieved(
             path = named / "predictions.npz"
             stored = read_predictions(path, scratch)
             rows_found, at = match_faces(stored, faces, path)
+            stored = predictions_in_order(stored, faces.point_names, faces.source, path)
             kept = np.isin(rows_found, rows)
             rows, predicted = rows_found[kept], stored.points[at[kept]]
             log.info(f"{named}: out-of-fold predictions of {len(rows)} faces.")
@@ -56,8 +57,11 @@ def find_disbelieved(
             predictor = Predictor(find_checkpoint(named), device=device)
             log.info(f"Model: {named} ({predictor.description})")
             require_truth(faces, rows, predictor.num_points)
-            faces = in_order(faces, predictor.layout.names)
-            predicted = _predict(predictor, take(faces, rows), scratch, workers)
+            framed = in_order(faces, predictor.layout.names)
+            predicted = _predict(predictor, take(framed, rows), scratch, workers)
+            if framed is not faces:  # back into the order that `flip` is of
+                places = list(framed.point_names)
+                predicted = predicted[:, [places.index(name) for name in faces.point_names]]
         chosen = take(faces, rows)
         found = measure_disbelief(predicted, chosen.points, flip)
     names = [name.decode() for name in chosen.names.tolist()]

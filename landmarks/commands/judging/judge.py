@@ -11,6 +11,7 @@ import numpy as np
 
 from landmarks.commands.judging.judged_faces import Judged, require_truth, take
 from landmarks.commands.judging.judged_predictions import Collected
+from landmarks.commands.preparing.data_for_model import predictions_in_order
 from landmarks.data.faces import Faces
 from landmarks.data.formats.wflw import read_attributes
 from landmarks.data.tables.table_rows import read_column
@@ -119,10 +120,14 @@ def judge_file(
     """Judge the predictions of a file, of all or some of the faces.
 
     Args:
-        model: what metrics.json says of the model, if it is known.
+        model: what metrics.json says of the model, if it is known: then the faces' points are in
+            its order, else the file's are put into theirs.
     """
     predictions = read_predictions(path, out / ".points.f32")
     rows, at = match_faces(predictions, faces, path)
+    if model is None:
+        names = list(faces.point_names) or layout.names
+        predictions = predictions_in_order(predictions, names, faces.source, path)
     log.info(f"{path} has predictions of {len(rows)} of {len(faces)} faces of {faces.source}.")
     _refuse_gaps(predictions, faces, rows, at, path)
     blocks = in_blocks(predictions.points, faces.points, at, rows)

@@ -124,4 +124,5 @@ def _judge_folds(
     log.info(f"{run}: out-of-fold predictions of {len(paths)} models.")
     sharing = share_as_split(sharing, checkpoint.config["split"])
     layout, stored = Layout(**checkpoint.layout), run / "predictions.npz"
+    faces = in_order(faces, layout.names)
     return judge_file(stored, faces, "out of fold", layout, out, sharing, model)

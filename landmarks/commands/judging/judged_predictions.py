@@ -77,6 +77,7 @@ class Collected:
             unlabelled=finder.unlabelled,
             boxes=faces.boxes,
             certainty=finder.certainty,
+            point_names=finder.layout.names,
         )
         bar = tqdm(total=len(faces), desc="judging", unit="face", disable=None)
         with file as written, bar:

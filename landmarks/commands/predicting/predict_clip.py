@@ -52,6 +52,7 @@ def predict_clip(settings: PredictSettings, finder: Finder) -> int:
         unlabelled=finder.unlabelled,
         certainty=finder.certainty,
         columns=settings.confidence,
+        point_names=finder.layout.names,
     )
     bar = tqdm(total=frames.count, desc="predicting", unit="frame", disable=None)
     with ExitStack() as stack:

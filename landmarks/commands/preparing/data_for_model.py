@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,6 +15,7 @@ from landmarks.data.packs.shard_store import is_remote
 from landmarks.data.reading.find_format import Format, find_format, of_store, require_format
 from landmarks.data.reading.numbered_names import are_numbers
 from landmarks.errors import UserError
+from landmarks.evaluation.read_predictions import Predictions
 from landmarks.runs.trusted_targets import trusted
 from landmarks.settings import check_arguments
 
@@ -116,7 +117,7 @@ def _reader_of(found: Format) -> _Reader:
     return _Reader(function, found.name, found.settings)
 
 
-def in_order(faces: Faces, names: list[str]) -> Faces:
+def in_order(faces: Faces, names: Sequence[str]) -> Faces:
     """Return faces with their points in the order that a model has them in, told by their names.
 
     Args:
@@ -128,18 +129,9 @@ def in_order(faces: Faces, names: list[str]) -> Faces:
     own = list(faces.point_names)
     if bool(own) != bool(names) and are_numbers(own or names):
         _refuse_numbers(faces, own, names)
-    if not own or not names or own == list(names) or len(own) != len(names):
+    order = find_order(own, names, faces.source, "the model")
+    if order is None:
         return faces
-    lacking = [name for name in names if name not in own]
-    if lacking:
-        other = next(name for name in own if name not in names)
-        raise UserError(
-            f"{faces.source} has a point '{other}' that the model has not, which has "
-            f"'{lacking[0]}': name a checkpoint trained on such points, or "
-            f"give both the same names."
-        )
-    log.info(f"The points of {faces.source} are put into the model's order, by their names.")
-    order = [own.index(name) for name in names]
     return replace(
         faces,
         points=None if faces.points is None else faces.points[:, order],
@@ -149,7 +141,69 @@ def in_order(faces: Faces, names: list[str]) -> Faces:
     )
 
 
-def _refuse_numbers(faces: Faces, own: list[str], names: list[str]) -> None:
+def predictions_in_order(
+    predictions: Predictions, names: Sequence[str], source: str, path: Path
+) -> Predictions:
+    """Return predictions with their points in the order of those they are compared with.
+
+    Where one of the two has no names, the order is taken as it is, with a warning.
+
+    Args:
+        names: K names of the others; empty: they have none.
+        source: where the others are from, for messages.
+        path: where the predictions are from.
+
+    Raises:
+        UserError: if both have names, of other points.
+    """
+    own = list(predictions.point_names)
+    if bool(own) != bool(names):
+        lack, have = (source, path) if own else (path, source)
+        log.warning(
+            f"{lack} names no points and {have} does: they are compared by their order. "
+            f"predictions.npz of landmarks predict npz=true keeps names, as columns NAME_x, NAME_y "
+            f"of a table do."
+        )
+    order = find_order(own, names, str(path), source)
+    if order is None:
+        return predictions
+    sure = predictions.confidence
+    return predictions._replace(
+        points=predictions.points[:, order],
+        confidence=None if sure is None else sure[:, order],
+        point_names=names,
+    )
+
+
+def find_order(
+    own: Sequence[str], names: Sequence[str], source: str, other: str
+) -> list[int] | None:
+    """Return where each of the named points stands among others; None: they stand so already, or
+    one of the two has no names.
+
+    Args:
+        own: K names of the points to be put in order.
+        names: K names in the order wanted.
+        source, other: where these and those are from, for messages.
+
+    Raises:
+        UserError: if they are names of other points.
+    """
+    own, names = list(own), list(names)
+    if not own or not names or own == names or len(own) != len(names):
+        return None
+    lacking = [name for name in names if name not in own]
+    if lacking:
+        excess = next(name for name in own if name not in names)
+        raise UserError(
+            f"{source} has a point '{excess}' that {other} has not, which has '{lacking[0]}': name "
+            f"data and a model, or predictions, of the same points, or give both the same names."
+        )
+    log.info(f"The points of {source} are put into the order of {other}, by their names.")
+    return [own.index(name) for name in names]
+
+
+def _refuse_numbers(faces: Faces, own: Sequence[str], names: Sequence[str]) -> None:
     """Refuse points that are numbered with a gap beside others that are counted one by one."""
     if faces.points is None and not own:
         return

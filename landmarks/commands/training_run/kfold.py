@@ -150,7 +150,7 @@ def gather_folds(run: Path, folders: list[Path]) -> None:
         points.append(found.points)
         confidence.append(found.confidence)
     order = np.argsort(np.concatenate(rows), kind="stable")
-    known = {}
+    known = {"point_names": np.array(found.point_names)} if found.point_names else {}
     if all(values is not None for values in confidence):  # a regression knows none
         known["confidence"] = np.concatenate(confidence)[order]
     with replacing(run / "predictions.npz") as part:

@@ -11,9 +11,11 @@ from made_runs import TINY
 from refusals import refused
 
 from landmarks.cli import main as cli
+from landmarks.commands.checking import check_by_model
 from landmarks.commands.preparing.data_for_model import in_order, read_data
 from landmarks.data.formats import table
 from landmarks.errors import UserError
+from landmarks.health.disbelieved_labels import measure_disbelief
 
 SETTINGS = [*TINY, "flip_test=false"]
 NAMES = ["right_eye", "left_eye", "nose", "mouth"]  # not in the order of letters, as CVAT's are
@@ -63,6 +65,72 @@ def test_another_format_is_found_and_its_points_put_in_order(faces, monkeypatch,
     assert "data.root is read as data=cvat" in capsys.readouterr().out
     assert cli.main(["predict", "data.root=cvat", "run_dir=out", "device=cpu"]) == 1
     assert "data.test" in capsys.readouterr().err  # CVAT's file of test faces
+
+
+JUDGED = ["device=cpu", "amp=off", "workers=0", "report=false"]
+
+
+@pytest.fixture
+def run(faces, monkeypatch):
+    """Work beside the faces, and let a command's figures or its exit code be returned."""
+    monkeypatch.chdir(faces)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+
+    def run(command, *words, code=0):
+        assert cli.main([command, *words]) == code
+        where = [word.partition("=")[2] for word in words if word.startswith("run_dir=")][-1]
+        metrics = Path(where) / "metrics.json"
+        return json.loads(metrics.read_text()) if metrics.is_file() else None
+
+    return run
+
+
+def test_predictions_of_a_file_are_matched_by_the_names_of_points(run, capsys):
+    run("train", "data.root=table", "run_dir=runs/a", *SETTINGS)
+    model = run("evaluate", "data.root=cvat", "split=all", "run_dir=model", *JUDGED)["mse"]
+    run("predict", "input=table", "run_dir=p", "npz=true", "round=false", "device=cpu", "amp=off")
+    rows = Path("p/predictions.csv").read_text().splitlines()
+    header = ",".join(["file_name", *(f"{name}_{axis}" for name in NAMES for axis in "xy")])
+    Path("named.csv").write_text("\n".join([header, *rows[1:]]))
+    data = ["data=auto", "data.root=cvat", "report=false"]
+    capsys.readouterr()
+    exact = run("evaluate", "predictions=p/predictions.npz", *data, "run_dir=exact")["mse"]
+    text = run("evaluate", "predictions=named.csv", *data, "run_dir=text")["mse"]
+    assert exact == pytest.approx(model, rel=1e-5) and text == pytest.approx(model, abs=0.1)
+    run("show", "predictions=named.csv", *data[:2], "png=true", "run_dir=sheets")
+    assert "by their order" not in capsys.readouterr().out
+    plain = run("evaluate", "predictions=p/predictions.csv", *data, "run_dir=plain")["mse"]
+    assert plain > model + 1
+    said = [line for line in capsys.readouterr().out.splitlines() if "by their order" in line]
+    assert len(said) == 1 and "p/predictions.csv" in said[0] and "cvat" in said[0]
+    Path("other.csv").write_text("\n".join([header.replace("mouth", "chin"), *rows[1:]]))
+    run("evaluate", "predictions=other.csv", *data, "run_dir=other", code=1)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and all(it in said[0] for it in ("other.csv", "'chin'", "'mouth'"))
+
+
+def test_a_k_fold_s_predictions_are_matched_by_the_names_of_points(run, monkeypatch, capsys):
+    looked = []
+
+    def look(predicted, labels, flip):
+        looked.append((np.array(predicted), np.array(labels)))
+        return measure_disbelief(predicted, labels, flip)
+
+    monkeypatch.setattr(check_by_model, "measure_disbelief", look)
+    run("train", "data.root=table", "run_dir=runs/k", "kfold=2", *SETTINGS)
+    for root in ("table", "cvat"):
+        run("evaluate", "checkpoint=runs/k", f"data.root={root}", f"run_dir={root}-out")
+        for place in ("runs/k", "runs/k/fold-0"):
+            words = [f"checkpoint={place}", "device=cpu", "workers=0"]
+            cli.main(["check", f"data.root={root}", f"run_dir={root}-check", *words])
+    found = [json.loads(Path(f"{root}-out/metrics.json").read_text()) for root in ("table", "cvat")]
+    assert found[0]["mse"] == pytest.approx(found[1]["mse"])
+    assert found[1]["data"]["split"] == "out of fold"
+    assert "by their order" not in capsys.readouterr().out
+    there = [sorted(NAMES).index(name) for name in NAMES]
+    for table_s, cvat_s in zip(looked[:2], looked[2:], strict=True):  # each in its data's order
+        for values, others in zip(table_s, cvat_s, strict=True):
+            np.testing.assert_allclose(others[:, there], values, atol=1e-3)
 
 
 def test_the_training_s_own_format_keeps_its_settings(faces, write_contest):
