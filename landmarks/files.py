@@ -10,15 +10,24 @@ import os
 import platform
 import re
 import shutil
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 from landmarks.errors import UserError
 
 PART = re.compile(r"\.(\d+)\.\d+@([^~]*)~.")
+# What NumPy raises where a .npy or .npz file was damaged.
+NUMPY_DAMAGE = (
+    *(OSError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(MemoryError, TokenError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 DAY = 86_400  # seconds after which what another machine has begun and not touched is given up
 
 _count = itertools.count()  # threads may write to one place

@@ -1,7 +1,6 @@
 """Training and validation faces: chosen once, kept with the run."""
 
 import logging
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.split_groups import group_by_table, group_images
 from landmarks.errors import UserError, say_count
-from landmarks.files import replacing
+from landmarks.files import NUMPY_DAMAGE, replacing
 from landmarks.settings import Count, Needs, Rule
 
 log = logging.getLogger(__name__)
@@ -172,7 +171,7 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
             is_of_these = unpacked < HEADERS + len(faces) * (16 + faces.names.itemsize)
             wanted = ("train", "validation", "names") if is_of_these else ()
             parts = [saved[name] for name in wanted]
-    except (AttributeError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (AttributeError, *NUMPY_DAMAGE) as error:
         raise UserError(
             f"{path}, the run's split, is missing or damaged: a run resumes in its own folder, as "
             f"it was left."

@@ -1,7 +1,6 @@
 """Is one model better than another by more than chance: the paired bootstrap on the same faces."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from landmarks.errors import UserError
 from landmarks.evaluation.bootstrap import Interval, difference_interval
+from landmarks.files import NUMPY_DAMAGE
 
 
 class Stored(NamedTuple):
@@ -44,7 +44,7 @@ def read_stored(folder: Path) -> Stored:
             fingerprint = str(stored["fingerprint"])
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         figures["mse"], figures["data"]["source"]
-    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except NUMPY_DAMAGE as error:
         raise UserError(f"{path} or metrics.json beside it is damaged: evaluate anew.") from error
     return Stored(folder, *arrays, fingerprint, figures)
 
@@ -116,6 +116,6 @@ def find_previous(
             found = read_stored(file.parent)
             if model is None or (found.figures.get("checkpoint") or {}).get("sha256") != model:
                 return found
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, UserError):
+        except (UserError, *NUMPY_DAMAGE):
             continue
     return None

@@ -1,5 +1,6 @@
 """Predictions that stand in a file: of `landmarks predict`, of a k-fold, or of another program."""
 
+import errno
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from landmarks.data.tables.landmarks_csv import HEADER, read_points
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_header, read_rows
 from landmarks.errors import UserError, say_some
+from landmarks.files import NUMPY_DAMAGE
 
 LOCAL_HEADER = 30  # bytes before a ZIP member's name
 
@@ -109,7 +111,9 @@ def _read_npz(path: Path) -> Predictions:
             point_names = stored["point_names"].tolist() if "point_names" in stored.files else []
         points = _map_member(path, "points.npy")
         confidence = _map_member(path, "confidence.npy") if has_confidence else None
-    except (KeyError, ValueError, EOFError, struct.error, zipfile.BadZipFile) as error:
+    except NUMPY_DAMAGE as error:
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):  # of the system, not a place
+            raise
         raise UserError(
             f"predictions={path} is damaged or holds no predictions (names, points); predict again."
         ) from error

@@ -232,6 +232,15 @@ def test_changed_faces_are_refused(tmp_path, change):
         load_split(tmp_path / "split.npz", replace(faces, names=names))
 
 
+@pytest.mark.parametrize("kept", [0, 60, 400])
+def test_a_damaged_split_is_named(tmp_path, kept):
+    path, faces = tmp_path / "split.npz", make_faces(50)
+    save_split(path, faces, *split_faces(faces))
+    path.write_bytes(path.read_bytes()[:kept])
+    with refused(path):
+        load_split(path, faces)
+
+
 def test_more_faces_at_the_end_keep_the_split(tmp_path):
     faces = make_faces(50)
     split = split_faces(faces)

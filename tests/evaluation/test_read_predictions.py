@@ -1,6 +1,8 @@
 """Predictions of files: what is read, which faces they are of, and what is refused."""
 
 import csv
+import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -124,6 +126,14 @@ def test_wrong_files_are_refused(tmp_path, points):
             read_predictions(tmp_path / name, tmp_path / "scratch")
     with pytest.raises(UserError, match=r"gone\.csv"):
         read_predictions(tmp_path / "gone.csv", tmp_path / "scratch")
+    np.savez_compressed(path, names=np.array(NAMES), points=points)
+    whole, rng = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        with suppress(UserError):
+            read_predictions(path, tmp_path / "scratch")
     np.savez(tmp_path / "flat.npz", names=np.array(["a"]), points=np.zeros((1, 8), np.float32))
     with pytest.raises(UserError, match=r"flat\.npz"):
         read_predictions(tmp_path / "flat.npz", tmp_path / "scratch")

@@ -93,7 +93,10 @@ def to_faces(
         UserError: if there is no such folder, or, for training, no points; see also `check_images`.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: {reading.part} images are looked for there.")
+        remedy = f"name theirs with {named_by}=FOLDER" if named_by else "put them there"
+        raise UserError(
+            f"There is no folder {folder}: {reading.part} images are looked for there; {remedy}."
+        )
     names, points, boxes, visible = (
         None if values is None else values[: reading.limit] for values in arrays[:4]
     )

@@ -13,6 +13,7 @@ from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces
 from landmarks.data.reading.format_signatures import refuse_near, refuse_other
 from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_file import refuse_placeholder
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, say_count
 from landmarks.settings import flat
@@ -24,6 +25,8 @@ FILES = {
     "train": ("COFW_train_color.mat", "COFW_train.mat"),
     "test": ("COFW_test_color.mat", "COFW_test.mat"),
 }
+# What h5py raises, wherever a file is read, where that was damaged.
+DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, MemoryError)
 ENDS = {"train": "Tr", "test": "T"}  # of the variables' names
 
 
@@ -71,14 +74,21 @@ def _open(path: Path) -> Iterator[Any]:
         raise UserError(
             f"{path}: to read MATLAB's HDF5 needs h5py: pip install 'landmarks[cofw]'."
         ) from error
+    refuse_placeholder(path, "MATLAB file")
     try:
         with h5py.File(path) as file:
             yield file
-    except OSError as error:
-        if error.errno is not None:  # of the system, such as a full disk that images are written to
-            raise
+    except DAMAGE as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # of the system, such as a full disk that images are written to
+        reason = str(error).strip("'\"")[:100]
+        if not h5py.is_hdf5(path):
+            raise UserError(
+                f"{path}: not a MATLAB file of version 7.3, which is HDF5 ({reason})."
+            ) from error
         raise UserError(
-            f"{path}: not a MATLAB file of version 7.3, which is HDF5 ({str(error)[:100]})."
+            f"{path} is not a whole MATLAB file ({reason}): it was damaged or not copied whole; "
+            f"get it again."
         ) from error
 
 

@@ -60,8 +60,8 @@ def read_faces(
         reading,
         first_pixel=first_pixel,
     )
-    folder = find_images(path, folders, reading.part)
-    return to_faces(arrays, folder, str(path), reading, named_by="data.images")
+    folder, setting = find_images(path, folders, reading.part)
+    return to_faces(arrays, folder, str(path), reading, named_by=setting)
 
 
 def _faces(path: Path) -> Iterator[Face]:

@@ -46,8 +46,8 @@ def read_faces(
         lambda: read_faces_named(str(path), lambda: _faces(path), part, "box"),
         reading,
     )
-    folder = find_images(path, folders, reading.part)
-    return to_faces(arrays, folder, str(path), reading, named_by="data.images")
+    folder, setting = find_images(path, folders, reading.part)
+    return to_faces(arrays, folder, str(path), reading, named_by=setting)
 
 
 def _faces(path: Path) -> Iterator[Face]:

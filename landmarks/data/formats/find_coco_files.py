@@ -1,9 +1,11 @@
 """Where a COCO data set has its annotations and its images."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.format_signatures import describe_other, refuse_near
 from landmarks.errors import UserError
 
@@ -26,7 +28,8 @@ def find_places(root: Path, part: str, annotations: str | None, images: str | No
         annotations: of the JSON file; None: annotations/PART.json, Roboflow's
             PART/_annotations.coco.json, or the only file of annotations/ that names the part.
         images: of their folder; None: that of Roboflow's file, else the one that is named as the
-            part or as the file ends, in `root` or in its images/.
+            part or as the file ends, or the only one that begins with the part's name, in `root` or
+            in its images/.
 
     Raises:
         UserError: if there is no such file, or there are several.
@@ -74,7 +77,21 @@ def _find_images(root: Path, part: str, path: Path) -> Path:
     # As person_keypoints_train2017.json has its images in train2017/.
     names = [*PARTS[part], path.stem, path.stem.rpartition("_")[2]]
     tried = [folder / name for name in names for folder in (root, root / "images")]
-    return next((it for it in [*tried, root / "images"] if it.is_dir()), tried[0])
+    return next((it for it in [*tried, *_begun(root, part, path)] if it.is_dir()), tried[0])
+
+
+def _begun(root: Path, part: str, path: Path) -> Iterator[Path]:
+    """Yield the only folder that begins with the part's name, as train2017/ does, which has the
+    images of coco_wholebody_train_v1.0.json; and images/, before it if images lie there."""
+    whole = root / "images"
+    if whole.is_dir() and any(ending(it.name) in IMAGE_ENDINGS for it in os.scandir(whole)):
+        yield whole
+    names = tuple(it for it in PARTS[part] if it in path.stem.lower()) or PARTS[part]
+    inside = [it for folder in (root, whole) if folder.is_dir() for it in folder.iterdir()]
+    begun = [it for it in inside if it.name.lower().startswith(names) and it.is_dir()]
+    if len(begun) == 1:
+        yield begun[0]
+    yield whole
 
 
 def _marks(annotations: str | None) -> Iterator[str]:

@@ -59,7 +59,7 @@ def read_faces(
         UserError: if there is no such file, it is malformed, or an image cannot be read.
     """
     path, part = find_file(train, test, "label_studio", reading), reading.part
-    folder = find_images(path, folders, part)
+    folder, setting = find_images(path, folders, part)
     chosen = {"images": str(folder.resolve()), "several": several, "first_pixel": first_pixel}
     source = {**describe_source(path, VERSION), "part": part, **chosen}
     arrays = map_faces(
@@ -69,7 +69,7 @@ def read_faces(
         reading,
         first_pixel=first_pixel,
     )
-    return to_faces(arrays, folder, str(path), reading, named_by="data.images")
+    return to_faces(arrays, folder, str(path), reading, named_by=setting)
 
 
 def _faces(path: Path, folder: Path, several: Several) -> Iterator[Face]:

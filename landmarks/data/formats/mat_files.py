@@ -12,14 +12,16 @@ from landmarks.data.faces import Faces
 from landmarks.data.images.photos import encode_names
 from landmarks.data.reading.label_file_trees import LabelFile, LabelTree, open_part
 from landmarks.data.reading.reader_arguments import FileReading
+from landmarks.data.reading.text_file import refuse_placeholder
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, did_you_mean, say_count
+from landmarks.files import NUMPY_DAMAGE
 from landmarks.settings import flat
 
 VERSION = 1
 HEAD = 1024  # bytes, in which HDF5 would say that it is
 BLOCK = 256  # files turned into arrays at once
-# Variables of points, (2, K), (3, K) with a depth, or (K, 2); the first that a file has counts.
+# Variables of points, (2, K), (3, K) with a depth, or (K, 2); of those with one K the first counts.
 VARIABLES = ("pts_2d", "pt2d", "pt3d_68")
 
 
@@ -38,7 +40,7 @@ def read_faces(
         root: any tree of folders.
         tree: see `LabelTree`.
         variable: that holds the points, (2, K), (3, K) or (K, 2); None: pts_2d, pt2d or pt3d_68,
-            whichever the first file has.
+            whichever the first file has; where it has several of other K, it is asked for.
         one_based: the first pixel is (1, 1), as in MATLAB; False: (0, 0).
 
     Raises:
@@ -66,7 +68,7 @@ def _read(root: Path, listed: list[LabelFile], variable: str | None) -> Iterator
             path = root / file.path
             content = _load(path)
             if variable is None:
-                variable = next((name for name in VARIABLES if name in content), None)
+                variable = _choose(path, content)
             points.append(_find_points(path, content, variable))
             shape = shape or points[-1].shape
             if points[-1].shape != shape:
@@ -87,13 +89,33 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             f"{path} is a MATLAB file of version 7.3, which is HDF5: save it in MATLAB with "
             f"-v7, or write its points to a CSV (data=table); COFW's own are read by data=cofw."
         )
+    refuse_placeholder(path, "MATLAB file")
     try:
         content = loadmat(path)
-    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
+    except (MatReadError, NotImplementedError, *NUMPY_DAMAGE) as error:
+        reason = " ".join(str(error).split())[:150]
         raise UserError(
-            f"{path}: not a MATLAB file that can be read ({' '.join(str(error).split())[:150]})."
+            f"{path}: not a MATLAB file that can be read ({reason}): it was damaged or cut off; "
+            f"get it again, or leave it out of the folder."
         ) from error
     return {key: it for key, it in content.items() if not key.startswith("__")}
+
+
+def _choose(path: Path, content: dict[str, np.ndarray]) -> str | None:
+    """Return the first of `VARIABLES` that a file has; None: it has none.
+
+    Raises:
+        UserError: if it has several, of other numbers of points.
+    """
+    counts = {name: max(content[name].shape, default=0) for name in VARIABLES if name in content}
+    if len({*counts.values()}) > 1:
+        listed = ", ".join(f"{name} of {say_count(n, 'point')}" for name, n in counts.items())
+        most = max(counts, key=counts.__getitem__)
+        raise UserError(
+            f"{path} holds several variables of points: {listed}; name the one that is meant with "
+            f"data.variable={most}."
+        )
+    return next(iter(counts), None)
 
 
 def _find_points(path: Path, content: dict[str, np.ndarray], variable: str | None) -> np.ndarray:

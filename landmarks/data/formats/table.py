@@ -53,8 +53,8 @@ def read_faces(
     """
     path = find_file(train, test, "table", reading)
     arrays, names = map_table(path, reading, hidden, name_column, box_columns)
-    folder = find_images(path, folders, reading.part)
-    faces = to_faces(arrays, folder, str(path), reading, named_by="data.images")
+    folder, setting = find_images(path, folders, reading.part)
+    faces = to_faces(arrays, folder, str(path), reading, named_by=setting)
     return replace(faces, point_names=names)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from landmarks.data.caches.cache_folder import cache_root, cannot_make
 from landmarks.data.caches.cache_use import claim, hold
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image, stamp
-from landmarks.files import replacing
+from landmarks.files import NUMPY_DAMAGE, replacing
 from landmarks.machine import count_cores
 
 VERSION = 2
@@ -57,7 +56,7 @@ def _load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             names, stamps = kept["names"], kept["stamps"]
         if stamps.shape == (len(names), 3):
             return names, stamps
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except NUMPY_DAMAGE:
         pass
     return np.array([], "S1"), np.zeros((0, 3), np.int64)
 

@@ -14,6 +14,7 @@ import numpy as np
 from landmarks.data.caches.cache_folder import cached
 from landmarks.data.packs.shard_store import Store, is_remote
 from landmarks.errors import UserError
+from landmarks.files import NUMPY_DAMAGE
 
 PACK = "pack.json"
 VERSION = 1
@@ -102,7 +103,7 @@ def _map(folder: Path, note: dict, root: str) -> dict[str, np.ndarray]:
         try:
             array = np.load(path, mmap_mode="r")
             is_same = [array.dtype.str, list(array.shape)] == told
-        except (OSError, ValueError):
+        except NUMPY_DAMAGE:
             is_same = False
         if not is_same:
             raise UserError(f"{path.name} of {root} is missing or damaged: restore or pack again.")

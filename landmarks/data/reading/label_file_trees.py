@@ -70,7 +70,8 @@ def list_label_files(
         is_label: says of a file without an image whether it is one of labels; others are left out
             with a warning.
 
-    A label file without an image gets the name that is then reported missing, NAME.jpg.
+    A label file without an image gets the name that is then reported missing, NAME.jpg, where its
+    image was looked for.
 
     Raises:
         UserError: if a folder cannot be read, or several may be that of the images.
@@ -81,6 +82,7 @@ def list_label_files(
             continue
         prefix = f"{below}/" if below else ""
         beside = None if images else _Images(prefix, files)
+        lost = []
         for name in files:
             if not name.lower().endswith(suffix):
                 continue
@@ -89,8 +91,12 @@ def list_label_files(
             found = found or finder.find(below, stem)
             if found is None and not is_label(Path(root, prefix + name)):
                 others.append(prefix + name)
+            elif found is None:
+                lost.append((prefix + name, f"{stem}.jpg"))
             else:
-                listed.append(LabelFile(prefix + name, *(found or (prefix, f"{stem}.jpg"))))
+                listed.append(LabelFile(prefix + name, *found))
+        place = prefix if beside is not None and beside.endings else finder.place(below)
+        listed += [LabelFile(path, place, name) for path, name in lost]
     if others:
         few = say_some(others, 3)
         log.warning(f"Skipped {say_count(len(others), 'file')} without labels in {root}: {few}.")
@@ -189,38 +195,52 @@ class _ImageFinder:
 
     def __init__(self, root: str, images: str | None):
         self.root, self.images = root, images
-        self.folders: dict[str, list[_Images]] = {}  # by the folder of the labels
         self.swaps: list[tuple[str, str]] = []  # (name of a folder, that beside it), as found
+        self.below: str | None = None  # the folder of the labels: the files come folder by folder
+        self.folders: list[_Images] = []  # of its images, as told or as an image was found there
+        self.known: list[_Images] = []  # where those of other folders would have them
+        self.others: list[tuple[_Images, tuple[str, str]]] | None = None  # beside it
 
     def find(self, below: str, stem: str) -> tuple[str, str] | None:
-        if below not in self.folders:
-            self.folders = {below: self._open(below, stem)}  # the files come folder by folder
-        return next((it for images in self.folders[below] if (it := images.find(stem))), None)
+        if self.below != below:
+            self._open(below)
+        if not self.folders:  # the first images may be missing
+            self.folders = self._choose(below, stem)
+        return next((it for images in self.folders if (it := images.find(stem))), None)
 
-    def _open(self, below: str, stem: str) -> list[_Images]:
-        """Return the folders to look in for the images of labels in one folder."""
-        if self.images is not None:
-            return [self._list(self.images, below)]
+    def place(self, below: str) -> str:
+        """Return in which folder, a path with its /, the images of the last labels were sought."""
+        named = [images for images, swap in self.others or () if _is_named(swap)]
+        looked = self.folders or [*self.known, *named]
+        found = next((images for images in looked if images.files), next(iter(looked), None))
+        return found.prefix if found else f"{below}/" if below else ""
+
+    def _open(self, below: str) -> None:
+        self.below, self.others = below, None
+        self.folders = [] if self.images is None else [self._list(self.images, below)]
         known = [place for swap in self.swaps if (place := _swap(below, *swap)) is not None]
-        opened = [self._list(self.root, place) for place in known]
-        if any(images.find(stem) for images in opened):
-            return opened
-        found = [
-            (images, swap)
-            for swap, place in self._beside(below)
-            if (images := self._list(self.root, place)).find(stem)
-        ]
-        named = [it for name in IMAGE_FOLDERS for it in found if it[1][1].casefold() == name]
-        if len(found) > 1 and not named:
+        self.known = [self._list(self.root, place) for place in known]
+
+    def _choose(self, below: str, stem: str) -> list[_Images]:
+        """Return the folders that hold an image, and so the others of labels in one folder."""
+        if any(images.find(stem) for images in self.known):
+            return self.known
+        if self.others is None:
+            listed = [(self._list(self.root, place), swap) for swap, place in self._beside(below)]
+            named = [it for name in IMAGE_FOLDERS for it in listed if it[1][1].casefold() == name]
+            kinds = (named, listed)  # beside images/, a folder of masks holds no images
+            with_images = ([it for it in kind if it[0].endings] for kind in kinds)
+            self.others = next(filter(None, with_images), named)
+        found = [(images, swap) for images, swap in self.others if images.find(stem)]
+        if len(found) > 1 and not _is_named(found[0][1]):
             places = ", ".join(sorted(images.prefix.rstrip("/") for images, _ in found))
             raise UserError(
                 f"{self.root}: images of '{below}' lie in several folders beside it ({places}); "
                 f"name that of the labels and that of the images: data.root=FOLDER "
                 f"data.images=FOLDER."
             )
-        chosen = (named or found)[:1]
-        self.swaps += [swap for _, swap in chosen]
-        return [images for images, _ in chosen]
+        self.swaps += [swap for _, swap in found[:1]]
+        return [images for images, _ in found[:1]]
 
     def _beside(self, below: str) -> Iterator[tuple[tuple[str, str], str]]:
         """Yield ((name, other), path): `below` with one of its names replaced, the last first."""
@@ -235,6 +255,11 @@ class _ImageFinder:
         place = os.path.join(root, below)  # noqa: PTH118
         files = os.listdir(place) if os.path.isdir(place) else []  # noqa: PTH112, PTH208
         return _Images(f"{below}/" if below else "", files)
+
+
+def _is_named(swap: tuple[str, str]) -> bool:
+    """Return whether a folder beside another has the name of one of images."""
+    return swap[1].casefold() in IMAGE_FOLDERS
 
 
 def _swap(below: str, name: str, other: str) -> str | None:

@@ -54,8 +54,10 @@ def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
     return path
 
 
-def find_images(path: Path, named: ImageFolders, part: str) -> Path:
-    """Return the folder that the names in a part's file start from: its own, if none is named."""
+def find_images(path: Path, named: ImageFolders, part: str) -> tuple[Path, str]:
+    """Return the folder that the names in a part's file start from, its own if none is named, and
+    the setting that names it."""
     is_other = part == "test" and named.test_images is not None
     folder = named.test_images if is_other else named.images
-    return path.parent if folder is None else Path(folder)
+    setting = "data.test_images" if is_other else "data.images"
+    return path.parent if folder is None else Path(folder), setting

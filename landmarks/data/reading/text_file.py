@@ -13,13 +13,19 @@ AS_CSV = "save it as CSV (UTF-8)"
 AS_TABLE = "write its points to a CSV (data=table)"
 UNPACK = "unpack it and name the file inside"
 # First bytes of a file, what they say that it is, and what to do.
-BEGINNINGS = (
-    (b"\xff\xfe", "UTF-16 text", AS_UTF8),
-    (b"\xfe\xff", "UTF-16 text", AS_UTF8),
+PLACEHOLDERS = (  # in place of a file of any kind
     (b"\x1f\x8b", "compressed (gzip)", UNPACK),
     (b"BZh", "compressed (bzip2)", UNPACK),
     (b"\xfd7zXZ\0", "compressed (xz)", UNPACK),
     (b"\x28\xb5\x2f\xfd", "compressed (zstd)", UNPACK),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch it with git lfs pull"),
+    (b"<!DOCTYPE html", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
+)
+BEGINNINGS = (
+    *PLACEHOLDERS,
+    (b"\xff\xfe", "UTF-16 text", AS_UTF8),
+    (b"\xfe\xff", "UTF-16 text", AS_UTF8),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", AS_CSV),
     (b"PAR1", "a Parquet file", "name it with the ending .parquet"),
     (b"MATLAB 5.0", "a MATLAB file (.mat)", AS_TABLE),
@@ -28,10 +34,23 @@ BEGINNINGS = (
     (b"\xff\xd8\xff", "a JPEG image", "name a text file"),
     (b"\x89PNG", "a PNG image", "name a text file"),
     (b"%PDF", "a PDF", AS_CSV),
-    (b"version https://git-lfs", "a pointer of Git LFS", "fetch it with git lfs pull"),
-    (b"<!DOCTYPE html", "a web page", "download the file itself"),
-    (b"<html", "a web page", "download the file itself"),
 )
+
+
+def refuse_placeholder(path: Path, wanted: str) -> None:
+    """Raise UserError if a file is empty, or is what stands in place of one that was not fetched or
+    unpacked.
+
+    Args:
+        wanted: what belongs there, "MATLAB file".
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise UserError(f"{path} is empty, not the {wanted} that belongs here; get it again.")
+    for beginning, what, advice in PLACEHOLDERS:
+        if head.startswith(beginning):
+            raise UserError(f"{path} is {what}, not the {wanted} that belongs here; {advice}.")
 
 
 def refuse_binary(path: Path) -> None:

@@ -46,4 +46,8 @@ def read_elements(
             raise UserError(
                 f"{path}, line {error.lineno}: not XML ({expat.ErrorString(error.code)})."
             ) from error
+        except LookupError as error:  # of Python, which is asked for encodings unknown to expat
+            raise UserError(
+                f"{where()}: the encoding is none that is known ({error}); save it as UTF-8 text."
+            ) from error
     yield from found

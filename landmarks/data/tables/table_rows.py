@@ -1,6 +1,7 @@
 """The rows of a table file, CSV, TSV or Parquet: file names and numbers, block by block."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.data.reading.text_fields import parse_name, parse_numbers
+from landmarks.data.reading.text_file import refuse_placeholder
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.data.tables.plain_rows import NotPlainError, read_plain
 from landmarks.data.tables.table_columns import NAMES
@@ -73,10 +75,8 @@ def read_rows(path: Path, name: int, numbers: list[int]) -> Iterator[tuple[np.nd
     """
     header = read_header(path)
     if is_parquet(path):
-        try:
+        with _readable_parquet(path):
             yield from _parquet_rows(path, header, name, numbers)
-        except ValueError as error:  # pyarrow's own errors are ValueErrors
-            raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
         return
     done = 0
     try:
@@ -105,10 +105,11 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
     header = read_header(path)
     if is_parquet(path):
         wanted = [header[column] for column in columns]
-        for batch in _open_parquet(path).iter_batches(columns=wanted):
-            fields = (batch.column(name).to_pylist() for name in wanted)
-            for row in zip(*fields, strict=True):
-                yield [_text(value) for value in row]
+        with _readable_parquet(path):
+            for batch in _open_parquet(path).iter_batches(columns=wanted):
+                fields = (batch.column(name).to_pylist() for name in wanted)
+                for row in zip(*fields, strict=True):
+                    yield [_text(value) for value in row]
         return
     for _, row in _text_rows(path):
         yield [row[column] for column in columns]
@@ -196,10 +197,24 @@ def _open_parquet(path: Path):
         raise UserError(
             f"{path}: to read Parquet needs pyarrow: pip install 'landmarks[parquet]'."
         ) from error
-    try:
+    refuse_placeholder(path, "Parquet file")
+    with _readable_parquet(path):
         return ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}).") from error
+
+
+@contextmanager
+def _readable_parquet(path: Path) -> Iterator[None]:
+    """Say of pyarrow's errors that it was the file's fault."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system
+            raise
+        reason = "".join(sign for sign in str(error).splitlines()[0][:150] if sign.isprintable())
+        raise UserError(
+            f"{path} is not a whole Parquet file ({reason}): it was damaged or not copied whole; "
+            f"get it again."
+        ) from error
 
 
 def _parquet_rows(

@@ -77,6 +77,8 @@ def test_other_keys_of_points_box_and_validity_are_named(read):
         ("train", "annotations/train.json", "images/train"),
         ("test", "annotations/person_keypoints_val2017.json", "val2017"),
         ("train", "annotations/faces_train.json", "images"),
+        ("train", "annotations/coco_wholebody_train_v1.0.json", "train2017"),
+        ("test", "annotations/coco_wholebody_val_v1.0.json", "images/val2017"),
     ],
 )
 def test_usual_folders_are_found(tmp_path, part, annotations, images):
@@ -93,9 +95,30 @@ def test_usual_folders_are_found(tmp_path, part, annotations, images):
     if "_" in annotations and "coco" not in annotations:
         with refused(
             f"data.{part}_annotations",
-            "faces_train.json" if part == "train" else "person_keypoints_val2017.json",
+            annotations.rpartition("/")[2],
         ):
             read_faces(str(tmp_path), part=part)
+
+
+def test_folders_of_images_that_may_be_meant(tmp_path):
+    for place in ("annotations", "val2017", "test2017", "train_masks", "images"):
+        (tmp_path / place).mkdir()
+    for place in ("val2017", "images"):
+        cv2.imwrite(str(tmp_path / place / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    content = json.dumps({"images": [{"id": 0, "file_name": "a.png"}], "annotations": [face()]})
+    for part in ("train", "val"):
+        (tmp_path / f"annotations/coco_wholebody_{part}_v1.0.json").write_text(content)
+    assert read_faces(str(tmp_path), part="test").folder == tmp_path / "images"
+    assert read_faces(str(tmp_path)).folder == tmp_path / "images"
+    (tmp_path / "images/a.png").unlink()
+    (tmp_path / "images").rmdir()
+    assert read_faces(str(tmp_path), part="test").folder == tmp_path / "val2017"
+    (tmp_path / "train_masks").rename(tmp_path / "pictures")
+    with refused("data.train_images=FOLDER"):
+        read_faces(str(tmp_path))
+    (tmp_path / "val2014").mkdir()
+    with refused("data.test_images=FOLDER"):
+        read_faces(str(tmp_path), part="test")
 
 
 def test_annotations_without_points_are_left_out_and_counted(read, caplog):

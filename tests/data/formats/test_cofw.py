@@ -1,6 +1,7 @@
 """COFW's MATLAB files: images, points, occlusion and boxes, as MATLAB's HDF5 keeps them."""
 
 import errno
+import random
 import sys
 from pathlib import Path
 
@@ -128,3 +129,25 @@ def test_a_full_disk_is_not_the_file_s_fault(write, monkeypatch):
     with pytest.raises((OSError, UserError), match=r"No space left|full") as refused:
         read_faces(str(root))
     assert "MATLAB" not in str(refused.value)
+
+
+def test_what_was_cut_off_damaged_or_not_fetched_is_named(write, tmp_path):
+    root = write()
+    path = root / "COFW_color/COFW_train_color.mat"
+    whole, rng = path.read_bytes(), random.Random(0)
+    cut = [whole[:length] for length in (0, 40, 600, len(whole) // 2, len(whole) - 1)]
+    damaged = [bytearray(whole) for _ in range(150)]
+    for one in damaged:
+        for _ in range(30):
+            one[rng.randrange(len(whole))] = rng.randrange(256)
+    for content in (*cut, *damaged):
+        path.write_bytes(content)
+        try:
+            read_faces(str(root), cache_dir=str(tmp_path / "cache"))
+        except UserError as error:
+            assert "COFW_train_color.mat" in str(error)
+        else:
+            assert content not in cut
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with refused("COFW_train_color.mat", "Git LFS"):
+        read_faces(str(root))

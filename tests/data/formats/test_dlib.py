@@ -76,8 +76,19 @@ def test_names_of_parts_are_kept(read):
         ("'a.png'", "'../a.png'", ("line 6", "'../a.png'")),
         ("</dataset>", "", ("line", "XML")),
         ("<part", "<dot", (4,)),
+        ("ISO-8859-1", "ISO-8859-99", ("line 1", "ISO-8859-99")),
     ],
 )
 def test_a_malformed_file_is_refused(read, old, new, named):
     with refused("t.xml", *named):
         read((old, new))
+
+
+def test_folders_of_images_that_are_not_there_are_told_with_their_settings(tmp_path):
+    (tmp_path / "t.xml").write_text(FILE, encoding="latin-1")
+    for part, given, named in (
+        ("train", {"images": "nowhere"}, "data.images=FOLDER"),
+        ("test", {"test_images": "nowhere"}, "data.test_images=FOLDER"),
+    ):
+        with refused("nowhere", named):
+            read_faces(*[str(tmp_path / "t.xml")] * 2, **given, part=part)

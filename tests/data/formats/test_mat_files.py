@@ -39,6 +39,16 @@ def test_points_are_found_by_their_variable(write, tmp_path, variable):
     assert find_format(tmp_path).name == "mat_files"
 
 
+def test_several_variables_of_points_are_asked_about(write):
+    contents = [{"pt2d": np.full((2, 21), 3), "pt3d_68": np.full((3, 68), 5)} for _ in "ab"]
+    root = write(*contents)
+    with refused("a.mat", "pt2d of 21 points", "pt3d_68 of 68 points", "data.variable=pt3d_68"):
+        read_faces(root)
+    assert read_faces(root, variable="pt3d_68").num_points == 68
+    same = [{"pt2d": p.T, "pt3d_68": np.vstack([p.T, p.T[:1]]) + 9} for p in POINTS]
+    assert np.allclose(read_faces(write(*same)).points, POINTS - 1)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -62,4 +72,16 @@ def test_other_files_are_named(write, tmp_path):
     for content in (b"nothing" * 100, b"1 2\n", b""):
         (tmp_path / "a.mat").write_bytes(content)
         with refused("a.mat", "MATLAB"):
+            read_faces(root)
+    (tmp_path / "a.mat").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    with refused("a.mat", "Git LFS", "git lfs pull"):
+        read_faces(root)
+
+
+def test_a_file_that_was_cut_off_is_named(write, tmp_path):
+    root = write(*({"pt2d": p.T} for p in POINTS))
+    whole = (tmp_path / "b.mat").read_bytes()
+    for length in range(len(whole) - 8):  # the last bytes may fill up the file alone
+        (tmp_path / "b.mat").write_bytes(whole[:length])
+        with refused("b.mat"):
             read_faces(root)

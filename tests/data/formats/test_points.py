@@ -111,3 +111,38 @@ def test_test_folders_part_the_faces(write):
         read_faces(root, test_folders=[], part="test")
     with refused("data.root=FOLDER"):
         read_faces(f"{root}/nowhere")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_missing_image_is_named_where_it_was_looked_for(write, tmp_path, name):
+    image, text = PLACES["lapa"]
+    root = write(image, text)
+    masks = tmp_path / "train/labels"
+    masks.mkdir()
+    for one in "ab":
+        cv2.imwrite(str(masks / f"{one}.png"), np.zeros((64, 64), np.uint8))
+    (tmp_path / image.format(name)).unlink()
+    with refused("1 of 2 images", f"train/images/{name}.jpg"):
+        read_faces(root)
+    other = "b" if name == "a" else "a"
+    faces = read_faces(root, on_error="skip")
+    assert [faces.name(row) for row in faces.rows] == [image.format(other)]
+
+
+def test_missing_images_are_named_in_an_empty_folder_and_beside_others(write, tmp_path):
+    image, text = PLACES["lapa"]
+    root = write(image, text)
+    for one in "ab":
+        (tmp_path / image.format(one)).unlink()
+    with refused("train/images/a.jpg", "data.images=FOLDER"):
+        read_faces(root)
+    beside = write("own/{}.jpg", "own/{}.txt")
+    (tmp_path / "own/b.jpg").unlink()
+    with refused("own/b.jpg"):
+        read_faces(f"{beside}", suffix=".txt", test_folders=["train"])
+
+
+def test_a_folder_of_images_that_is_not_there_is_asked_for(write, tmp_path):
+    root = write(*PLACES["lapa"])
+    with refused(tmp_path / "nowhere", "data.images=FOLDER"):
+        read_faces(root, images=str(tmp_path / "nowhere"))

@@ -70,6 +70,10 @@ def spoil(path, find, put):
         lambda pack: spoil(pack / "pack.json", '"length"', '"other"'),
         lambda pack: (pack / "train/points.npy").unlink(),
         lambda pack: (pack / "train/names.npy").write_bytes(b"\x93NUMPY"),
+        lambda pack: (pack / "train/names.npy").write_bytes(b""),
+        lambda pack: (pack / "train/names.npy").write_bytes(
+            (pack / "train/names.npy").read_bytes().replace(b"}", b"(")
+        ),
         lambda pack: (pack / "train/points.npy").write_bytes(
             (pack / "train/points.npy").read_bytes()[:-8]
         ),

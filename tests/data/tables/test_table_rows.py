@@ -1,5 +1,6 @@
 """Rows of tables: names and numbers as people and their tools write them."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,32 @@ def test_parquet_of_images_is_refused(tmp_path):
     parquet.write_table(pa.table({"image": image, "x": [1.0]}), tmp_path / "t.parquet")
     with pytest.raises(UserError, match=r"columns, image \(struct.*data=table"):
         read(tmp_path / "t.parquet", 0, [1])
+
+
+def test_parquet_cut_off_damaged_or_not_fetched_is_named(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path, rng = tmp_path / "t.parquet", random.Random(0)
+    table = {"name": NAMES, "x": np.arange(5.0), "group": ["a"] * 5}
+    parquet.write_table(pa.table(table), path, compression="zstd")
+    whole = path.read_bytes()
+    contents = [whole[:length] for length in range(0, len(whole), 50)]
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[rng.randrange(len(whole))] = rng.randrange(256)
+        contents.append(bytes(damaged))
+    for content in contents:
+        path.write_bytes(content)
+        for reads in (lambda: [*read_rows(path, 0, [1])], lambda: [*read_texts(path, [2])]):
+            try:
+                reads()
+            except UserError as error:
+                assert "t.parquet" in str(error) and str(error).isprintable()
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with refused("t.parquet", "Git LFS", "git lfs pull"):
+        read(path)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
