@@ -9,6 +9,7 @@ from landmarks.commands.judging.judge import Sharing, judge_file
 from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.judging.report_judgement import find_other, report_judgement
+from landmarks.commands.predict import refuse_predicted
 from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.choose_layout import settle_layout
 from landmarks.commands.preparing.model_settings import ModelSettings
@@ -124,6 +125,7 @@ def _judge_model(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Jud
 
 def _judge_file(settings: EvaluateSettings, out: Path, sharing: Sharing) -> Judgement:
     refuse_several(f"predictions={settings.predictions}: a file is judged by one process")
+    refuse_predicted(out)  # those of a model judged there before would stay beside these figures
     faces = open_labelled(settings.data, settings.split)
     rows = faces.usable
     require_truth(faces, rows, None)

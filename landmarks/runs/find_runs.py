@@ -23,6 +23,15 @@ CHECKPOINTS = ("last.pt", "best.pt")
 OF_TRAINING = (*CHECKPOINTS, "split.npz", "train.log")
 DATED = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}")  # a run without a name of its own
 START_SECONDS = 60.0  # seconds that a start may take to its lock
+RESULTS = {  # what tells that a folder holds results of another command than `train`
+    "predictions.csv": "predictions",
+    "submission.csv": "predictions",
+    "metrics.json": "an evaluation",
+    "comparison.csv": "a comparison",
+    "sheet-1.jpg": "contact sheets",
+    "suspects.csv": "a check",
+}
+AGAIN = ("train", "evaluate", "show", "compare")  # replace all that they have left themselves
 LEFTOVERS = (".hydra", "split.npz", "augmented.png", LOCK)  # where a start was refused
 
 
@@ -106,7 +115,16 @@ def remove_abandoned(run: Path) -> None:
 
 
 def refuse_taken(run: Path, command: str) -> None:
-    """Refuse to write a command's results into the folder of a training run."""
+    """Refuse to write a command's results among those of a training or of another command.
+
+    What `check` has listed may have been edited, and no second check replaces it either.
+
+    Raises:
+        UserError: naming the folder, or the file that stands in its place.
+    """
+    file = next((place for place in (run, *run.parents) if place.is_file()), None)
+    if file is not None:
+        raise UserError(f"run_dir={run}: {file} is a file; name a folder.")
     if command == "train" and is_held(run):
         raise UserError(f"run_dir={run} is being trained by another process: name another folder.")
     taken = CHECKPOINTS if command == "train" else OF_TRAINING
@@ -114,6 +132,11 @@ def refuse_taken(run: Path, command: str) -> None:
         goes_on = f"go on with it by {say_setting('resume', run)}, or "
         way_on = goes_on if command == "train" else ""
         raise UserError(f"run_dir={run} holds a run: {way_on}name another folder.")
+    if command in AGAIN and (run / f"{command}.log").is_file():
+        return
+    held = next((what for name, what in RESULTS.items() if (run / name).is_file()), None)
+    if held is not None:
+        raise UserError(f"run_dir={run} holds {held}: name another folder, or remove it.")
 
 
 @contextmanager

@@ -145,6 +145,17 @@ def test_predictions_of_some_faces_judge_those(run):
     assert figures(evaluate(*words))["faces"] == 4
 
 
+def test_a_file_is_not_judged_beside_predictions_that_are_others(run, capsys):
+    out = evaluate(out="model")
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    shutil.copy(out / "predictions.npz", "other.npz")
+    words = ["predictions=other.npz", "data=thousand", f"data.root={run.root}"]
+    evaluate(*words, out="model", code=1)
+    assert f"run_dir={out.resolve()}" in capsys.readouterr().err
+    changed = [path.name for path, old in before.items() if path.read_bytes() != old]
+    assert changed in ([], ["evaluate.log"])
+
+
 def test_slices_and_groups_come_from_a_table(run):
     lines = [f"{name},{'old' if i % 2 else 'young'},{i // 3}" for i, name in enumerate(run.names)]
     Path("meta.csv").write_text("\n".join(["file_name,age,person", *lines]) + "\n")

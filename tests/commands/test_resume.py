@@ -281,3 +281,15 @@ def test_other_commands_leave_a_run_alone(train, capsys):
         assert cli.main([command, "run_dir=runs/a"]) == 1
         assert "run_dir=runs/a" in capsys.readouterr().err
     assert files_of("runs/a") == before
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "show", "check"])
+def test_results_of_another_command_stay_as_they_are(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/predictions.csv").write_text("file_name\n")
+    Path("out/suspects.csv").write_text("name\n")
+    before = files_of("out")
+    assert cli.main([command, "run_dir=out"]) == 1
+    assert "run_dir=out" in capsys.readouterr().err
+    assert files_of("out") == before

@@ -61,6 +61,44 @@ def test_no_other_command_writes_into_a_training_run(name, tmp_path):
         refuse_taken(tmp_path, "train")  # nothing has been trained there
 
 
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("predictions.csv", "predict"),
+        ("submission.csv", "ensemble"),
+        ("metrics.json", "evaluate"),
+        ("comparison.csv", "compare"),
+        ("sheet-1.jpg", "show"),
+        ("suspects.csv", "check"),
+    ],
+)
+def test_no_command_writes_among_the_results_of_another(name, owner, tmp_path):
+    (tmp_path / name).touch()
+    (tmp_path / f"{owner}.log").touch()
+    for command in ("train", "predict", "ensemble", "evaluate", "show", "compare", "check"):
+        if command == owner and owner in ("evaluate", "compare", "show"):
+            refuse_taken(tmp_path, command)  # all that it has left is replaced
+            continue
+        with refused(f"run_dir={tmp_path}"):
+            refuse_taken(tmp_path, command)
+
+
+def test_a_kfold_goes_on_in_its_folder(tmp_path):
+    for name in ("predictions.csv", "metrics.json", "kfold.json", "train.log"):
+        (tmp_path / name).touch()
+    refuse_taken(tmp_path, "train")
+
+
+@pytest.mark.parametrize("inside", ["", "run"])
+def test_a_file_is_no_folder_for_a_run(inside, tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("notes")
+    for command in ("train", "predict", "check"):
+        with refused("run_dir=", file):
+            refuse_taken(file / inside, command)
+    assert file.read_text() == "notes"
+
+
 def test_a_finished_run_that_could_not_be_trained_on_stays_finished(tmp_path):
     (tmp_path / FINISHED).write_text("{}")
     with pytest.raises(ValueError, match="three"), mark_failure(tmp_path):
