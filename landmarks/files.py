@@ -86,6 +86,24 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_foreign(path: Path, start: bytes, said: str) -> None:
+    """Refuse to replace a file of another kind than the one that is to be written.
+
+    Args:
+        start: what every file of that kind begins with.
+        said: the file as a sentence's subject, with the setting that names it.
+
+    Raises:
+        UserError: if there is a file with content that begins otherwise.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        found = file.read(len(start))
+    if found not in (b"", start):
+        raise UserError(f"{said} is there and is another kind of file: name another one.")
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder in one piece: killed half-way, it is not taken for a whole one."""
     with aside(folder) as part, suppress(OSError):  # somebody else's, or gone

@@ -16,7 +16,7 @@ from landmarks import files
 from landmarks.data.caches.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.split import save_split
-from landmarks.files import aside, replacing, reserve, sweep
+from landmarks.files import aside, refuse_foreign, replacing, reserve, sweep
 from landmarks.health.suspects import Finding, write_suspects
 from landmarks.outputs.pictures import arrange, save_curves, save_picture
 from landmarks.outputs.predictions import PredictionFile
@@ -143,3 +143,15 @@ def test_no_module_has_a_way_of_its_own():
         str(p.relative_to(package)) for p in package.rglob("*.py") if own.search(p.read_text())
     }
     assert found <= {"files.py", "outputs/pictures.py"}
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path):
+    path = tmp_path / "labels.csv"
+    refuse_foreign(path, b"run,state,", f"csv={path}")  # there is none
+    for there in (b"", b"run,state,score\na,failed,\n"):
+        path.write_bytes(there)
+        refuse_foreign(path, b"run,state,", f"csv={path}")
+    for there in (b"run", b"file_name,x_0,y_0\n"):
+        path.write_bytes(there)
+        with refused(f"csv={path}"):
+            refuse_foreign(path, b"run,state,", f"csv={path}")

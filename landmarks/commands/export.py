@@ -14,10 +14,10 @@ from landmarks.data.crops.boxes import have_size
 from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError
 from landmarks.export.assemble_export import assemble, is_boxed, state_facts
-from landmarks.export.card import output_name, write_card
+from landmarks.export.card import card_start, output_name, write_card
 from landmarks.export.exporters import trace, write_onnx, write_program
 from landmarks.export.parity import MAX_DIFFERENCE, compare
-from landmarks.files import replacing
+from landmarks.files import refuse_foreign, replacing
 from landmarks.inference.combine_points import EnsembleName
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.inference.open_model import SEVERAL, Sources, list_checkpoints, open_finder
@@ -28,6 +28,7 @@ from landmarks.synthetic.paint_face import draw_face
 log = logging.getLogger(__name__)
 CHECKED = 32  # faces of the check
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2"}
+STARTS = {"onnx": b"\x08", "torch_export": b"PK"}  # a protobuf whose first field is 1, a zip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,9 @@ def export(settings: ExportSettings) -> int:
     module, boxed = assemble(finder).eval(), is_boxed(finder)
     facts = state_facts(finder, settings.fp16)
     path = _choose_path(settings)
+    card = path.with_suffix(".md")
+    refuse_foreign(path, STARTS[settings.format], f"output={path}")
+    refuse_foreign(card, card_start(path.name).encode(), f"{card}, the card of output={path},")
     photos, boxes, where = _photos(finder, settings, boxed)
     names = ["images", *(["boxes"] if boxed else []), "points", output_name(facts)]
     log.info("Exporting takes a minute.")
@@ -79,7 +83,6 @@ def export(settings: ExportSettings) -> int:
                 f"{where}; {MAX_DIFFERENCE} px are allowed, so {path} was not kept"
                 f"{': leave fp16 out' if settings.fp16 else ': train the model further'}."
             )
-    card = path.with_suffix(".md")
     with replacing(card) as part:
         part.write_text(write_card(path.name, facts, parity, where), encoding="utf-8")
     log.info(

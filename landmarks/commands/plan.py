@@ -23,7 +23,7 @@ from landmarks.commands.training_run.training_inputs import refuse_copies
 from landmarks.data.batches.loader import refuse_uneven
 from landmarks.distributed.local_launch import count_ranks
 from landmarks.errors import UserError, say_count
-from landmarks.files import replacing
+from landmarks.files import refuse_foreign, replacing
 from landmarks.inference.rebuild_model import describe_model
 from landmarks.machine import count_cores, free_memory, say_bytes
 from landmarks.settings import NonNegative, Positive, PositiveInt, Rule, parse_duration
@@ -40,6 +40,7 @@ RankList = Annotated[
         "a list of whole numbers of at least 1",
     ),
 ]
+START = b'{\n "what":'  # of a plan as JSON
 NOT_COUNTED = (
     "Not counted: the program's start, the filling of the cache, what is written after an epoch, "
     "and the report at the end."
@@ -77,7 +78,7 @@ def plan(settings: PlanSettings) -> int:
         path = Path(settings.json)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
-            part.write_text(made.as_json(), encoding="utf-8")
+            part.write_text(made.as_json(), encoding="utf-8", newline="\n")
         log.info(f"As JSON: {path}")
     return made.exit_code
 
@@ -96,6 +97,8 @@ def _refuse(settings: PlanSettings) -> None:
         raise UserError(f"json={settings.json} is a folder: name a file in it.")
     if settings.json not in (None, True, False) and not str(settings.json).endswith(".json"):
         raise UserError(f"json={settings.json}: say true, or name a file that ends in .json.")
+    if settings.json not in (None, True, False):
+        refuse_foreign(Path(str(settings.json)), START, f"json={settings.json}")
 
 
 def _refuse_several(settings: PlanSettings, machine: Machine, ranks: int) -> None:

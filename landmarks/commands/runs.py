@@ -10,6 +10,7 @@ from landmarks.commands.judging.report_judgement import read_history
 from landmarks.commands.preparing.changed_settings import list_chosen
 from landmarks.errors import UserError
 from landmarks.evaluation.tables import write_table
+from landmarks.files import refuse_foreign
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.find_runs import CHECKPOINTS, FAILED, FINISHED
 from landmarks.runs.run_lock import is_held
@@ -18,6 +19,7 @@ from landmarks.training.budget import say_duration
 log = logging.getLogger(__name__)
 HEADING = ("run", "state", "MSE, px²", "NME", "epochs", "time", "data", "settings of its own")
 COLUMNS = 7  # before the settings
+START = b"run,state,"  # of the table as a file, see `Told`
 CELL = 40  # characters of a cell, at most
 SortName = Literal["score", "run", "time", "epochs", "state"]
 
@@ -48,6 +50,8 @@ class Told(NamedTuple):
 def runs(settings: RunsSettings) -> int:
     """List runs; return the exit code."""
     folder = Path(settings.folder)
+    if settings.csv is not None:
+        refuse_foreign(Path(settings.csv), START, f"csv={settings.csv}")
     found = [tell(run, folder) for run in find_runs(folder)]
     if not found:
         raise UserError(f"There are no runs in {folder}: run `landmarks train`, or set folder=.")

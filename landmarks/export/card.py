@@ -27,7 +27,7 @@ def write_card(name: str, facts: dict, parity: Parity, checked_on: str) -> str:
     named = "a name a point stands in the metadata" if layout["regions"] else "numbered from 0"
     regions = ", ".join(f"{key} {a} to {b}" for key, (a, b) in layout["regions"].items())
     lines = [
-        f"# {name}",
+        card_start(name),
         "",
         f"Finds {facts['num_points']} points of a face in a photo. Made by landmarks "
         f"{facts['version']} from: {facts['description']}.",
@@ -64,6 +64,11 @@ def write_card(name: str, facts: dict, parity: Parity, checked_on: str) -> str:
         example = EXAMPLE.format(name=name, certainty=output_name(facts), boxes=boxes)
         lines += [example, "", "The metadata hold all of this as JSON under `landmarks`.", ""]
     return "\n".join(lines)
+
+
+def card_start(name: str) -> str:
+    """Return the first line of the card of an exported file of that name."""
+    return f"# {name}"
 
 
 def output_name(facts: dict) -> str:

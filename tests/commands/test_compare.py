@@ -102,6 +102,15 @@ def test_all_runs_are_listed_the_best_first(made, capsys, monkeypatch):
     assert all(f" {name} " in line for line in lines[1:])
 
 
+def test_a_list_of_runs_replaces_no_other_table(made, capsys):
+    Path("labels.csv").write_text("file_name,x_0,y_0\n")
+    assert cli.main(["runs", "csv=labels.csv"]) == 1
+    assert "csv=labels.csv" in capsys.readouterr().err
+    assert Path("labels.csv").read_text() == "file_name,x_0,y_0\n"
+    for _ in range(2):
+        assert cli.main(["runs", "csv=runs.csv"]) == 0
+
+
 def test_no_runs_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])

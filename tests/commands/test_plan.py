@@ -177,6 +177,14 @@ def test_the_text_and_the_file_say_the_same(here, capsys):
         assert re.search(rf"^{re.escape(name)} .*{figure['known']}$", said, re.MULTILINE)
 
 
+def test_a_plan_replaces_a_plan_and_no_other_file(here, capsys):
+    (here / "labels.json").write_text('{"images": []}')
+    assert "json=labels.json" in refused(capsys, *AWAY, "json=labels.json")
+    assert (here / "labels.json").read_text() == '{"images": []}'
+    for _ in range(2):
+        assert main(["plan", *AWAY, "json=plan.json"]) == 0
+
+
 def test_ranks_that_a_batch_does_not_part_among_are_left_out(capsys):
     planned = plan(capsys, *AWAY, "ranks=[1,3,8]")
     assert [row["ranks"] for row in planned["ranks"]] == [1, 8]

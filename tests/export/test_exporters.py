@@ -165,6 +165,23 @@ def test_what_is_no_file_of_ours_is_one_sentence(exported, tmp_path):
     assert cli.main(["export", f"checkpoint={exported[1]}", f"output={tmp_path}/c.pt"]) == 1
 
 
+@pytest.mark.parametrize("name", ["a.onnx", "a.md"])
+def test_an_export_replaces_no_file_of_another_kind(name, exported, tmp_path, capsys):
+    (tmp_path / name).write_text("my notes")
+    words = [f"checkpoint={exported[1]}", f"output={tmp_path}/a.onnx"]
+    assert cli.main(["export", *words]) == 1
+    assert f"output={tmp_path}/a.onnx" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "my notes"
+
+
+def test_an_export_replaces_an_earlier_one(exported, traced):
+    path, run = exported
+    before = path.stat().st_mtime_ns
+    assert cli.main(["export", f"checkpoint={run}", f"output={path}"]) == 0
+    assert path.stat().st_mtime_ns > before
+
+
 def test_a_file_takes_part_in_an_ensemble(exported, run_of, photos):
     other = run_of("resnet18", 5)
     model = landmarks.load([exported[0], other])
