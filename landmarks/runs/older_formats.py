@@ -1,5 +1,6 @@
 """Checkpoints that older versions wrote, brought up to date: all that was otherwise stands here."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -48,6 +49,8 @@ def update_settings(settings: dict, path: Path) -> dict:
         updated["logger"] = {"tensorboard": tensorboard}
     if updated["logger"] == {"_target_": "landmarks.runs.log.Logger"}:  # which there was one of
         updated["logger"] = {}
+    if re.fullmatch(r"\s*[\d.]+\s*", str(updated.get("max_time"))):  # seconds, without a unit
+        updated["max_time"] = f"{updated['max_time']}s".replace(" ", "")
     data, model = updated.get("data"), updated.get("model")
     if isinstance(data, dict) and data.get("_target_") not in UNTURNED:
         updated["data"] = {"exif": "rotate", **data}

@@ -45,7 +45,7 @@ def check_arguments(function: Callable, values: Mapping[str, Any], where: str = 
         if type(value) is int and abs(value) > MAX_INTEGER:
             raise UserError(f"{key}={value} is too large: {key} takes at most {MAX_INTEGER}.")
         if not _fits(value, wanted):
-            hint = _advise(value, wanted) if isinstance(value, str) else ""
+            hint = _advise(value, wanted) if isinstance(value, str) else _reason(value, wanted)
             raise UserError(f"{key}={value} does not fit: {key} takes {_describe(wanted)}.{hint}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         checked[name] = str(value) if is_number and not _takes_number(wanted) else value
@@ -130,9 +130,12 @@ def _takes_number(annotation: Any) -> bool:
 
 
 def _advise(value: str, annotation: Any) -> str:
+    return _reason(value, annotation) or did_you_mean(value, _choices(annotation))
+
+
+def _reason(value: Any, annotation: Any) -> str:
     rules = [rule for part in _parts(annotation) for rule in _rules(part)]
-    reasons = [f" {reason}" for rule in rules if (reason := rule.why_not(value))]
-    return "".join(reasons) or did_you_mean(value, _choices(annotation))
+    return "".join(f" {reason}" for rule in rules if (reason := rule.why_not(str(value))))
 
 
 def _choices(annotation: Any) -> list:

@@ -27,7 +27,17 @@ def _is_duration(text: Any) -> bool:
         parse_duration(text)
     except ValueError:
         return False
-    return True
+    return not _is_bare(text)
+
+
+def _is_bare(text: Any) -> bool:
+    """Say whether a text is a number without a unit: it may be meant as hours."""
+    return re.fullmatch(r"\s*[\d.]+\s*", str(text)) is not None
+
+
+def _name_units(text: str) -> str:
+    number = text.strip()
+    return f"Give it a unit: {number}s, {number}m or {number}h." if _is_bare(text) else ""
 
 
 ABOVE_ZERO = Rule(lambda v: v is not None and v > 0, "above 0")
@@ -42,7 +52,9 @@ NonNegative = Annotated[float, Rule(lambda v: v >= 0, "a number of at least 0")]
 Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1")]
 Factor = Annotated[float, Rule(lambda v: 0 < v <= 1, "a number above 0 and at most 1")]
 Probability = Annotated[float, Rule(lambda v: 0 <= v <= 1, "a number from 0 to 1")]
-Duration = Annotated[str | float, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"')]
+Duration = Annotated[
+    str, Rule(_is_duration, 'a duration such as "90s", "25m" or "2h"', (), _name_units)
+]
 DEVICES = ("auto", "cuda", "cpu", "mps")
 DeviceName = Annotated[
     str,

@@ -56,6 +56,13 @@ def test_settings_of_the_first_version_are_completed(write):
 
 
 @pytest.mark.parametrize(
+    ("was", "now"), [(90, "90s"), (1.5, "1.5s"), ("90", "90s"), ("2h", "2h"), (None, None)]
+)
+def test_a_time_without_a_unit_was_seconds(was, now, write):
+    assert load_config(write(7, WEIGHTS, config={"max_time": was}))["max_time"] == now
+
+
+@pytest.mark.parametrize(
     ("swap", "flip"), [([], None), ([[0, 0, 1, 1]], [1, 0, 2])], ids=["no pairs", "pairs"]
 )
 def test_without_a_flip_permutation_the_layout_s_is_taken(swap, flip, write):

@@ -55,7 +55,7 @@ FITS = [
     (Share, [0, 0.5], [1, -0.1, 1.5]),
     (Even, [0, -2], [1, 2.0]),
     (Workers, ["auto", 0, 8], [-1, "all", True, 1.5, None]),
-    (Duration, ["2h", "90s", 90, 1.5], ["soon", "", "0s", 0, -5, True, None]),
+    (Duration, ["2h", "90s"], ["soon", "", "0s", 0, -5, True, None, 90, 1.5, "90", " 2 "]),
 ]
 
 
@@ -63,6 +63,12 @@ FITS = [
 def test_what_fits_is_passed_on(kind, value):
     checked = check_arguments(takes(kind), {"setting": value}, "here")
     assert checked == {"setting": value} and type(checked["setting"]) is type(value)
+
+
+@pytest.mark.parametrize("value", [2, "2", 1.5])
+def test_a_duration_without_a_unit_is_named_with_each(value):
+    with refused("here.setting=", f"{value}s", f"{value}m", f"{value}h"):
+        check_arguments(takes(Duration | None), {"setting": value}, "here")
 
 
 @pytest.mark.parametrize(("kind", "value"), [(k, v) for k, _, bad in FITS for v in bad])
@@ -117,7 +123,7 @@ def test_hydra_s_own_names_are_left_out():
 
 @pytest.mark.parametrize(
     ("kind", "value", "passed"),
-    [(str, 2024, "2024"), (str | None, 1.5, "1.5"), (str | int, 7, 7), (Duration, 90, 90)],
+    [(str, 2024, "2024"), (str | None, 1.5, "1.5"), (str | int, 7, 7)],
 )
 def test_numbers_become_text_where_only_text_is_taken(kind, value, passed):
     checked = check_arguments(takes(kind), {"setting": value})["setting"]
