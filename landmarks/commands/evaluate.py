@@ -17,7 +17,12 @@ from landmarks.commands.preparing.output_folder import OutputFolder
 from landmarks.data.crops.boxes import BoxSource
 from landmarks.data.labelled_points import find_labelled
 from landmarks.distributed.deal_work import refuse_several
-from landmarks.evaluation.fail_condition import CONDITION_RULE, holds, read_condition
+from landmarks.evaluation.fail_condition import (
+    CONDITION_RULE,
+    holds,
+    read_condition,
+    require_figure,
+)
 from landmarks.evaluation.write_evaluation import (
     Judgement,
     Outcome,
@@ -88,6 +93,8 @@ class EvaluateSettings(ModelSettings, OutputFolder):
 
 def evaluate(settings: EvaluateSettings) -> int:
     """Judge a model or a file of predictions; return the exit code."""
+    if settings.fail_if is not None:
+        require_figure(read_condition(settings.fail_if), settings.thresholds)
     out = settings.make_folder()
     sharing = Sharing(settings.table, settings.groups, settings.block, settings.slices)
     judgement = (_judge_file if settings.predictions else _judge_model)(settings, out, sharing)

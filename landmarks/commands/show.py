@@ -71,7 +71,8 @@ def show(settings: ShowSettings) -> int:
     shown = _open(settings, out)
     columns = dict(shown.columns)
     if settings.suspects is not None:
-        texts = read_column(Path(settings.suspects), "score", shown.faces.names, "suspects")
+        path, names = Path(settings.suspects), shown.faces.names
+        texts = read_column(path, "score", names, "suspects", "suspects")
         columns = {"suspicion": np.array([float(t) if t else np.nan for t in texts]), **columns}
     if settings.png:
         write_sheets(out, shown, columns, settings.sheets)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from landmarks.data.split_groups import group_by_table, group_images
+from landmarks.data.split_groups import GroupSettings, group_by_table, group_images
 
 MIN_BLOCKS = 20  # fewer blocks say nothing of chance
 
@@ -28,7 +28,8 @@ def group_faces(
         UserError: if the table does not fit the faces.
     """
     if table is not None and column is not None:
-        return group_by_table(names, source, table, column), f"groups of '{column}'"
+        told = GroupSettings(f"groups={column}", "table", "groups")
+        return group_by_table(names, source, table, column, told), f"groups of '{column}'"
     block = max(1, min(block, len(names) // MIN_BLOCKS))
     order = np.argsort(rows, kind="stable")
     place = np.empty(len(rows), int)

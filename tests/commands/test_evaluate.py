@@ -167,6 +167,20 @@ def test_slices_and_groups_come_from_a_table(run):
     assert {"face size", "brightness", "sharpness", "points outside the image"} <= names
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["table=meta.csv", "groups=persn"], ["meta.csv", "'persn'", "(groups)", "'person'"]),
+        (["table=gone.csv", "groups=person"], ["groups=person", "table=FILE", "gone.csv"]),
+    ],
+)
+def test_groups_that_are_not_there_are_said_by_the_settings_of_evaluate(run, words, named, capsys):
+    Path("meta.csv").write_text(f"file_name,person\n{run.names[0]},1\n")
+    evaluate(*words, code=1)
+    error = capsys.readouterr().err
+    assert all(what in error for what in named) and "split." not in error
+
+
 def test_wflw_s_attributes_are_slices(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["landmarks"])
@@ -194,7 +208,7 @@ def test_a_condition_sets_the_exit_code(run):
     assert figures(evaluate("fail_if=mse<0", code=0))
     assert figures(evaluate("fail_if=mse>0", code=4))  # everything is written all the same
     evaluate("fail_if=mse", code=2)
-    evaluate("fail_if=mze>0", code=1)
+    assert not evaluate("fail_if=mze>0", code=1, out="refused").exists()  # before it works
 
 
 def test_other_labelled_data_are_judged_whole(run, contest):

@@ -88,3 +88,9 @@ def test_contact_sheets_hold_the_faces(made):
 )
 def test_what_does_not_fit_is_refused(made, opened, words, code):
     show(*made.data, *words, code=code)
+
+
+def test_a_list_of_suspects_that_is_not_there_is_said_by_its_setting(made, opened, capsys):
+    show(*made.data, "suspects=gone.csv", code=1)
+    error = capsys.readouterr().err
+    assert "gone.csv" in error and "suspects=FILE" in error and "table=" not in error

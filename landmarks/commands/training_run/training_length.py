@@ -98,14 +98,15 @@ def refuse_finished(
     limit, limit_before = _seconds(max_time), _seconds(before["max_time"])
     reached = []
     if epochs is not None and epoch >= epochs:
-        reached.append(f"epochs= (now {epochs})")
+        reached.append(f"epochs= (now {epochs}) above {epoch}")
     # An annealed training is not taken up again for the little time that was left.
     ended_in_time = before["epochs"] and epoch >= before["epochs"]
     is_annealed = not ended_in_time and limit_before is not None
     if limit is not None and (limit <= seconds or (is_annealed and limit <= limit_before)):
-        reached.append(_say_time(max_time, seconds))
+        least = f" above {before['max_time']}" if is_annealed and limit < limit_before else ""
+        reached.append(_say_time(max_time, seconds) + least)
     if patience is not None and stale_epochs >= patience:
-        reached.append(f"patience= (now {patience})")
+        reached.append(f"patience= (now {patience}) above {stale_epochs}")
     if reached:
         _refuse(run, epoch, reached)
 

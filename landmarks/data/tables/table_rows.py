@@ -115,7 +115,9 @@ def read_texts(path: Path, columns: list[int]) -> Iterator[list[str]]:
         yield [row[column] for column in columns]
 
 
-def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> list[str]:
+def read_column(
+    path: Path, column: str, names: np.ndarray, setting: str, table: str = "table"
+) -> list[str]:
     """Return a column's text for each of the names (n,) bytes; empty where the table has no row.
 
     A name that stands several times in both takes the table's rows in their order.
@@ -123,13 +125,13 @@ def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> lis
     Args:
         path: of a table with a column of file names.
         column: its name.
-        setting: that names it, for messages.
+        setting, table: the settings that name it and the table, for messages.
 
     Raises:
         UserError: if there is no such table or column.
     """
     if not path.is_file():
-        raise UserError(f"{setting}: there is no table {path}; set table=FILE.")
+        raise UserError(f"{setting}: there is no table {path}; set {table}=FILE.")
     try:
         header = read_header(path)
         key = next((name for name in NAMES if name in map(str.casefold, header)), None)
@@ -144,7 +146,7 @@ def read_column(path: Path, column: str, names: np.ndarray, setting: str) -> lis
         for name, text in read_texts(path, [place, header.index(column)]):
             found.setdefault(name.strip().encode(), []).append(text.strip())
     except OSError as error:
-        raise UserError(f"table={path} cannot be read ({error.strerror}).") from error
+        raise UserError(f"{table}={path} cannot be read ({error.strerror}).") from error
     listed = {key: iter(texts) for key, texts in found.items()}
     last = {key: texts[-1] for key, texts in found.items()}
     return [next(listed.get(name, iter(())), last.get(name, "")) for name in names.tolist()]

@@ -1,5 +1,6 @@
 """Runs that are taken up again for longer, or have nothing left to do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_finished_run_has_nothing_left_to_do_and_is_left_as_it_was(train, caps
     for more in ([], ["epochs=1"], ["max_time=2h"]):
         assert cli.main(["train", "resume=runs/a", *more]) == 1
         error = capsys.readouterr().err
-        assert "epoch 1" in error and "epochs= (now 1)" in error
+        assert "epoch 1" in error and "epochs= (now 1) above 1" in error
         assert len(error.strip().splitlines()) == 1
     assert before == [((Path("runs/a") / name).read_bytes()) for name in FILES]
 
@@ -99,7 +100,8 @@ def test_a_longer_max_time_extends_a_run_that_an_equal_one_does_not(train, clock
     before = training_of("runs/a")
     for more in ([], ["max_time=5m"], ["max_time=4m"], ["epochs=1000"]):
         assert cli.main(["train", "resume=runs/a", *more]) == 1
-        assert "max_time= (now " in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "max_time= (now " in error and ("above 5m" in error) == (more == ["max_time=4m"])
     seen.clear()
     begun = clock.seconds
     assert cli.main(["train", "resume=runs/a", "max_time=10m"]) == 0
@@ -116,6 +118,8 @@ def test_epochs_are_what_ended_a_run_that_had_time_left(train, clock, capsys):
     error = capsys.readouterr().err
     assert "epochs= (now 1)" in error
     assert cli.main(["train", "resume=runs/a", "epochs=2"]) == 0
+    assert cli.main(["train", "resume=runs/a", "epochs=1"]) == 1
+    assert "epochs= (now 1) above 2" in capsys.readouterr().err
 
 
 def test_patience_ends_a_run_whose_error_no_longer_falls(train, seen, capsys, monkeypatch):
@@ -127,7 +131,7 @@ def test_patience_ends_a_run_whose_error_no_longer_falls(train, seen, capsys, mo
     assert [row["val_mse"] for row in train.metrics("runs/a")] == ["5.0", "4.0", "4.5", "4.2"]
     for more in ([], ["epochs=20"], ["patience=1"]):
         assert cli.main(["train", "resume=runs/a", *more]) == 1
-        assert "patience= (now " in capsys.readouterr().err
+        assert re.search(r"patience= \(now [12]\) above 2\b", capsys.readouterr().err)
     Path("runs/a/finished.json").unlink()  # as if it had been killed before it could say so
     seen.clear()
     assert cli.main(["train", "resume=auto"]) == 0 and not seen
