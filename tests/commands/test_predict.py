@@ -143,7 +143,7 @@ def test_any_folder_of_images(made):
         (["input=nowhere"], "no such folder"),
         ([f"input={300 * 'a'}"], "see whether it is a path"),
         ([f"checkpoint={300 * 'a'}"], "see whether it is a path"),
-        (["data.root=nowhere"], "No faces in 'nowhere'"),
+        (["data.root=nowhere"], "There is no folder 'nowhere'"),
         (["checkpoint=bad.pt"], "damaged or not a checkpoint"),
         (["checkpoint=bare.pt"], "holds no model of this program"),
         (["checkpoint=evil.pt"], "no model of landmarks"),
