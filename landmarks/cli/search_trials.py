@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from landmarks.cli.command_line import is_sweep, read_value
 from landmarks.commands.preparing.group_choices import read_choice
 from landmarks.errors import UserError
-from landmarks.runs.search_study import Search, begin_trial, end_trial
+from landmarks.runs.search_study import STUDY, Search, begin_trial, end_trial, require_study
 from landmarks.settings import check_arguments, flatten
 
 GROUP = "hparams_search"
@@ -18,13 +18,16 @@ def plan_trials(arguments: list[str]) -> list[str]:
     """Return a search's arguments with as many jobs as it has trials.
 
     Raises:
-        UserError: if they start no sweep.
+        UserError: if they start no sweep, or name a study that is not there.
     """
     chosen = [word.partition("=")[2] for word in arguments if word.startswith(f"{GROUP}=")][-1:]
     if not chosen or chosen[0] == "null":
         return arguments
     if not is_sweep(arguments):
         raise UserError(f"{GROUP}={chosen[0]} starts several runs, one a trial: add -m.")
+    study = read_value(arguments, "search.study")
+    if study is not None:
+        require_study(Path(str(study)))
     count = read_value(arguments, "search.trials")
     if count is None:
         count = read_choice(f"{GROUP}/{chosen[0]}").get("search", {}).get("trials", 1)
@@ -46,7 +49,7 @@ def ask_trial(config: DictConfig, sweep: Path) -> list[str]:
     if config.get("search") is None:
         return []
     if config.search.study is None:
-        config.search.study = str(sweep / "study.log")
+        config.search.study = str(sweep / STUDY)
     content = OmegaConf.to_container(config, resolve=True)
     search = check_arguments(Search, content["search"], "search")
     number, tried = begin_trial(search, flatten(content), config.seed)

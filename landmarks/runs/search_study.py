@@ -11,7 +11,6 @@ from landmarks.files import refuse_foreign
 from landmarks.settings import Count, PositiveInt
 
 STUDY = "study.log"  # the file of a new study, in its sweep's folder
-SWEEP = "multirun.yaml"  # what Hydra leaves there before the first job
 START = b'{"op_code"'  # of such a file
 FIRST = 4  # trials before a search learns from them and stops poor ones
 EPOCHS = 1  # that a trial has at least
@@ -38,10 +37,8 @@ def begin_trial(search: dict, given: dict[str, Any], seed: int) -> tuple[int, di
         given: the job's settings by their whole keys.
 
     Raises:
-        UserError: if Optuna is not installed, there is no such study, or the space names what is no
-            setting.
+        UserError: if Optuna is not installed, or the space names what is no setting.
     """
-    _refuse_no_study(Path(search["study"]))
     space = dict(_ranges(search["space"]))
     for key in space:
         if key not in given:
@@ -54,11 +51,10 @@ def begin_trial(search: dict, given: dict[str, Any], seed: int) -> tuple[int, di
     return trial.number, {key: _suggest(trial, key, told) for key, told in space.items()}
 
 
-def _refuse_no_study(path: Path) -> None:
-    """Refuse a file that is missing, unless a new sweep begins it, or that is no study."""
+def require_study(path: Path) -> None:
+    """Raise UserError if a file that is to be gone on with is missing, or is no study."""
     refuse_foreign(path, START, f"search.study={path}")
-    is_new = path.name == STUDY and (path.parent / SWEEP).is_file()
-    if not is_new and not path.is_file():
+    if not path.is_file():
         raise UserError(
             f"search.study={path}: there is no such study; name the {STUDY} in the folder of an "
             f"earlier search, or leave it out to begin a new one."

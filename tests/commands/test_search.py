@@ -59,13 +59,13 @@ def test_what_cannot_be_searched_is_refused(train, capsys):
     assert "'model.sigma'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("study", ["nowhere/study.log", "a/stduy.log", "study.log", "labels.csv"])
+@pytest.mark.parametrize("study", ["nowhere/study.log", "a/study.log", "study.log", "labels.csv"])
 def test_a_named_study_must_be_one(study, train, capsys):
     Path("a").mkdir()
     Path("a/multirun.yaml").touch()  # an earlier sweep
     Path("labels.csv").write_text("file_name,x_0\n")
-    train(*SEARCH, f"search.study={study}", "run_dir=b", code=1)
+    train(*SEARCH, f"search.study={study}", "run_dir=b", code=2)
     error = capsys.readouterr().err
     assert f"search.study={study}" in error and "Traceback" not in error
     assert Path("labels.csv").read_text() == "file_name,x_0\n"
-    assert study == "labels.csv" or not Path(study).exists()
+    assert not Path("b").exists() and (study == "labels.csv" or not Path(study).exists())
