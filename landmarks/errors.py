@@ -1,9 +1,11 @@
 """What the user got wrong, in one sentence."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_SAID = 200  # characters of a value in a message
 
 
@@ -15,6 +17,10 @@ class UserError(Exception):
     """
 
     code = 1
+
+    def __init__(self, sentence: str = ""):
+        # What a damaged file holds may be quoted in it, and stays in one line.
+        super().__init__(CONTROL.sub(lambda it: it[0].encode("unicode_escape").decode(), sentence))
 
 
 class UnreadableImages(UserError):

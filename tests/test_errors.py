@@ -1,6 +1,8 @@
 """What messages are made of."""
 
-from landmarks.errors import say_some
+import pickle
+
+from landmarks.errors import UnreadableImages, UserError, say_some
 
 
 def test_a_list_ends_with_a_whole_name():
@@ -8,3 +10,11 @@ def test_a_list_ends_with_a_whole_name():
     assert say_some(names, 8) == ", ".join([*names[:8], "..."])
     assert say_some(names[:3], 3) == "Point_0_X, Point_1_X, Point_2_X" and say_some([], 3) == ""
     assert say_some(["x" * 10**6, 7], 2) == f"{'x' * 200}..., 7"
+
+
+def test_what_a_damaged_file_holds_is_said_in_one_line():
+    error = UserError("a.csv, line 2: '1\x019\n\t' is not a number.")
+    assert str(error) == r"a.csv, line 2: '1\x019\n\t' is not a number."
+    named = UnreadableImages("Unreadable: caf\xe9\u202f.jpg", ["b"])
+    assert str(named) == "Unreadable: caf\xe9\u202f.jpg"  # letters stay what they are
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
