@@ -178,23 +178,38 @@ def load_split(path: Path, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
         ) from error
     if not parts or not _are_of(faces, *parts):
         raise UserError(
-            f"{faces.source} is not what this run was split on ({path}), as it is read here, with "
-            f"{say_count(len(faces), 'face')}: name or restore that, with the run's data.limit, or "
-            f"start a new run from this one with init=."
+            f"{faces.source} has {say_count(len(faces), 'face')} here and is not what this run was "
+            f"split on ({path}): name or restore that, with the run's data.limit, or start a new "
+            f"run from this one with init=."
         )
     return parts[0], parts[1]
 
 
 def load_validation_rows(path: Path) -> np.ndarray:
-    """Return the rows (m,) of a saved split's validation faces, whatever the faces are now."""
-    with np.load(path) as saved:
-        return saved["validation"]
+    """Return the rows (m,) of a saved split's validation faces, whatever the faces are now.
+
+    Raises:
+        UserError: if the split is missing or damaged.
+    """
+    return _read(path, "validation")[0]
 
 
 def load_training_names(path: Path) -> np.ndarray:
-    """Return the names (n,) bytes of a saved split's training faces."""
-    with np.load(path) as saved:
-        return saved["names"][: len(saved["train"])]
+    """Return the names (n,) bytes of a saved split's training faces.
+
+    Raises:
+        UserError: if the split is missing or damaged.
+    """
+    names, rows = _read(path, "names", "train")
+    return names[: len(rows)]
+
+
+def _read(path: Path, *wanted: str) -> list[np.ndarray]:
+    try:
+        with np.load(path) as saved:
+            return [saved[name] for name in wanted]
+    except (AttributeError, *NUMPY_DAMAGE) as error:
+        raise UserError(f"{path}, a run's split, is missing or damaged.") from error
 
 
 def _are_of(faces: Faces, train: np.ndarray, validation: np.ndarray, names: np.ndarray) -> bool:

@@ -55,6 +55,9 @@ def test_validation_faces_that_the_first_weights_have_learnt_are_warned_of(train
     train("run_dir=other", "init=old/best.pt", "split.by=random", "seed=1")
     (said,) = [it for it in capsys.readouterr().out.splitlines() if "val_mse is too low" in it]
     assert "of 2 validation faces" in said and "init=old/best.pt" in said
+    Path("old/split.npz").write_bytes(b"PK\3\4")
+    train("run_dir=third", "init=old")
+    assert "old/split.npz" in capsys.readouterr().out  # nothing else of it is needed
 
 
 def test_a_run_with_other_points_starts_from_it(train, contest, capsys):

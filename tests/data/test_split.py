@@ -7,7 +7,13 @@ import pytest
 from refusals import refused
 
 from landmarks.data.faces import Faces
-from landmarks.data.split import load_split, save_split, split_faces
+from landmarks.data.split import (
+    load_split,
+    load_training_names,
+    load_validation_rows,
+    save_split,
+    split_faces,
+)
 
 
 def make_faces(count, rows=None):
@@ -239,6 +245,9 @@ def test_a_damaged_split_is_named(tmp_path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with refused(path):
         load_split(path, faces)
+    for load in (load_validation_rows, load_training_names):
+        with refused("split.npz"):
+            load(path)
 
 
 def test_more_faces_at_the_end_keep_the_split(tmp_path):

@@ -14,7 +14,7 @@ from landmarks.data.faces import Faces
 from landmarks.data.packs.shard_store import is_remote
 from landmarks.data.reading.find_format import Format, find_format, of_store, require_format
 from landmarks.data.reading.numbered_names import are_numbers
-from landmarks.errors import UserError
+from landmarks.errors import UserError, say_some
 from landmarks.evaluation.read_predictions import Predictions
 from landmarks.runs.trusted_targets import trusted
 from landmarks.settings import check_arguments
@@ -207,10 +207,10 @@ def _refuse_numbers(faces: Faces, own: Sequence[str], names: Sequence[str]) -> N
     """Refuse points that are numbered with a gap beside others that are counted one by one."""
     if faces.points is None and not own:
         return
-    said = ", ".join((own or names)[:5])
+    said = say_some(own or names, 5)
     have, lack = ("the data", "the model") if own else ("the model", "the data")
     raise UserError(
         f"The points of {faces.source} and of the model may be others: those of {have} are "
-        f"numbered {said}, ... with a gap, those of {lack} one by one; label the same points in "
+        f"numbered {said} with a gap, those of {lack} one by one; label the same points in "
         f"both, and train with layout=auto, which keeps the numbers."
     )

@@ -190,7 +190,11 @@ def warn_of_known(init: Path, names: np.ndarray) -> None:
     path = find_checkpoint(init).parent / "split.npz"
     if not path.is_file():
         return
-    known = np.isin(plain_names(names), plain_names(load_training_names(path)))
+    try:
+        known = np.isin(plain_names(names), plain_names(load_training_names(path)))
+    except UserError as error:  # its weights are whole
+        log.warning(f"{error} So it is not known which faces init={init} was trained on.")
+        return
     if known.any():
         log.warning(
             f"{known.sum()} of {say_count(len(names), 'validation face')} bear names of faces that "

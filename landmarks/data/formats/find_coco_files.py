@@ -1,6 +1,5 @@
 """Where a COCO data set has its annotations and its images."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +83,7 @@ def _begun(root: Path, part: str, path: Path) -> Iterator[Path]:
     """Yield the only folder that begins with the part's name, as train2017/ does, which has the
     images of coco_wholebody_train_v1.0.json; and images/, before it if images lie there."""
     whole = root / "images"
-    if whole.is_dir() and any(ending(it.name) in IMAGE_ENDINGS for it in os.scandir(whole)):
+    if whole.is_dir() and any(ending(it.name) in IMAGE_ENDINGS for it in whole.iterdir()):
         yield whole
     names = tuple(it for it in PARTS[part] if it in path.stem.lower()) or PARTS[part]
     inside = [it for folder in (root, whole) if folder.is_dir() for it in folder.iterdir()]
