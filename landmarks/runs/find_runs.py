@@ -136,7 +136,7 @@ def refuse_taken(run: Path, command: str) -> None:
         return
     held = next((what for name, what in RESULTS.items() if (run / name).is_file()), None)
     if held is not None:
-        raise UserError(f"run_dir={run} holds {held}: name another folder, or remove it.")
+        raise UserError(f"run_dir={run} holds {held}: name another folder, or remove this one.")
 
 
 @contextmanager
