@@ -109,7 +109,9 @@ def refuse_predicted(out: Path) -> None:
         UserError: naming it.
     """
     if any((out / name).is_file() for name in ("predictions.csv", "submission.csv")):
-        raise UserError(f"run_dir={out} holds predictions: name another folder, or remove it.")
+        raise UserError(
+            f"run_dir={out} holds predictions: name another folder, or remove this one."
+        )
 
 
 def is_npz(settings: PredictSettings) -> bool:

@@ -132,10 +132,17 @@ def _unfinished(folders: list[Path]) -> list[str]:
 def _judge_folds(folders: list[Path], settings: TrainSettings) -> None:
     """Predict the validation faces of each fold whose report has not, by all processes."""
     with dealing():
-        there = collectives.agree([(folder / "predictions.npz").is_file() for folder in folders])
+        there = collectives.agree([_is_predicted(folder) for folder in folders])
         for folder, is_there in zip(folders, there, strict=True):
             if not is_there:
                 judge_run(folder, folder, settings.device, settings.workers)
+
+
+def _is_predicted(folder: Path) -> bool:
+    """Return whether a fold's predictions are there, of its present model: it may have been trained
+    on since."""
+    path = folder / "predictions.npz"
+    return path.is_file() and path.stat().st_mtime_ns >= (folder / "best.pt").stat().st_mtime_ns
 
 
 def gather_folds(run: Path, folders: list[Path]) -> None:

@@ -163,6 +163,23 @@ def test_what_cannot_be_folded_is_refused(kept, words, code, named, capsys):
     assert len(said) == 1 and named in said[0]
 
 
+def test_folds_that_were_trained_on_are_predicted_anew(kept):
+    def points_of(fold):
+        with np.load("runs/k/predictions.npz") as stored:
+            rows = np.load(f"runs/k/fold-{fold}/split.npz")["validation"]
+            return stored["points"][rows]
+
+    before = [points_of(fold) for fold in range(3)]
+    for fold in range(3):
+        words = [f"resume=runs/k/fold-{fold}", "epochs=2"]
+        assert cli.main(["train", *words]) == 0
+    epochs = [load_checkpoint(Path(f"runs/k/fold-{n}/best.pt")).metrics["epoch"] for n in range(3)]
+    train(kept, "epochs=2")
+    for fold, epoch in enumerate(epochs):
+        assert np.array_equal(points_of(fold), before[fold]) == (epoch == 1)
+    assert 2 in epochs
+
+
 def test_a_fold_that_was_stopped_goes_on(kept, stop_at_step, monkeypatch):
     monkeypatch.setattr("landmarks.commands.training_run.auto_batch_size.REFERENCE", 4)
     shutil.rmtree("runs/k")
