@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from landmarks.inference.model import Landmarks, Model
+    from landmarks.inference.loaded_model import Landmarks, Model
 
 __version__ = "0.1.0"
 __all__ = ["Landmarks", "Model", "UserError", "load"]
@@ -47,7 +47,7 @@ def load(
 
 def __getattr__(name: str):
     if name in ("Landmarks", "Model"):
-        from landmarks.inference import model
+        from landmarks.inference import loaded_model
 
-        return getattr(model, name)
+        return getattr(loaded_model, name)
     raise AttributeError(f"module 'landmarks' has no attribute '{name}'")

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from landmarks.data.caches.cache_use import release
 from landmarks.outputs.pictures import save_curves
-from landmarks.runs import log
-from landmarks.training import memory_advice
+from landmarks.runs import loggers
+from landmarks.training import out_of_memory
 from landmarks.training.memory_estimate import estimate_step
 
 CONFIGS = tuple(str(files(name)) for name in ("landmarks.configs", "hydra.conf"))
@@ -80,8 +80,8 @@ def short_runs():
         return counted[repr(given)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "save_curves", lambda path, history: None)
-        patch.setattr(memory_advice, "estimate_step", count_once)
+        patch.setattr(loggers, "save_curves", lambda path, history: None)
+        patch.setattr(out_of_memory, "estimate_step", count_once)
         yield
 
 
@@ -110,5 +110,5 @@ def settings_read_once():
 @pytest.fixture
 def whole_runs(monkeypatch):
     """Let a run draw and count all that it does for a user."""
-    monkeypatch.setattr(log, "save_curves", save_curves)
-    monkeypatch.setattr(memory_advice, "estimate_step", estimate_step)
+    monkeypatch.setattr(loggers, "save_curves", save_curves)
+    monkeypatch.setattr(out_of_memory, "estimate_step", estimate_step)

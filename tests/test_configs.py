@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.command_list import COMMANDS
 from landmarks.cli.overrides import check_config
-from landmarks.cli.resolvers import register_resolvers
-from landmarks.runs.trusted_targets import nodes_in
+from landmarks.cli.run_with_hydra import register_resolvers
+from landmarks.runs.config_targets import nodes_in
 from landmarks.settings import settings_of
 
 GROUPS = {

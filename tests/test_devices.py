@@ -10,7 +10,7 @@ import landmarks
 from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import ahead_on_device, copy_ahead, move, send, synchronize
 from landmarks.machine import free_memory
-from landmarks.training.budget import StepClock, memory_in_use
+from landmarks.training.time_budget import StepClock, memory_in_use
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 ROOT = Path(landmarks.__file__).parents[1]

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from landmarks.cli.command_line import mend_words
 from landmarks.cli.command_list import COMMANDS, load_command
 from landmarks.cli.overrides import check_settings
-from landmarks.cli.resolvers import register_resolvers
+from landmarks.cli.run_with_hydra import register_resolvers
 from landmarks.settings import settings_of
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landmarks.augment.augmentation_draws import Columns, Drawn, Work
 from landmarks.augment.damage import add_noise, erase, jpeg_tables, make_blocks, noise_tile
-from landmarks.augment.random_draws import Draw
+from landmarks.augment.random_draws import Columns, Draw, Drawn, Work
 from landmarks.augment.warp import (
     added_variance,
     centre,

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -29,15 +30,11 @@ from landmarks.cli.command_line import (
 from landmarks.cli.command_list import SHARED, load_command
 from landmarks.cli.data_root_argument import name_reader
 from landmarks.cli.help import answer_help
+from landmarks.cli.leader_rank import run_job
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
-from landmarks.cli.resolvers import register_resolvers
-from landmarks.cli.run_jobs import Jobs, sweep_runs
-from landmarks.cli.search_trials import plan_trials
-from landmarks.cli.single_or_sweep import mode_from
-from landmarks.cli.sweep_job_ranks import run_job
-from landmarks.cli.sweep_jobs import run_noted, told_of
+from landmarks.cli.sweep_jobs import Jobs, mode_from, plan_trials, run_noted, sweep_runs, told_of
 from landmarks.cli.sweep_results import refuse_launcher
-from landmarks.distributed.local_launch import count_ranks
+from landmarks.distributed.launch_ranks import count_ranks
 from landmarks.distributed.processes import world
 from landmarks.errors import UserError
 from landmarks.files import explain_refusal
@@ -251,3 +248,32 @@ def refuse_one_process(settings: dict, count: int) -> None:
     """
     if settings.get("compile"):
         raise UserError(f"compile=true trains in one process, and {count} were asked for.")
+
+
+def register_resolvers() -> None:
+    """Tell OmegaConf what our files of settings ask for."""
+    for name, function in {
+        "suffix": _suffix,
+        "gpus_of_job": _gpus_of_job,
+        "for_gpus": _for_gpus,
+    }.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def _suffix(name: str | None) -> str:
+    # A name ends a folder's name; it must not become a path.
+    return "-" + re.sub(r"[^\w.-]+", "_", str(name)) if name else ""
+
+
+def _gpus_of_job(gpus: int | str, device: str) -> int:
+    """Return how many GPUs a launcher gives to each job that wants so many; 0: there are none."""
+    import torch  # it takes seconds, and few launchers ask
+
+    if device == "cpu" or not torch.cuda.is_available():
+        return 0
+    return torch.cuda.device_count() if gpus == "auto" else int(gpus)
+
+
+def _for_gpus(gpus: int | str, each: int) -> int:
+    """Return what a job with so many GPUs needs, of what it needs for each."""
+    return each if gpus == "auto" else each * int(gpus)

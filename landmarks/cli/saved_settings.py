@@ -18,12 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from landmarks.cli.command_line import parse, searchpath
 from landmarks.cli.overrides import groups_of, say_unknown
-from landmarks.commands.preparing.instantiate import nodes_of
+from landmarks.commands.preparing.config_groups import nodes_of
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import load_config
+from landmarks.runs.config_targets import nodes_in, rename_targets, trusted
 from landmarks.runs.quoting import change_texts, literal
-from landmarks.runs.renamed_targets import rename_targets
-from landmarks.runs.trusted_targets import nodes_in, trusted
 from landmarks.settings import flatten
 
 # Nothing of a checkpoint could follow a change of these; whatever is not named here can change.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from hydra.errors import HydraException
 
 from landmarks.cli.command_line import is_sweep, read_value
-from landmarks.cli.lead_and_follow import Ended, Leader, follow, run_parted
+from landmarks.cli.leader_rank import Ended, Leader, follow, run_parted
 from landmarks.cli.run_with_hydra import launch
-from landmarks.distributed import processes, store
-from landmarks.distributed.local_launch import count_ranks
+from landmarks.distributed import processes, rank_messages
+from landmarks.distributed.launch_ranks import count_ranks
 from landmarks.errors import UserError
 
 GPUS = "gpus="
@@ -77,7 +77,7 @@ def lead(command: str, arguments: list[str], fail: Callable[..., int]) -> int:
         return fail(f"{gpus[0]}: {started} processes were started; leave gpus= out.", 1)
 
     def tell(sentence: str, code: int = 2) -> int:
-        store.fail(sentence)
+        rank_messages.fail(sentence)
         return fail(sentence, code)
 
     try:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 
 from landmarks.cli.command_list import COMMANDS, load_command
-from landmarks.cli.describe_settings import Page, Setting, read_page, settings_of_choice
+from landmarks.cli.help import Page, Setting, read_page, settings_of_choice
 from landmarks.settings import settings_of
 
 INTRODUCTION = """# Settings

@@ -12,12 +12,12 @@ import numpy as np
 from landmarks.commands.judging.judged_faces import Judged, choose_judged, require_truth, take
 from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.data_for_model import in_order
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import OutputFolder
 from landmarks.data.batches.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
 from landmarks.files import replacing
-from landmarks.inference.finder import Framing
+from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.open_model import PATHS
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from landmarks.commands.judging.report_judgement import read_history
-from landmarks.commands.judging.report_run import judge_run
-from landmarks.commands.preparing.changed_settings import list_chosen
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.judging.report_judgement import judge_run, read_history
+from landmarks.commands.preparing.non_default_settings import list_chosen
+from landmarks.commands.preparing.shared_settings import OutputFolder
 from landmarks.errors import UserError
 from landmarks.evaluation.comparison import (
     Stored,
@@ -17,7 +16,7 @@ from landmarks.evaluation.comparison import (
     require_same_faces,
     say_difference,
 )
-from landmarks.evaluation.tables import write_table
+from landmarks.evaluation.error_tables import write_table
 from landmarks.outputs.pictures import drawing, save_histories
 from landmarks.runs.checkpoint import load_config
 from landmarks.settings import Count, DeviceName, Rule, Workers

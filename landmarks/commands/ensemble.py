@@ -12,11 +12,11 @@ import numpy as np
 
 from landmarks.commands.predict import refuse_predicted
 from landmarks.commands.preparing.data_for_model import predictions_in_order
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import OutputFolder
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
 from landmarks.evaluation.read_predictions import Predictions, number_names, read_predictions
-from landmarks.inference.combine_points import EnsembleName, combine_points, spread_of
+from landmarks.inference.ensemble import EnsembleName, combine_points, spread_of
 from landmarks.inference.open_model import PATHS
 from landmarks.outputs.predictions import PredictionFile
 from landmarks.outputs.submission import write_submission

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.judging.judge import Sharing, judge_file
-from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judging.judge import Sharing, judge_checkpoint, judge_file
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.judging.report_judgement import find_other, report_judgement
 from landmarks.commands.predict import refuse_predicted
 from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.choose_layout import settle_layout
-from landmarks.commands.preparing.model_settings import ModelSettings
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import ModelSettings, OutputFolder
+from landmarks.data.check_labels import find_labelled
 from landmarks.data.crops.boxes import BoxSource
-from landmarks.data.labelled_points import find_labelled
 from landmarks.distributed.deal_work import refuse_several
-from landmarks.evaluation.fail_condition import (
+from landmarks.evaluation.metrics_json import (
     CONDITION_RULE,
     holds,
     read_condition,

@@ -14,11 +14,10 @@ from landmarks.data.crops.boxes import have_size
 from landmarks.data.images.decoding import read_image
 from landmarks.errors import UserError
 from landmarks.export.assemble_export import assemble, is_boxed, state_facts
-from landmarks.export.card import card_start, output_name, write_card
-from landmarks.export.exporters import trace, write_onnx, write_program
-from landmarks.export.parity import MAX_DIFFERENCE, compare
+from landmarks.export.exporters import MAX_DIFFERENCE, compare, trace, write_onnx, write_program
+from landmarks.export.model_card import card_start, output_name, write_card
 from landmarks.files import refuse_foreign, replacing
-from landmarks.inference.combine_points import EnsembleName
+from landmarks.inference.ensemble import EnsembleName
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.inference.open_model import SEVERAL, Sources, list_checkpoints, open_finder
 from landmarks.machine import say_bytes

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.preparing.instantiate import build, build_test
-from landmarks.data.packs.write_pack import say_pack, write_pack
+from landmarks.commands.preparing.config_groups import build, build_test
+from landmarks.data.shards.write_shards import say_pack, write_pack
 from landmarks.errors import UserError
 from landmarks.machine import say_bytes
 from landmarks.runs.quoting import say_setting

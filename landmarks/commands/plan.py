@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.planning.noise_training import open_rehearsal
+from landmarks.commands.planning.measure_training import open_rehearsal
 from landmarks.commands.planning.plan_figures import Figure, Plan
-from landmarks.commands.planning.planned_data import face_bytes, open_data
 from landmarks.commands.planning.planned_ranks import plan_ranks
-from landmarks.commands.planning.planned_training import Planned
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.planning.planned_training import Planned, face_bytes, open_data
+from landmarks.commands.preparing.config_groups import build
 from landmarks.commands.training_run.auto_batch_size import (
     begin_with_reference,
     largest_batch,
@@ -21,15 +20,15 @@ from landmarks.commands.training_run.initial_weights import settle_initial_weigh
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.commands.training_run.training_inputs import refuse_copies
 from landmarks.data.batches.loader import refuse_uneven
-from landmarks.distributed.local_launch import count_ranks
+from landmarks.distributed.launch_ranks import count_ranks
 from landmarks.errors import UserError, say_count
 from landmarks.files import refuse_foreign, replacing
 from landmarks.inference.rebuild_model import describe_model
 from landmarks.machine import count_cores, free_memory, say_bytes
 from landmarks.settings import NonNegative, Positive, PositiveInt, Rule, parse_duration
-from landmarks.training.memory_advice import count_memory
 from landmarks.training.memory_estimate import Estimate
-from landmarks.training.scaling import GIB, Machine
+from landmarks.training.out_of_memory import count_memory
+from landmarks.training.scaling_model import GIB, Machine
 from landmarks.training.training_state import Training
 
 log = logging.getLogger(__name__)

@@ -8,20 +8,18 @@ from tqdm import tqdm
 
 from landmarks.commands.predicting.faces_to_predict import open_faces
 from landmarks.commands.predicting.predict_clip import predict_clip
-from landmarks.commands.predicting.predict_faces import FoundPoints
+from landmarks.commands.predicting.predict_faces import FoundPoints, open_labels
 from landmarks.commands.predicting.predict_settings import PredictSettings
-from landmarks.commands.predicting.predicted_labels import open_labels
 from landmarks.data.faces import Faces
 from landmarks.data.images.video_frames import is_clip
 from landmarks.distributed.deal_work import dealing, hand_over, refuse_several
 from landmarks.distributed.processes import is_main
-from landmarks.distributed.store import first_of_node
+from landmarks.distributed.rank_messages import first_of_node
 from landmarks.errors import UserError, say_count
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder_protocol import Finder
 from landmarks.inference.open_model import open_finder
-from landmarks.outputs.lookup_submission import LookupSubmission
 from landmarks.outputs.predictions import PredictionFile
-from landmarks.outputs.submission import Submission
+from landmarks.outputs.submission import LookupSubmission, Submission
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from landmarks.commands.judging.report_judgement import read_history
-from landmarks.commands.preparing.changed_settings import list_chosen
+from landmarks.commands.preparing.non_default_settings import list_chosen
 from landmarks.errors import UserError
-from landmarks.evaluation.tables import write_table
+from landmarks.evaluation.error_tables import write_table
 from landmarks.files import refuse_foreign
 from landmarks.runs.checkpoint import load_config
 from landmarks.runs.find_runs import CHECKPOINTS, FAILED, FINISHED
 from landmarks.runs.run_lock import is_held
-from landmarks.training.budget import say_duration
+from landmarks.training.time_budget import say_duration
 
 log = logging.getLogger(__name__)
 HEADING = ("run", "state", "MSE, px²", "NME", "epochs", "time", "data", "settings of its own")

@@ -8,20 +8,19 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from landmarks.commands.evaluate import OF_A_FILE
-from landmarks.commands.judging.judge import Sharing, judge_file
-from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
+from landmarks.commands.judging.judge import Sharing, judge_checkpoint, judge_file
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, take
 from landmarks.commands.predicting.model_pictures import LargestHeatmap, has_heatmaps
 from landmarks.commands.predicting.predict_settings import OtherData
 from landmarks.commands.preparing.choose_layout import settle_layout
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import OutputFolder
+from landmarks.data.check_labels import find_labelled
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
-from landmarks.data.labelled_points import find_labelled
 from landmarks.data.tables.table_rows import read_column
 from landmarks.errors import say_count
 from landmarks.evaluation.write_evaluation import Judgement
-from landmarks.inference.finder import Finder, Framing
+from landmarks.inference.finder_protocol import Finder, Framing
 from landmarks.inference.open_model import Sources
 from landmarks.inference.predictor import Predictor
 from landmarks.layout import Layout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from landmarks.commands.judging.report_run import report_run
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.judging.report_judgement import report_run
+from landmarks.commands.preparing.config_groups import build
 from landmarks.commands.training_run.auto_batch_size import begin_with_reference, settle_batch_size
 from landmarks.commands.training_run.build_training import build_model, build_training, say_training
 from landmarks.commands.training_run.device_cache import (
@@ -30,20 +30,19 @@ from landmarks.data.batches.loader import refuse_uneven
 from landmarks.data.caches.cache_folder import cache_root
 from landmarks.distributed.collectives import exchanging, joined
 from landmarks.distributed.processes import draw_apart, is_main, world
-from landmarks.distributed.store import Lost, first_of_node
+from landmarks.distributed.rank_messages import Lost, first_of_node
 from landmarks.interrupt import Stop, graceful_stop
 from landmarks.runs.find_runs import mark_failure
-from landmarks.runs.log import RunFiles
+from landmarks.runs.loggers import RunFiles, Trackers
 from landmarks.runs.quoting import say_setting
-from landmarks.runs.trackers import Trackers
-from landmarks.training.budget import Budget, say_duration
 from landmarks.training.cpu_threads import use_threads
 from landmarks.training.cuda_graphs import choose_graph
-from landmarks.training.engine import fit
-from landmarks.training.memory_advice import check_memory, explain_training_memory, name_savings
+from landmarks.training.out_of_memory import check_memory, explain_training_memory, name_savings
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.predict_batch import choose_forward
 from landmarks.training.progress import Display
+from landmarks.training.time_budget import Budget, say_duration
+from landmarks.training.training_loop import fit
 from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.data.faces import Faces, plain_names
-from landmarks.data.reading.near_names import say_near
+from landmarks.data.reading.suggest_names import say_near
 from landmarks.data.reading.text_file import read_text
 from landmarks.data.tables.table_rows import read_header, read_texts
 from landmarks.errors import UserError, say_count, say_some

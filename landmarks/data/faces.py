@@ -15,7 +15,7 @@ from landmarks.errors import UserError
 from landmarks.settings import Needs
 
 if TYPE_CHECKING:
-    from landmarks.data.packs.packed_images import Packed
+    from landmarks.data.shards.shard_images import Packed
 
 # How a name begins that leads elsewhere: from the root, a Windows drive, or the web.
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]|\w+://" + ("|[A-Za-z]:" if os.name == "nt" else ""))
@@ -132,7 +132,7 @@ class Faces:
 
     def path(self, row: int) -> str:
         """Return the path of a face's image; of packed ones, a
-        `landmarks.data.packs.packed_images.PackedImage`.
+        `landmarks.data.shards.shard_images.PackedImage`.
 
         Its bytes are read by `landmarks.data.images.decoding.read_bytes`.
         """

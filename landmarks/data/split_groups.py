@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from landmarks.data.faces import plain_names
-from landmarks.data.reading.near_names import say_near
+from landmarks.data.reading.suggest_names import say_near
 from landmarks.data.tables.table_rows import read_header, read_texts
 from landmarks.errors import UserError, did_you_mean, say_count, say_some
 

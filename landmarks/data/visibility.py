@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.data.reading.label_units import MissingName, both
+from landmarks.data.reading.pixels_or_fractions import MissingName, both
 from landmarks.errors import UserError
 
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2  # as COCO's v

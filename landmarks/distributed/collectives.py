@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed
 
 from landmarks.distributed.processes import is_main, rank, world
-from landmarks.distributed.store import (
+from landmarks.distributed.rank_messages import (
     GRACE_SECONDS,
     JOIN_SECONDS,
     Lost,

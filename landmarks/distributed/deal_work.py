@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from landmarks.distributed.processes import is_main, rank, world
-from landmarks.distributed.store import BUILD_SECONDS
+from landmarks.distributed.rank_messages import BUILD_SECONDS
 from landmarks.errors import UserError
 
 Piece = TypeVar("Piece")

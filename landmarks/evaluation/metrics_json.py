@@ -1,15 +1,19 @@
-"""metrics.json: every figure of an evaluation, as plain data."""
+"""metrics.json: every figure of an evaluation, as plain data; `fail_if=`, a condition on one."""
 
 import hashlib
 import math
+import operator
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from landmarks import __version__
 from landmarks.data.faces import Faces
+from landmarks.errors import UserError, did_you_mean
 from landmarks.evaluation.bootstrap import ASKED, Interval, mean_interval, subset_errors
 from landmarks.evaluation.face_errors import (
     BLOCK,
@@ -19,9 +23,24 @@ from landmarks.evaluation.face_errors import (
     row_blocks,
 )
 from landmarks.layout import Layout
+from landmarks.settings import Rule
 
 SCHEMA = 1
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+COMPARED = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+CONDITION = re.compile(r"\s*([\w.-]+)\s*(>=|<=|>|<)\s*([+-]?[\d.]+(?:e[+-]?\d+)?)\s*", re.I)
+CONDITION_RULE = Rule(
+    lambda text: CONDITION.fullmatch(text) is not None,
+    'a condition on a figure of metrics.json, such as "mse>8" or "failure_rate.0.08>0.1"',
+)
+# What metrics.json holds beside what is of each threshold; some of a model, or a confidence, alone.
+FIGURES = (
+    "schema faces points labelled_points mse rmse nme point_error.mean point_error.median "
+    "point_error.p90 point_error.p95 point_error.p99 leaderboard.points leaderboard.mse "
+    "leaderboard.low leaderboard.high leaderboard.groups data.faces_trained_on checkpoint.epoch "
+    "baselines.mean_shape baselines.mean_shape_nme "
+    "calibration.points.rank_correlation calibration.faces.rank_correlation calibration.faces.area"
+).split()
 
 
 def summarise(
@@ -141,3 +160,62 @@ def plain(value: object) -> object:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
+
+
+class Condition(NamedTuple):
+    """A figure's name, dots between what lies in one another, how it is compared, and with what."""
+
+    name: str
+    sign: str
+    limit: float
+
+
+def read_condition(text: str) -> Condition:
+    """Return a condition that keeps `CONDITION_RULE`."""
+    name, sign, limit = CONDITION.fullmatch(text).groups()
+    return Condition(name, sign, float(limit))
+
+
+def require_figure(condition: Condition, thresholds: Sequence[float]) -> None:
+    """Refuse a condition on a figure that no evaluation has, before there are any figures.
+
+    Args:
+        thresholds: of failure rates and areas.
+
+    Raises:
+        UserError: naming the nearest figure.
+    """
+    of_thresholds = (f"{key}.{t:.2f}" for t in thresholds for key in ("failure_rate", "auc"))
+    _require(condition.name, [*FIGURES, *of_thresholds])
+
+
+def _require(name: str, figures: Iterable[str]) -> None:
+    if name not in figures:
+        raise UserError(
+            f"fail_if: there is no figure '{name}' in metrics.json.{did_you_mean(name, figures)}"
+        )
+
+
+def holds(condition: Condition, metrics: dict) -> bool:
+    """Say whether a condition is met by the figures.
+
+    Raises:
+        UserError: if there is no such figure, or it is not known.
+    """
+    figures = list_figures(metrics)
+    _require(condition.name, figures)
+    value = figures[condition.name]
+    if value is None:
+        raise UserError(f"fail_if: {condition.name} is not known for these faces.")
+    return COMPARED[condition.sign](value, condition.limit)
+
+
+def list_figures(metrics: dict, before: str = "") -> dict[str, float | None]:
+    """Return the numbers among plain data by their names: {"point_error.median": 1.2}."""
+    found = {}
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            found |= list_figures(value, f"{before}{key}.")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            found[f"{before}{key}"] = value
+    return found

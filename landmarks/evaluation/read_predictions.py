@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from landmarks.data.faces import Faces, plain_names
-from landmarks.data.reading.near_names import say_near
+from landmarks.data.reading.suggest_names import say_near
 from landmarks.data.reading.text_file import refuse_binary
 from landmarks.data.tables.landmarks_csv import HEADER, read_points
 from landmarks.data.tables.table_columns import find_columns

@@ -10,19 +10,71 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from landmarks.evaluation.bootstrap import Interval
-from landmarks.evaluation.charts import Line, line_chart, mean_face
 from landmarks.evaluation.comparison import Stored, compare_errors, say_difference
 from landmarks.evaluation.face_errors import forget_pages
-from landmarks.evaluation.report_faces import choose_faces, show_face
-from landmarks.evaluation.weaknesses import name_weaknesses
+from landmarks.evaluation.report_charts import Line, choose_faces, line_chart, mean_face, show_face
 from landmarks.evaluation.write_evaluation import Judgement, Outcome
 from landmarks.files import replacing
 
+MIN_SHARE = 0.02  # of the faces, that a slice must have to be named
+MIN_FACES = 5
+MIN_RATIO = 1.15  # times the mean error
+WORST = 0.05  # share of the faces whose part in the error is told
+UNTOLD = ("(unknown)", "(others)")
 FACES = {"worst": 8, "median": 4, "best": 4}
 SHAPED = 2000  # faces that the mean face is made of
 FORGOTTEN = 10  # of so many faces, one drops the pages that the labels were read from
 CURVE_END = 0.15  # of the cumulative curve, if no face's error asks for more
 MAGNIFIED = 4.0  # times their length, arrows of bias
+
+
+def name_weaknesses(metrics: dict, squared: np.ndarray, count: int = 3) -> list[str]:
+    """Return up to `count` + 2 sentences, the gravest slices between regions and single faces.
+
+    Args:
+        metrics: as in metrics.json.
+        squared: (N,) the faces' errors.
+    """
+    said = []
+    regions = [row for row in metrics["regions"] if row["share"] is not None]
+    if len(regions) > 1:
+        worst = max(regions, key=lambda row: row["share"])
+        said.append(
+            f"{worst['share']:.0%} of the squared error lies in {worst['region']}, which has "
+            f"{worst['points'] / metrics['points']:.0%} of the points."
+        )
+    for ratio, name, part in _slices(metrics)[:count]:
+        error = (
+            f"NME {part['nme']:.4f}" if part["nme"] is not None else f"MSE {part['mse']:.2f} px²"
+        )
+        said.append(
+            f"Faces with {name} {part['label']} ({part['faces']} of {metrics['faces']}): {error}, "
+            f"{ratio:.1f} times the mean."
+        )
+    known = np.sort(squared[np.isfinite(squared)])[::-1]
+    number = max(1, round(WORST * len(known)))
+    if len(known) >= 2 / WORST and known.sum() > 0:
+        share = known[:number].sum() / known.sum()
+        said.append(
+            f"The worst {number} of {len(known)} faces have {share:.0%} of the squared error."
+        )
+    return said
+
+
+def _slices(metrics: dict) -> list[tuple[float, str, dict]]:
+    """Return (times the mean error, name, part) of what is well above it, one a slice."""
+    found = []
+    key = "mse" if metrics["nme"] is None else "nme"  # of large faces the MSE is large anyway
+    enough = max(MIN_FACES, MIN_SHARE * metrics["faces"])
+    for each in metrics["slices"]:
+        parts = [
+            (part[key] / metrics[key], each["name"], part)
+            for part in each["parts"]
+            if part[key] is not None and part["faces"] >= enough and part["label"] not in UNTOLD
+        ]
+        if len(parts) > 1 and metrics[key]:
+            found.append(max(parts, key=lambda part: part[0]))
+    return sorted((part for part in found if part[0] >= MIN_RATIO), key=lambda part: -part[0])
 
 
 @dataclass(frozen=True, eq=False)

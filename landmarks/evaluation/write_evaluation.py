@@ -10,8 +10,14 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
 from landmarks.evaluation.calibration import judge_confidence
-from landmarks.evaluation.face_errors import FaceErrors, forget_pages
-from landmarks.evaluation.image_quality import MOST, measure_looks
+from landmarks.evaluation.error_tables import (
+    face_rows,
+    point_table,
+    region_table,
+    save_errors,
+    write_table,
+)
+from landmarks.evaluation.face_errors import FaceErrors, forget_pages, measure_visibility
 from landmarks.evaluation.metrics_json import (
     SCHEMA,
     fingerprint_of,
@@ -20,22 +26,16 @@ from landmarks.evaluation.metrics_json import (
     say_versions,
     summarise,
 )
-from landmarks.evaluation.pose import estimate_pose
 from landmarks.evaluation.slices import (
+    MAX_LOOKED,
     cut_evenly,
     cut_share_outside,
     cut_turns,
+    estimate_pose,
+    measure_looks,
     measure_slice,
     name_kinds,
 )
-from landmarks.evaluation.tables import (
-    face_rows,
-    point_table,
-    region_table,
-    save_errors,
-    write_table,
-)
-from landmarks.evaluation.visible_points import measure_visibility
 from landmarks.files import replacing
 from landmarks.layout import Layout
 from landmarks.outputs.pictures import arrange, draw_face, drawing, save_picture
@@ -129,10 +129,10 @@ def _slices(judgement: Judgement) -> tuple[list[dict], dict[str, np.ndarray]]:
     sliced = [
         measure_slice(name, labels, errors, judgement.groups) for name, labels in names.items()
     ]
-    if len(faces) > MOST:
+    if len(faces) > MAX_LOOKED:
         for each in sliced:
             if each["name"] in ("brightness", "sharpness", "points outside the image"):
-                each["looked_at"] = MOST
+                each["looked_at"] = MAX_LOOKED
     return sliced, facts
 
 

@@ -1,14 +1,13 @@
 """From opened checkpoints to a module that takes photos, and to what its file says of itself."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from landmarks import __version__
 from landmarks.errors import UserError
-from landmarks.export.ensembles import PhotoEnsemble
 from landmarks.export.photo_model import PhotoModel
 from landmarks.geometry import BoxCrop
-from landmarks.inference.ensemble import Ensemble
+from landmarks.inference.ensemble import Ensemble, EnsembleName
 from landmarks.inference.predictor import Predictor
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
@@ -20,6 +19,41 @@ LICENCE = (
     "The program is MIT. The weights are for whoever may use the photos and labels that they were "
     "trained on, and the weights that training began from."
 )
+
+
+class PhotoEnsemble(nn.Module):
+    """Several `PhotoModel` as one; see `landmarks.inference.ensemble.Ensemble`.
+
+    Args:
+        members: M of them.
+        how: their points are combined.
+        weights: (M, K): the share of a model in a point, 0 where it has not learnt it.
+        certainty: "confidence", their mean, or "spread".
+    """
+
+    def __init__(
+        self, members: list[nn.Module], how: EnsembleName, weights: Tensor, certainty: str
+    ):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.how, self.certainty = how, certainty
+        shares = weights / weights.sum(0)  # NaN for a point that none has learnt
+        self.register_buffer("shares", shares[:, None, :, None].clone(), persistent=False)
+
+    def forward(self, images: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return points (N, K, 2) in the photos' pixels and their certainty (N, K)."""
+        found = [member(images, boxes) for member in self.members]
+        points, sure = (torch.stack(parts) for parts in zip(*found, strict=True))
+        if self.how == "median":
+            ordered, count = points.sort(0).values, len(found)
+            combined = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+        else:
+            combined = (points.nan_to_num(0.0) * self.shares).sum(0)
+        if self.certainty == "confidence":
+            return combined, sure.mean(0)
+        squares = (points.nan_to_num(0.0) - combined).square().sum(-1)
+        known = (self.shares > 0).float()[..., 0]
+        return combined, ((squares * known).sum(0) / known.sum(0)).sqrt()
 
 
 def assemble(finder: Predictor | Ensemble) -> nn.Module:

@@ -7,8 +7,7 @@ import numpy as np
 from landmarks.data.faces import Faces
 from landmarks.health.point_noise import Beside
 from landmarks.health.robust_statistics import TO_SIGMA, median, rms, robust_distances, robust_z
-from landmarks.health.shape_fit import MIN_SIGMA
-from landmarks.health.shape_model import JITTER, Fit
+from landmarks.health.shape_model import JITTER, MIN_SIGMA, Fit
 from landmarks.health.shifted_labels import Shifts
 from landmarks.health.suspects import ERRORS, WARNINGS, Finding
 
@@ -77,7 +76,7 @@ def shape_findings(
 
     Args:
         rows: (n,), which `fit`, the turning angles (n,) and the rest are of.
-        shifts, beside: see `landmarks.health.image_passes.Seen`; None: not looked for.
+        shifts, beside: see `landmarks.health.inspect_data.Seen`; None: not looked for.
     """
     found, taken = [], np.zeros(len(rows), bool)
     shifted = _shift_scores(shifts)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landmarks.health.cross_validated_ridge import FoldedRidge
-from landmarks.health.face_cuts import FEATURES, FaceToCut, describe
+from landmarks.health.face_cuts import FEATURES, FaceToCut, FoldedRidge, describe
 
 REACHES = (0.45, 0.2, 0.1)  # of the displacements learned, in face sizes
 FAR, NEAR = slice(1), slice(1, None)  # which of them say how far, and whether

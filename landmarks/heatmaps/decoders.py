@@ -28,10 +28,10 @@ from landmarks.heatmaps.map_peaks import (
     REACH,
     Window,
     find_peak,
+    fit_quadratic,
     gather_window,
     open_window,
 )
-from landmarks.heatmaps.quadratic_fit import fit_quadratic
 
 MIN_REACH = 1.5  # cells
 KERNEL = 1.5  # sigmas: of the Gaussian that says which cells are the peak's

@@ -14,16 +14,58 @@ from torch import Tensor
 from torch.nn import functional
 
 from landmarks.distributed import collectives
-from landmarks.heatmaps.autograd import with_gradient
 from landmarks.losses import Elementwise
-
-# torch.func.jvp imports a part of torch that still calls a deprecated function of torch.
-warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 PEAK = 0.2  # cells next to a target above this are weighted (Wang et al. 2019)
 # Elements of a tile's maps. On a CPU a tile should stay in the cache; a GPU wants large products.
 TILE = {"cpu": 3 * 2**19, "cuda": 2**25}
 MIN_CHUNK = 128  # landmarks a chunk; below it, a tile has fewer images: thin products are slow
+
+
+class PrecomputedGradient(torch.autograd.Function):
+    """The scaled sum of losses of maps made by a last layer; see `with_gradient`."""
+
+    @staticmethod
+    def forward(ctx, compute, features, weight, bias):
+        """Return the loss, a float32 scalar."""
+        device = features.device.type
+        dtype = features.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        wanted = any(ctx.needs_input_grad)
+        with torch.autocast(device, enabled=False):
+            loss, scale, gradients = compute(features, weight, bias, dtype, wanted)
+        if wanted:
+            ctx.save_for_backward(*gradients)
+            ctx.scale, ctx.dtypes = scale, (features.dtype, weight.dtype, bias.dtype)
+        return loss * scale
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        """Scale the gradients that the forward pass computed."""
+        scale = gradient * ctx.scale
+        found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return None, *((scale * value).to(dtype) for value, dtype in found)
+
+
+def with_gradient(compute: Callable, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return a loss, a float32 scalar, whose backward pass uses the gradients of `compute`.
+
+    Args:
+        compute: called once, without autocast and without a graph, as compute(features, weight,
+            bias, dtype, wanted): `dtype` is that of the matrix products, `wanted` says whether a
+            gradient is needed. Returns a sum of losses, the factor that turns the sum into the
+            loss, and the sum's gradients, float32. These are with regard to features, weight and
+            bias; None where none is needed.
+        features: the last layer's input.
+        weight, bias: the last layer's.
+    """
+    return PrecomputedGradient.apply(compute, features, weight, bias)
+
+
+# torch.func.jvp imports a part of torch that still calls a deprecated function of torch.
+warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
 
 
 def to_cells(points: Tensor, stride: float) -> Tensor:
@@ -110,7 +152,7 @@ def choose_tile(batch: int, cells: int, landmarks: int, chunk: int | None, devic
 
 
 def sum_over_tiles(features, weight, bias, dtype, wanted, *, centres, sigma, function, chunk):
-    """Return what `landmarks.heatmaps.autograd.with_gradient` asks for; see `heatmap_loss`.
+    """Return what `landmarks.heatmaps.heatmap_loss.with_gradient` asks for; see `heatmap_loss`.
 
     A tile is some images and some landmarks. For each tile this computes maps, targets, loss and
     gradient, and keeps only the sums. It costs three matrix products, as plain autograd does, and

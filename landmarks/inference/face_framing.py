@@ -7,7 +7,7 @@ from landmarks.data.crops.boxes import BoxSource, frame_faces, square_about
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
 from landmarks.geometry import BoxCrop, Crop
-from landmarks.inference.finder import Finder, Framing
+from landmarks.inference.finder_protocol import Finder, Framing
 
 log = logging.getLogger(__name__)
 

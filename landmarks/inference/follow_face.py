@@ -1,5 +1,6 @@
-"""Follows one face through the frames of a clip by its own points, and looks for it when lost."""
+"""Follows one face through the frames of a clip by its own points, and steadies them."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +11,12 @@ import numpy as np
 from landmarks.data.crops.boxes import have_size, point_boxes, sides_of
 from landmarks.data.faces import Faces
 from landmarks.errors import UserError
-from landmarks.inference.finder import Finder, Framing
+from landmarks.inference.finder_protocol import Finder, Framing
 
+SPEED_CUTOFF = 1.0  # hertz, of the low-pass filter of the speeds
 State = Literal["found", "followed", "lost", "damaged"]  # of a frame
 Doubt = Literal["carried", "faint", "outside", "unseen"]  # why what was found is no face
 Search = Callable[[np.ndarray], np.ndarray]  # image (H, W, 3) BGR -> boxes (n, 4)
-
 SHIFT = 0.1  # sides of the square that the second look is moved by
 CARRIED = 0.5  # share of that shift that the points of a followed face may move by
 SURELY = 0.3  # the same of a face that is found anew
@@ -28,6 +29,54 @@ SCALES = (1, 0.7, 0.45)  # of the frame's shorter side: squares in which a face 
 BEST = 3  # of them that are looked at again
 MOST = 32  # looks that are computed at once
 PATIENCE = 10  # frames of a lost face from one search of all squares to the next
+
+
+class OneEuro:
+    """The 1 € filter of points: a low-pass filter whose cutoff grows with each coordinate's speed.
+
+    It looks back only, so that it lags: by 1 / (2 pi cutoff) seconds, 0.16 s at 1 Hz.
+
+    Args:
+        cutoff: hertz, of a coordinate that rests. Lower: less jitter.
+        beta: hertz more for each face's side a second. Higher: less lag.
+
+    Source: Casiez, Roussel and Vogel, 1 € Filter: A Simple Speed-based Low-pass Filter for Noisy
+    Input in Interactive Systems, CHI 2012. Speeds are in sides of the face, so that beta means
+    the same for faces of any size.
+    """
+
+    def __init__(self, cutoff: float, beta: float):
+        self.cutoff, self.beta = cutoff, beta
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: the next points are taken as they are."""
+        self.points: np.ndarray | None = None
+
+    def smooth(self, points: np.ndarray, at: float, side: float) -> np.ndarray:
+        """Return points (K, 2) float32, smoothed with those before.
+
+        Args:
+            points: (K, 2) in pixels.
+            at: their time in seconds, later than that of those before.
+            side: of the face in pixels.
+        """
+        if self.points is None:
+            self.points, self.speeds = points.astype(np.float64), np.zeros(points.shape)
+        else:
+            seconds = at - self.at
+            speeds = (points - self.points) / seconds / side
+            self.speeds += _share(SPEED_CUTOFF, seconds) * (speeds - self.speeds)
+            cutoff = self.cutoff + self.beta * np.abs(self.speeds)
+            self.points = self.points + _share(cutoff, seconds) * (points - self.points)
+        self.at = at
+        return self.points.astype(np.float32)
+
+
+def _share(cutoff: float | np.ndarray, seconds: float) -> float | np.ndarray:
+    """Return the weight of the newest value in a low-pass filter of a cutoff in hertz."""
+    step = 2 * math.pi * cutoff * seconds
+    return step / (step + 1)
 
 
 class Sight(NamedTuple):

@@ -15,7 +15,7 @@ from landmarks.distributed.deal_work import deal
 from landmarks.errors import UnreadableImages, UserError
 from landmarks.geometry import BoxCrop, Crop
 from landmarks.inference.face_framing import frame_for
-from landmarks.inference.finder import Framing, Rows
+from landmarks.inference.finder_protocol import Framing, Rows
 from landmarks.layout import Layout
 from landmarks.machine import count_cores
 from landmarks.settings import DeviceName, Threads
@@ -69,7 +69,7 @@ class OnnxModel:
         threads: that compute on a CPU; None and "auto": onnxruntime's choice, of several processes
             an equal share of the cores.
 
-    Attributes are those of `landmarks.inference.finder.Finder`.
+    Attributes are those of `landmarks.inference.finder_protocol.Finder`.
 
     Raises:
         UserError: if it is no file of this program, or onnxruntime is not there.

@@ -6,7 +6,7 @@ from typing import Any
 from landmarks.data.crops.boxes import point_boxes
 from landmarks.data.crops.face_detector import FaceDetector
 from landmarks.errors import UserError
-from landmarks.inference.model import Model
+from landmarks.inference.loaded_model import Model
 from landmarks.inference.open_model import open_finder
 
 

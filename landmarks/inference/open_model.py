@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from landmarks.errors import UserError
-from landmarks.inference.combine_points import EnsembleName
-from landmarks.inference.ensemble import Ensemble
-from landmarks.inference.finder import Finder
-from landmarks.inference.model import Model
+from landmarks.inference.ensemble import Ensemble, EnsembleName
+from landmarks.inference.finder_protocol import Finder
+from landmarks.inference.loaded_model import Model
 from landmarks.inference.onnx_model import OnnxModel
 from landmarks.runs.find_runs import find_checkpoint, find_members, is_kfold
 from landmarks.settings import (

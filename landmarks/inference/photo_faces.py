@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from landmarks.data.crops.box_file import read_boxes, refuse_outside, take_faces
-from landmarks.data.crops.boxes import have_size, point_boxes
+from landmarks.data.crops.boxes import (
+    have_size,
+    point_boxes,
+    read_boxes,
+    refuse_outside,
+    take_faces,
+)
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
 from landmarks.distributed.deal_work import deal, merge
 from landmarks.errors import UserError
-from landmarks.inference.finder import Finder, Framing, Rows
+from landmarks.inference.finder_protocol import Finder, Framing, Rows
 
 log = logging.getLogger(__name__)
 PHOTOS = 16  # searched for faces between two exchanges of several processes

@@ -10,14 +10,18 @@ from landmarks.data.batches.cropped_faces import Batch, CroppedFaces
 from landmarks.data.batches.loader import Batches, choose_workers
 from landmarks.data.faces import ExifName, Faces
 from landmarks.errors import say_count
-from landmarks.inference.check_checkpoint import check_claims
 from landmarks.inference.face_framing import frame_for
-from landmarks.inference.finder import Framing
-from landmarks.inference.rebuild_model import choose_flip, describe_model, rebuild_model
+from landmarks.inference.finder_protocol import Framing
+from landmarks.inference.rebuild_model import (
+    check_claims,
+    choose_flip,
+    describe_model,
+    rebuild_model,
+)
 from landmarks.layout import Layout
 from landmarks.runs.checkpoint import load_checkpoint
 from landmarks.settings import AmpName, DecoderName, DeviceName, Graph
-from landmarks.training.memory_advice import explain_out_of_memory
+from landmarks.training.out_of_memory import explain_out_of_memory
 from landmarks.training.precision import Precision, choose_device
 from landmarks.training.predict_batch import choose_forward
 from landmarks.training.validation import predict_ahead

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from landmarks.errors import UserError, did_you_mean
-from landmarks.runs.checkpoint_archive import refuse_inflated
+from landmarks.runs.checkpoint import refuse_inflated
 from landmarks.settings import Needs, Rule
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from landmarks.distributed import processes
 from landmarks.errors import UserError
-from landmarks.models.exact_norm import ExactNorm
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.exact_batch_norm import ExactNorm
+from landmarks.models.model_protocols import Backbone
 from landmarks.settings import Needs, PositiveInt, Rule
 
 Freeze = Literal["none", "backbone"] | PositiveInt  # a number: of first epochs

@@ -17,7 +17,7 @@ from landmarks.heatmaps.heatmap_loss import (
     to_pixels,
 )
 from landmarks.losses import Elementwise
-from landmarks.models.model_contracts import Head
+from landmarks.models.model_protocols import Head
 from landmarks.settings import DecoderName
 
 INIT_STD = 0.01  # of the initial weights: maps start near zero, and differ between landmarks

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from landmarks.models.freezing import Freeze
-from landmarks.models.model_contracts import Backbone, Head
+from landmarks.models.model_protocols import Backbone, Head
 
 
 class Landmarker(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.model_protocols import Backbone
 
 
 def convolve(inside: int, outside: int) -> list[nn.Module]:

@@ -1,5 +1,6 @@
 """Checkpoints: tensors and plain JSON data, written in one piece."""
 
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -8,13 +9,35 @@ from torch import Tensor
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.runs.checkpoint_archive import refuse_inflated
 from landmarks.runs.older_formats import update, update_settings
 
 FORMAT = 8
 FIRST = ("config", "num_points", "layout", "metrics", "weights")  # what every version wrote
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, UserError, ValueError)
 MAX_DEPTH, MAX_VALUES = 16, 100_000  # of plain data
+
+
+def refuse_inflated(path: Path) -> None:
+    """Refuse an archive that is far larger in memory than on the disk.
+
+    torch.save compresses nothing. A compressed file, or one that refers to the same bytes many
+    times, can fill a machine's memory with a megabyte.
+
+    Raises:
+        UserError: naming the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # torch's older form, safetensors, or no archive: the reader says so
+    unpacked = sum(member.file_size for member in members)
+    is_stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    if not is_stored or unpacked > path.stat().st_size:
+        raise UserError(
+            f"{path} is compressed: {path.stat().st_size} bytes that become {unpacked} in memory. "
+            f"torch.save compresses nothing, so this file is not read; write it with torch.save."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +82,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Return a checkpoint as of today, tensors on the CPU; no code in it is run.
 
-    What it says is as it was written: `landmarks.inference.check_checkpoint` checks it before it
+    What it says is as it was written: `landmarks.inference.rebuild_model` checks it before it
     is believed.
 
     Raises:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from landmarks.distributed.processes import is_main
-from landmarks.distributed.store import Lost
+from landmarks.distributed.rank_messages import Lost
 from landmarks.errors import UserError
 from landmarks.files import remove_folder, replacing
 from landmarks.runs.quoting import say_setting

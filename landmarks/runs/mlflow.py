@@ -10,7 +10,7 @@ import numpy as np
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.runs.log import EndName, Logger
+from landmarks.runs.loggers import EndName, Logger
 from landmarks.settings import flatten
 
 STATES = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}

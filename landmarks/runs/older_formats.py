@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from landmarks.errors import UserError
 from landmarks.layout import Layout
-from landmarks.runs.renamed_targets import rename_targets
+from landmarks.runs.config_targets import rename_targets
 
 # Settings that came after the first version, and what runs did before there were any. Those of a
 # group (model.refine) do as before by the default in the signature that receives them.
@@ -47,7 +47,7 @@ def update_settings(settings: dict, path: Path) -> dict:
     tensorboard = {"_target_": "landmarks.runs.tensorboard.TensorBoard"}
     if updated.pop("tensorboard", False) or updated["logger"] == tensorboard:
         updated["logger"] = {"tensorboard": tensorboard}
-    if updated["logger"] == {"_target_": "landmarks.runs.log.Logger"}:  # which there was one of
+    if updated["logger"] == {"_target_": "landmarks.runs.loggers.Logger"}:  # which there was one of
         updated["logger"] = {}
     if re.fullmatch(r"\s*[\d.]+\s*", str(updated.get("max_time"))):  # seconds, without a unit
         updated["max_time"] = f"{updated['max_time']}s".replace(" ", "")
@@ -71,7 +71,7 @@ def update(content: dict) -> None:
 
     Until format 6 the error's column was named by its normaliser, val_nme_eyes or val_nme_box.
 
-    Until format 5 settings named functions by where they stood then, see `runs.renamed_targets`;
+    Until format 5 settings named functions by where they stood then, see `runs.config_targets`;
     some wrote no flip permutation, where the layout's was believed, and not which points had no
     labels.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from landmarks.errors import UserError
-from landmarks.runs.log import EndName, Logger
+from landmarks.runs.loggers import EndName, Logger
 
 
 class TensorBoard(Logger):

@@ -9,7 +9,7 @@ import numpy as np
 
 from landmarks.errors import UserError
 from landmarks.files import replacing
-from landmarks.runs.log import EndName, Logger
+from landmarks.runs.loggers import EndName, Logger
 
 WAIT_SECONDS = 30.0  # at most, for a server
 QUIET = {  # of the run that is begun

@@ -7,18 +7,11 @@ A signature is the only place where a setting's type and range are written down:
 A command's settings are the fields of one frozen dataclass, which is such a signature.
 """
 
-from landmarks.settings.check_settings import (
-    GROUPED,
-    check_arguments,
-    describe_parameters,
-    marks_of,
-    settings_of,
-)
-from landmarks.settings.setting_groups import flat, flatten
-from landmarks.settings.setting_marks import GroupOf, Needs, Rule, Several
+from landmarks.settings.setting_marks import GroupOf, Needs, Rule, Several, flat, flatten
 from landmarks.settings.setting_types import (
     ABOVE_ZERO,
     DEVICES,
+    GROUPED,
     AmpName,
     Count,
     DecoderName,
@@ -38,7 +31,11 @@ from landmarks.settings.setting_types import (
     Share,
     Threads,
     Workers,
+    check_arguments,
+    describe_parameters,
+    marks_of,
     parse_duration,
+    settings_of,
 )
 
 __all__ = [

@@ -1,7 +1,9 @@
 """Marks of a setting beside its type: which values it takes, and which settings it depends on."""
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 
@@ -79,3 +81,40 @@ class GroupOf:
 
 def _several(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
+
+
+def flatten(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Return {"group.setting": value} of all settings that are not groups themselves."""
+    flat = {}
+    for name, value in settings.items():
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+        flat |= inner or {f"{prefix}{name}": value}
+    return flat
+
+
+def flat(function: Callable) -> Callable:
+    """Let settings that several functions share stand in one dataclass, and be given one by one.
+
+        @flat
+        def read_faces(root: str, *, reading: Reading) -> Faces: ...
+
+    is called as read_faces("data", limit=5): the fields of a parameter that is a dataclass (its
+    `kw_only`) take its place in the signature.
+    """
+    own = inspect.signature(function).parameters
+    groups = {name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)}
+    listed = []
+    for name, parameter in own.items():
+        group = groups.get(name)
+        listed += [parameter] if group is None else inspect.signature(group).parameters.values()
+
+    @functools.wraps(function)
+    def call(*args, **given):
+        for name, group in groups.items():
+            shared = {f.name: given.pop(f.name) for f in fields(group) if f.name in given}
+            given[name] = group(**shared)
+        return function(*args, **given)
+
+    call.__signature__ = inspect.Signature(listed)
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in listed}
+    return call

@@ -10,8 +10,16 @@ import numpy as np
 
 from landmarks.errors import say_count
 from landmarks.shapes.aligning import Model, Shapes, align_shapes, shape_model
-from landmarks.shapes.flip_evidence import Half, agreement, halve, object_to
-from landmarks.shapes.pairing import candidates, mean_residual, misfit, refine
+from landmarks.shapes.pairing import (
+    Half,
+    agreement,
+    candidates,
+    halve,
+    mean_residual,
+    misfit,
+    object_to,
+    refine,
+)
 
 # To find a permutation, and as many faces as points. Measured: of 68 points it is found in 50 real
 # faces, in 25 not always; of 971 in 600, while in 300 a contour may pair with itself one point on.

@@ -8,8 +8,8 @@ from landmarks.synthetic import face_features as features
 from landmarks.synthetic import hair, light, occlusion
 from landmarks.synthetic.background import paint_background, paint_shoulders
 from landmarks.synthetic.brushes import blend, cloud, ellipse, fill, glaze, region
-from landmarks.synthetic.camera import take_photo
 from landmarks.synthetic.head import Head, draw_head, project, shape_head, turn
+from landmarks.synthetic.light import take_photo
 
 _SKINS = np.array([[246, 212, 190], [228, 182, 150], [205, 152, 118], [160, 108, 78], [98, 64, 48]])
 # Around the neutral head: the skull's middle, the ears and where the neck begins.

@@ -11,10 +11,10 @@ from landmarks.augment.augmentation import Augment
 from landmarks.devices import move
 from landmarks.runs.checkpoint import random_state, restore_random_state
 from landmarks.settings import Graph
-from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Schedule
 from landmarks.training.training_steps import RecordedSteps, Steps
+from landmarks.training.weight_averaging import Ema
 
 PLAIN = "epoch batch step total_steps planned_at planned_from seconds best history".split()
 

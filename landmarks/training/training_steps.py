@@ -11,8 +11,8 @@ from landmarks.augment.augmentation import Augment
 from landmarks.devices import move, refill, send
 from landmarks.distributed import collectives, processes
 from landmarks.training.cuda_graphs import has_room, new_pool, record
+from landmarks.training.data_parallel import Replicas
 from landmarks.training.precision import Precision
-from landmarks.training.replicas import Replicas
 
 log = logging.getLogger(__name__)
 WARM_UP = 3  # steps before one is recorded: they tune, compile, and make the optimiser's state

@@ -1,8 +1,10 @@
 """predict, validate: the loops that do not train. They are handed objects and know no settings."""
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +15,15 @@ from landmarks.distributed import collectives, processes
 from landmarks.geometry import transform
 from landmarks.metrics import normalized_error, squared_error
 from landmarks.outputs.not_finite import find_faults, say_faults
+from landmarks.runs.loggers import Logger
 from landmarks.training.precision import Precision
 from landmarks.training.predict_batch import Forward
 
 AHEAD = {"cuda": 2}  # batches begun before the results of one are waited for; else 1
+log = logging.getLogger(__name__)
+EMPTY_CONFIDENCE = 0.1  # mean confidence below which maps are called empty ...
+SETTLED_SHARE = 0.1  # ... after this share of training: all maps start near zero
+MIN_STEPS = 200  # steps in which maps need not have risen
 
 
 def predict(
@@ -142,3 +149,37 @@ def _name_faults(batches, faults: list[Tensor]) -> str:
         own = [pair for pair in zip(names, found.tolist(), strict=True) if pair[1] >= 0]
     pairs = [pair for part in collectives.gather(own) for pair in part]
     return say_faults([name for name, _ in pairs], np.array([fault for _, fault in pairs], int))
+
+
+class EmptyMapsWarning(Logger):
+    """Says once that the heatmaps of a model that has some have collapsed to zero.
+
+    Nearly all cells of all targets are zero, so a network may learn to predict zero everywhere. A
+    training of few steps is warned at its end only.
+    """
+
+    def __init__(self, run_dir: Path):
+        super().__init__(run_dir)
+        self.warned = False
+
+    def log_epoch(self, history: list[dict], progress: float) -> None:
+        """Look at the last row's confidence, which a model without heatmaps does not have."""
+        row = history[-1]
+        is_empty = row.get("val_confidence", 1.0) < EMPTY_CONFIDENCE
+        if self.warned or progress < SETTLED_SHARE or not is_empty:
+            return
+        found = f"the maxima of labelled points' maps are {row['val_confidence']:.3f} in the mean"
+        if row["step"] < MIN_STEPS:
+            if progress >= 1:
+                log.warning(
+                    f"The heatmaps are still empty after {row['step']} steps: {found}, not near 1. "
+                    f"These are few steps; train for longer."
+                )
+            return
+        self.warned = True
+        way_on = "if it stays so, start anew" if progress < 1 else "train for longer, or anew"
+        log.warning(
+            f"The heatmaps have collapsed to zero: after {100 * progress:.0f} % of training, "
+            f"{row['step']} steps, {found}, not near 1; {way_on} with a higher model.sigma or "
+            f"model.weight, a lower optimizer.lr, or another loss."
+        )

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from landmarks.cli.main import main
 from landmarks.errors import UserError
-from landmarks.inference.smoothing import OneEuro
+from landmarks.inference.follow_face import OneEuro
 from landmarks.synthetic.background import paint_background
 from landmarks.synthetic.contours import NUM_POINTS
 from landmarks.synthetic.paint_face import draw_face

@@ -25,7 +25,7 @@ import torch
 
 from landmarks.data.batches.batch_order import BatchOrder
 from landmarks.data.batches.cropped_faces import Batch
-from landmarks.distributed import collectives, processes, store
+from landmarks.distributed import collectives, processes, rank_messages
 from landmarks.geometry import crop_matrix, transform
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
@@ -33,12 +33,12 @@ from landmarks.models.keypoint_rcnn import face_boxes
 from landmarks.models.keypoint_rcnn.detector import keypoint_rcnn
 from landmarks.synthetic.contours import NUM_POINTS
 from landmarks.synthetic.paint_face import draw_face
-from landmarks.training.ema import Ema
+from landmarks.training.data_parallel import Replicas
 from landmarks.training.precision import Precision
-from landmarks.training.replicas import Replicas
 from landmarks.training.schedules import Constant
 from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
+from landmarks.training.weight_averaging import Ema
 
 POINTS, ALL, VALIDATED = range(0, NUM_POINTS, 15), 10**6, 13
 CPU, BOUND = torch.device("cpu"), 1e-5  # within which all are equal
@@ -213,7 +213,7 @@ def main(folder: str, name: str, *numbers: str) -> None:
     warm, steps, batch, size, rate, way = numbers
     torch.set_num_threads(1)
     if processes.world() > 1:
-        store.meet()
+        rank_messages.meet()
     steps = warm if way == "warm" else steps
     with collectives.joined(CPU):
         found = train(Path(folder), name, int(steps), int(batch), int(size), float(rate), way)

@@ -16,12 +16,12 @@ from landmarks.devices import move
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.landmarker import Landmarker
-from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Cosine
 from landmarks.training.training_state import Training
 from landmarks.training.training_steps import WARM_UP
+from landmarks.training.weight_averaging import Ema
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.data.batches.loader import Batches
 from landmarks.data.faces import Faces
 from landmarks.data.formats.shards import read_faces
-from landmarks.data.packs.write_pack import write_pack
+from landmarks.data.shards.write_shards import write_pack
 
 SIZE = 128
 SHARD_BYTES = 4_000_000

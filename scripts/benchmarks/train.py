@@ -20,15 +20,15 @@ from benchmarks.turns import add_rounds, median_ratio, say_seconds, take_told_tu
 from landmarks.data.batches.cropped_faces import Batch
 from landmarks.devices import move
 from landmarks.interrupt import Stop
-from landmarks.training.budget import Budget
-from landmarks.training.ema import Ema
-from landmarks.training.engine import fit
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.progress import Display
 from landmarks.training.schedules import Cosine
+from landmarks.training.time_budget import Budget
+from landmarks.training.training_loop import fit
 from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
+from landmarks.training.weight_averaging import Ema
 
 EMA = 0.99  # configs/train.yaml's
 
@@ -73,7 +73,7 @@ class TimedValidation:
 
 
 class EngineLoop:
-    """`landmarks.training.engine.fit`, an epoch a turn.
+    """`landmarks.training.training_loop.fit`, an epoch a turn.
 
     Args:
         batches: notes in `asked` when an epoch begins, as `TimedBatches` does.

@@ -6,8 +6,8 @@ import pytest
 
 from landmarks.cli import main as cli
 from landmarks.cli.command_list import COMMANDS, load_command
-from landmarks.cli.describe_settings import read_comments, read_page, settings_of_choice
-from landmarks.cli.resolvers import register_resolvers
+from landmarks.cli.help import read_comments, read_page, settings_of_choice
+from landmarks.cli.run_with_hydra import register_resolvers
 from landmarks.settings import settings_of
 
 COMMON = {

@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from refusals import refused
 
-from landmarks.cli.resolvers import register_resolvers
+from landmarks.cli.run_with_hydra import register_resolvers
 from landmarks.cli.saved_settings import differences, put_on_top, read_own, refuse_kept
-from landmarks.commands.preparing.group_choices import list_choices, read_choice, read_text
+from landmarks.commands.preparing.config_groups import list_choices, read_choice, read_text
 from landmarks.errors import UserError
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.settings import flatten

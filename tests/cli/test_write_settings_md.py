@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from landmarks.cli.resolvers import register_resolvers
+from landmarks.cli.run_with_hydra import register_resolvers
 from landmarks.cli.write_settings_md import write_reference
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"

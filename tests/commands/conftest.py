@@ -110,9 +110,9 @@ def stop_at_step():
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock()
-    for module in ("landmarks.training.budget", "landmarks.commands.train"):
+    for module in ("landmarks.training.time_budget", "landmarks.commands.train"):
         monkeypatch.setattr(f"{module}.time.monotonic", clock.now)
-    monkeypatch.setattr("landmarks.training.engine.time.perf_counter", clock.now)
+    monkeypatch.setattr("landmarks.training.training_loop.time.perf_counter", clock.now)
     monkeypatch.setattr(Display, "is_due", lambda self, every: clock.advance(10))
     return clock
 

@@ -175,7 +175,7 @@ def test_a_picture_that_failed_is_not_named(drawn, here, monkeypatch, capsys):
     def fail(*arguments):
         raise OSError("no space left")
 
-    for name in ("commands.training_run.training_inputs", "health.suspect_pictures"):
+    for name in ("commands.training_run.training_inputs", "health.check_pictures"):
         monkeypatch.setattr(f"landmarks.{name}.save_picture", fail)
     check(f"data.root={drawn}", "data.limit=40", code=None)
     assert "no space left" in (said := "".join(capsys.readouterr()))

@@ -269,7 +269,8 @@ def test_training_ends_with_a_report_that_changes_nothing(run, monkeypatch):
 
 
 def test_a_report_that_fails_ends_nothing(run, monkeypatch, capsys):
-    monkeypatch.setattr("landmarks.commands.judging.report_run.judge_model", lambda *given: 1 / 0)
+    judge = "landmarks.commands.judging.report_judgement.judge_model"
+    monkeypatch.setattr(judge, lambda *given: 1 / 0)
     words = [f"data.root={run.root}", *SETTINGS, "report=true", "run_dir=runs/b"]
     assert cli.main(["train", *words]) == 0
     assert "division" in capsys.readouterr().out and Path("runs/b/finished.json").is_file()

@@ -35,10 +35,10 @@ import landmarks.commands.train, hydra, matplotlib.figure, torch
 from made_runs import build_narrow
 from landmarks.cli import main as cli
 from landmarks.cli.overrides import groups_of
-from landmarks.commands.preparing.instantiate import nodes_of
-from landmarks.commands.preparing.changed_settings import list_chosen
+from landmarks.commands.preparing.config_groups import nodes_of
+from landmarks.commands.preparing.non_default_settings import list_chosen
 from landmarks.models import backbones
-from landmarks.training import memory_advice
+from landmarks.training import out_of_memory
 from landmarks.training.memory_estimate import Estimate
 from landmarks.training.training_state import Training
 
@@ -49,7 +49,7 @@ list_chosen({key: {} for key in GROUPS})
 groups_of("train")
 for group in GROUPS:
     nodes_of(group)
-memory_advice.estimate_step = lambda training, *shapes: Estimate(4, 1, 1, 1, 1, 1, 1.0)
+out_of_memory.estimate_step = lambda training, *shapes: Estimate(4, 1, 1, 1, 1, 1, 1.0)
 advance = Training.advance
 Training.advance = lambda training: (sys.audit("step"), advance(training))[1]
 sys.argv = ["landmarks"]

@@ -7,8 +7,8 @@ import torch
 
 from landmarks.cli import main as cli
 from landmarks.runs.checkpoint import load_checkpoint
+from landmarks.runs.config_targets import MOVED
 from landmarks.runs.older_formats import LATER
-from landmarks.runs.renamed_targets import MOVED
 
 
 def before(settings):

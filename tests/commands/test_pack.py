@@ -7,7 +7,7 @@ import pytest
 
 from landmarks.cli import main as cli
 from landmarks.data.formats.shards import read_faces
-from landmarks.data.packs import shard_store
+from landmarks.data.shards import shard_store
 
 fsspec = pytest.importorskip("fsspec")
 

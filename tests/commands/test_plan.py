@@ -8,7 +8,7 @@ import re
 import pytest
 
 from landmarks.cli.main import main
-from landmarks.commands.planning import planned_measures
+from landmarks.commands.planning import measure_training
 from landmarks.commands.planning.step_times import Measured
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -94,9 +94,9 @@ def test_ranks_here_are_measured_where_they_can_be_and_modelled_elsewhere(capsys
         return {rank: Measured(4.0, 0.5, 0.0, 1.0, 1.0, 0.001).__dict__ for rank in range(count)}
 
     alone = Measured(step=2.0, predict=0.25, gather=0.0, share=1.0)
-    monkeypatch.setattr(planned_measures, "run_ranks", run_ranks)
-    monkeypatch.setattr(planned_measures, "rehearse", lambda *_: alone)
-    monkeypatch.setattr(planned_measures, "count_cores", lambda: 2)
+    monkeypatch.setattr(measure_training, "run_ranks", run_ranks)
+    monkeypatch.setattr(measure_training, "rehearse", lambda *_: alone)
+    monkeypatch.setattr(measure_training, "count_cores", lambda: 2)
     monkeypatch.setattr("landmarks.commands.planning.planned_ranks.count_cores", lambda: 2)
     monkeypatch.setattr("landmarks.commands.planning.planned_training.count_cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -237,6 +237,6 @@ def test_ranks_that_cannot_be_measured_here_need_the_machine_s_figures(capsys, m
     monkeypatch.setattr(
         "landmarks.commands.planning.planned_ranks.can_start", lambda known, ranks: False
     )
-    monkeypatch.setattr(planned_measures, "can_start", lambda known, ranks: False)
+    monkeypatch.setattr(measure_training, "can_start", lambda known, ranks: False)
     said = refused(capsys, *SMALL, "faces=100", "points=5", "ranks=2")
     assert "machine.bandwidth" in said and "machine.latency" in said

@@ -34,7 +34,7 @@ def terminate_in(monkeypatch):
     "place",
     [
         "landmarks.data.formats.thousand.map_labels",
-        "landmarks.data.images.good_images._decode_all",
+        "landmarks.data.images.check_images._decode_all",
         "landmarks.data.batches.cached_crops.fill",
         "landmarks.commands.train.check_memory",
         "landmarks.commands.training_run.training_inputs.save_picture",

@@ -97,7 +97,7 @@ def test_the_estimate_changes_no_number(train, whole_runs, monkeypatch):
 
 
 def test_more_than_fits_is_refused_before_the_first_step(train, monkeypatch, capsys):
-    monkeypatch.setattr("landmarks.training.memory_advice.free_memory", lambda device: 2**20)
+    monkeypatch.setattr("landmarks.training.out_of_memory.free_memory", lambda device: 2**20)
     train("run_dir=a", code=1)
     assert "Training needs at least" in capsys.readouterr().err
     assert not Path("a").exists()

@@ -5,7 +5,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build
 from landmarks.losses import adaptive_wing, l1
 
 SIZE, K = 64, 68

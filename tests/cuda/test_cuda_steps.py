@@ -9,12 +9,12 @@ import torch
 from landmarks.augment.augmentation import Augment
 from landmarks.data.batches.cropped_faces import Batch
 from landmarks.training.cuda_graphs import record
-from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Cosine
 from landmarks.training.training_state import Training
 from landmarks.training.training_steps import WARM_UP
+from landmarks.training.weight_averaging import Ema
 
 SIZE, K = 64, 68
 MODELS = ["resnet18", "unet_resnet18", "unet", "mobilenet_v3_large"]

@@ -143,7 +143,7 @@ def test_a_batch_that_does_not_part_is_refused(size, faces, ranks, near, monkeyp
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_more_gpus_than_there_are_is_refused(device, monkeypatch, capsys):
-    monkeypatch.setattr("landmarks.distributed.local_launch.count_cores", lambda: 2)
+    monkeypatch.setattr("landmarks.distributed.launch_ranks.count_cores", lambda: 2)
     assert cli.main(["train", "gpus=99", f"device={device}"]) == 1
     assert "gpus=99" in capsys.readouterr().err
 

@@ -14,17 +14,17 @@ from landmarks.augment.augmentation import Augment
 from landmarks.cli import main as cli
 from landmarks.data.batches.batch_order import BatchOrder
 from landmarks.data.batches.cropped_faces import Batch
-from landmarks.distributed import collectives, processes, store
+from landmarks.distributed import collectives, processes, rank_messages
 from landmarks.distributed.deal_work import dealing, merge
 from landmarks.losses import adaptive_wing, l1
 from landmarks.models.builders import regressor, unet
 from landmarks.models.freezing import settle_norms
-from landmarks.training.ema import Ema
+from landmarks.training.data_parallel import Replicas, same_buffers
 from landmarks.training.precision import Precision
-from landmarks.training.replicas import Replicas, same_buffers
 from landmarks.training.schedules import Constant
 from landmarks.training.training_state import Training
 from landmarks.training.validation import validate
+from landmarks.training.weight_averaging import Ema
 
 CPU = torch.device("cpu")
 K, SIZE, FACES, BATCH, STEPS = 4, 32, 24, 8, 5
@@ -136,7 +136,7 @@ def part_ways():
                 if processes.rank() == leaving:
                     raise ValueError
                 list(merge(range(3), 6))
-        except (ValueError, store.Lost) as error:
+        except (ValueError, rank_messages.Lost) as error:
             ends.append(type(error).__name__)
     with dealing():
         return [*ends, list(merge(processes.part_of("abcd"), 4, everywhere=True))]
@@ -155,7 +155,7 @@ def main(folder, contest):
         contest: data to train on from the command line.
     """
     torch.set_num_threads(1)
-    store.meet()
+    rank_messages.meet()
     found = find()
     started = time.monotonic()
     found["parted"] = part_ways(), time.monotonic() - started

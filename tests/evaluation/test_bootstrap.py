@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from landmarks.evaluation.bootstrap import difference_interval, mean_interval
-from landmarks.evaluation.persons import group_faces
+from landmarks.evaluation.bootstrap import difference_interval, group_faces, mean_interval
 
 
 def correlated(rng, groups, size, share=0.7):

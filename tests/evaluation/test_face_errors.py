@@ -6,9 +6,15 @@ import torch
 
 from landmarks.evaluation.bootstrap import subset_errors
 from landmarks.evaluation.calibration import judge_confidence
-from landmarks.evaluation.face_errors import in_blocks, measure, pooled_quantiles, sorted_quantiles
+from landmarks.evaluation.error_tables import face_rows, point_table, region_table, save_errors
+from landmarks.evaluation.face_errors import (
+    in_blocks,
+    measure,
+    measure_visibility,
+    pooled_quantiles,
+    sorted_quantiles,
+)
 from landmarks.evaluation.metrics_json import area_under_curve, failure_rate, summarise
-from landmarks.evaluation.tables import face_rows, point_table, region_table, save_errors
 from landmarks.layout import Layout
 from landmarks.metrics import normalized_error, squared_error
 
@@ -170,3 +176,18 @@ def test_pooled_quantiles_are_those_of_all_values_together(count):
     expected = np.quantile(values[np.isfinite(values)].astype(float), shares)
     np.testing.assert_allclose(pooled_quantiles(values, shares), expected, rtol=1e-6)
     assert np.isnan(pooled_quantiles(np.full((2, 3), np.nan, np.float32), shares)).all()
+
+
+def test_errors_are_those_of_the_points_of_a_kind():
+    truth = np.zeros((2, 3, 2))
+    truth[:, 1] = [10, 0]  # the size of a face is 10
+    predicted = truth + np.array([[[3, 4], [0, 0], [6, 8]], [[0, 0], [0, 2], [9, 9]]])
+    truth[1, 2] = np.nan
+    names = np.array([b"a", b"b"])
+    errors = measure([(predicted, truth, None)], names, np.arange(2), 3, [0, 1])
+    visible, occluded = measure_visibility(errors, np.uint8([[1, 2, 1], [2, 2, 0]]))
+    assert visible["points"] == "visible" and (visible["n"], occluded["n"]) == (3, 2)
+    assert visible["mean"] == pytest.approx(2 / 3) and occluded["mean"] == pytest.approx(7.5)
+    assert occluded["mse"] == pytest.approx((25 + 100) / 4)
+    assert occluded["nme"] == pytest.approx(0.75)
+    assert measure_visibility(errors, None) == []

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmarks.evaluation.charts import Line, line_chart, paint, ticks
 from landmarks.evaluation.comparison import read_stored
-from landmarks.evaluation.fail_condition import list_figures
-from landmarks.evaluation.report import Background, write_report
-from landmarks.evaluation.report_faces import choose_faces
-from landmarks.evaluation.weaknesses import name_weaknesses
+from landmarks.evaluation.metrics_json import list_figures
+from landmarks.evaluation.report import Background, name_weaknesses, write_report
+from landmarks.evaluation.report_charts import Line, choose_faces, line_chart, paint, ticks
 from landmarks.evaluation.write_evaluation import conclude, write_outcome
 
 HISTORY = [{"epoch": i, "val_mse": 30 / i, "train_loss": 3 / i} for i in range(1, 9)]

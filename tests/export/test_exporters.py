@@ -15,7 +15,7 @@ from refusals import refused
 import landmarks
 from landmarks.cli import main as cli
 from landmarks.commands import export as command
-from landmarks.export.parity import Parity
+from landmarks.export.exporters import Parity
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from landmarks.data.crops.crop import crop_face, read_face, read_reduced
-from landmarks.data.images.python_images import gather_faces
+from landmarks.data.images.images_from_python import gather_faces
 from landmarks.errors import UserError
 from landmarks.export.assemble_export import assemble
 from landmarks.export.exporters import solve
 from landmarks.export.photo_model import place_boxes, place_whole, sample
 from landmarks.geometry import box_matrix, compose, invert, scale_matrix
-from landmarks.inference.finder import Framing
+from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.open_model import open_finder
 
 SIZE = 48

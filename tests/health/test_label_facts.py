@@ -7,7 +7,7 @@ import pytest
 
 from landmarks.data.faces import Faces
 from landmarks.geometry import BoxCrop
-from landmarks.health.crop_loss import try_crop
+from landmarks.health.check_summary import try_crop
 from landmarks.health.label_facts import find_places, is_degenerate
 
 SQUARE = [[0, 0], [9, 0], [9, 9], [0, 9]]

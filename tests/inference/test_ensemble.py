@@ -8,7 +8,7 @@ from refusals import refused
 import landmarks
 from landmarks.cli import main as cli
 from landmarks.data.batches.cropped_faces import CroppedFaces
-from landmarks.inference.combine_points import combine_points, spread_of
+from landmarks.inference.ensemble import combine_points, spread_of
 from landmarks.inference.open_model import open_finder
 
 PLAIN = {"device": "cpu", "amp": "off"}

@@ -14,7 +14,7 @@ from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.data.crops.boxes import square_about
 from landmarks.data.crops.expected_face_place import measure_places
 from landmarks.data.faces import Faces
-from landmarks.inference.finder import Framing
+from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import load_checkpoint
 
@@ -85,7 +85,7 @@ def test_a_face_in_a_larger_photo_is_seen_as_its_own_crop(run_of, photos, monkey
     model.finder.config["crop"] = "letterbox"
     alone = model.predict(photo, channels="bgr").points
     box = [115.5, 215.5, 147.5, 247.5]
-    monkeypatch.setattr("landmarks.inference.model.LOOKS", 1)
+    monkeypatch.setattr("landmarks.inference.loaded_model.LOOKS", 1)
     found = model.predict(paste(photo, (100, 200)), channels="bgr", boxes=box).points
     np.testing.assert_allclose(found, np.add(alone, [100, 200]), atol=0.3)
 

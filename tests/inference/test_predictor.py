@@ -9,13 +9,13 @@ import pytest
 import torch
 from refusals import refused
 
-from landmarks.commands.preparing.instantiate import nodes_of
+from landmarks.commands.preparing.config_groups import nodes_of
 from landmarks.data.formats.thousand import read_faces
 from landmarks.errors import UserError
-from landmarks.inference.finder import Framing
+from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.runs.checkpoint import save_checkpoint
-from landmarks.runs.trusted_targets import trusted
+from landmarks.runs.config_targets import trusted
 
 K = 5
 

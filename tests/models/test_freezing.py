@@ -15,13 +15,13 @@ from landmarks.models.freezing import FixedNorm, change_norms, group_norm, refus
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.model_protocols import Backbone
 from landmarks.models.unet import Unet, convolve
-from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
 from landmarks.training.training_state import Training
+from landmarks.training.weight_averaging import Ema
 
 SIZE, K = 16, 3
 

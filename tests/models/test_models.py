@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build
 from landmarks.inference.rebuild_model import rebuild_model
 from landmarks.losses import l1, mse
 from landmarks.models import backbones

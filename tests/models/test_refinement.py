@@ -8,8 +8,7 @@ from torch import nn
 
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
-from landmarks.models.heads import Refinement, RegressionHead
-from landmarks.models.mean_centering import MOMENTUM, Center
+from landmarks.models.heads import MOMENTUM, Center, Refinement, RegressionHead
 
 SIZE, STRIDE, K = 64, 8, 4
 CELLS = SIZE // STRIDE

@@ -7,7 +7,7 @@ import torch
 from refusals import refused
 from torch import nn
 
-from landmarks.models import model_contracts as contracts
+from landmarks.models import model_protocols as contracts
 from landmarks.models.builders import regressor, unet
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import find_moved, take_weights

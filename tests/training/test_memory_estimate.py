@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
-from landmarks.training.ema import Ema
 from landmarks.training.memory_estimate import Ledger, estimate_step
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant
 from landmarks.training.training_state import Training
+from landmarks.training.weight_averaging import Ema
 
 MIB = 2**20
 

@@ -11,10 +11,10 @@ from landmarks.models.builders import classic_unet, regressor, unet
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.training import predict_batch as forward_module
 from landmarks.training.cuda_graphs import record
-from landmarks.training.ema import Ema
 from landmarks.training.precision import Precision
 from landmarks.training.predict_batch import WARM_UP, Forward, RecordedForward, choose_forward
 from landmarks.training.validation import predict
+from landmarks.training.weight_averaging import Ema
 
 SIZE, K, B = 32, 5, 4
 PRECISION = Precision("off", torch.device("cpu"))

@@ -13,14 +13,14 @@ from landmarks.data.batches.cropped_faces import Batch
 from landmarks.losses import l1
 from landmarks.models.heads import RegressionHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.model_protocols import Backbone
 from landmarks.training import training_steps as steps_module
-from landmarks.training.ema import Ema
 from landmarks.training.optimizers import adam, adamw, sgd
 from landmarks.training.precision import Precision
 from landmarks.training.schedules import Constant, Schedule
 from landmarks.training.training_state import Training
 from landmarks.training.training_steps import WARM_UP
+from landmarks.training.weight_averaging import Ema
 
 SIZE, K = 32, 5
 STRONG = {

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from landmarks.training.precision import Precision
-from landmarks.training.weight_averaging import average_weights, reestimate_statistics
+from landmarks.training.weight_averaging import Ema, average_weights, reestimate_statistics
 
 
 def test_weights_are_the_mean_and_counts_the_largest():
@@ -46,3 +46,26 @@ def test_statistics_are_those_of_all_batches():
     torch.testing.assert_close(model.norm.running_var, expected)
     assert model.norm.momentum == 0.1 and not model.norm.training and model.flip == "flip"
     assert reestimate_statistics(nn.Linear(1, 1), [], precision) == 0
+
+
+def test_weights_follow_smoothed_and_counters_as_they_are():
+    model = nn.BatchNorm1d(3)
+    ema = Ema(model, 0.99)
+    before = {name: value.clone() for name, value in ema.model.state_dict().items()}
+    model.weight.data.fill_(3.0)
+    model(torch.randn(5, 3))
+    ema.update()
+    decay = 2 / 11  # (1 + n) / (10 + n) at the first step
+    after, followed = ema.model.state_dict(), model.state_dict()
+    assert after["num_batches_tracked"] == 1
+    for name in ("weight", "running_mean", "running_var"):
+        expected = decay * before[name] + (1 - decay) * followed[name]
+        torch.testing.assert_close(after[name], expected)
+
+
+def test_a_model_without_counters_is_followed():
+    model = nn.Linear(2, 1)
+    ema = Ema(model, 0.0)
+    model.weight.data.fill_(7.0)
+    ema.update()
+    assert torch.equal(ema.model.weight, model.weight)

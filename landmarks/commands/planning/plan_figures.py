@@ -6,7 +6,7 @@ from typing import Literal
 
 from landmarks.errors import say_count
 from landmarks.machine import say_bytes
-from landmarks.training.budget import say_duration
+from landmarks.training.time_budget import say_duration
 
 Known = Literal["counted", "measured", "modelled", "assumed", "given"]
 

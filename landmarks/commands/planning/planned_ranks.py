@@ -5,20 +5,19 @@ from dataclasses import replace
 
 import torch
 
-from landmarks.commands.planning.plan_figures import Figure, Known, RanksPlan
-from landmarks.commands.planning.planned_data import face_bytes
-from landmarks.commands.planning.planned_measures import (
+from landmarks.commands.planning.measure_training import (
     can_start,
     measure,
     measure_alone,
     settle_exchange,
     threads_of,
 )
-from landmarks.commands.planning.planned_training import Planned
+from landmarks.commands.planning.plan_figures import Figure, Known, RanksPlan
+from landmarks.commands.planning.planned_training import Planned, face_bytes
 from landmarks.commands.planning.step_times import Measured
 from landmarks.data.batches.loader import choose_workers
 from landmarks.machine import count_cores, free_memory
-from landmarks.training.scaling import (
+from landmarks.training.scaling_model import (
     GB,
     GIB,
     Machine,

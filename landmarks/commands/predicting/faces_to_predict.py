@@ -5,11 +5,11 @@ import logging
 import numpy as np
 
 from landmarks.commands.preparing.data_for_model import read_data
+from landmarks.data.check_labels import say_points
 from landmarks.data.faces import Faces
 from landmarks.data.images.photos import find_images
-from landmarks.data.labelled_points import say_points
 from landmarks.errors import UserError, say_count
-from landmarks.inference.finder import Finder
+from landmarks.inference.finder_protocol import Finder
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from landmarks.commands.training_run.training_inputs import Inputs
 from landmarks.data.faces import Faces
 from landmarks.data.images.decoding import read_image
 from landmarks.devices import move
-from landmarks.inference.finder import Framing
+from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.predictor import Predictor
 from landmarks.models.landmarker import Landmarker
 from landmarks.outputs.pictures import arrange, draw_face, draw_heatmaps

@@ -12,12 +12,10 @@ from landmarks.data.crops.boxes import sides_of
 from landmarks.data.crops.face_detector import WHERE
 from landmarks.data.images.video_frames import Frame, Frames
 from landmarks.errors import UserError, say_count
-from landmarks.inference.finder import Finder
-from landmarks.inference.follow_face import Follower, State
+from landmarks.inference.finder_protocol import Finder
+from landmarks.inference.follow_face import Follower, OneEuro, State
 from landmarks.inference.open_detector import open_detector
-from landmarks.inference.smoothing import OneEuro
-from landmarks.outputs.annotated_clip import AnnotatedClip
-from landmarks.outputs.clip_points_file import FrameFile
+from landmarks.outputs.clip_files import AnnotatedClip, FrameFile
 
 log = logging.getLogger(__name__)
 WHERE_SMALL = "; where the face is small in the frame, set faces=detect detector=FILE"

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from landmarks.commands.preparing.model_settings import ModelSettings
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import ModelSettings, OutputFolder
 from landmarks.data.crops.boxes import BoxSource
 from landmarks.data.faces import ExifName, OnError
 from landmarks.data.images.video_frames import is_clip

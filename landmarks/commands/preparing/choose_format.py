@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from landmarks.commands.preparing.group_choices import read_text
-from landmarks.data.packs.shard_store import is_remote
+from landmarks.commands.preparing.config_groups import read_text
 from landmarks.data.reading.find_format import Format, find_format, of_store, require_format
+from landmarks.data.shards.shard_store import is_remote
 
 
 def choose_format(

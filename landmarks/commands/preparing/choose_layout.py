@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from landmarks.data.faces import Faces
-from landmarks.data.reading.numbered_names import are_numbers
+from landmarks.data.reading.named_points import are_numbers
 from landmarks.errors import UserError, say_count
 from landmarks.layout import Layout, pair_names
 from landmarks.shapes.layout_fit import find_misplaced

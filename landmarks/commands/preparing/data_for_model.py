@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build
 from landmarks.data import formats
 from landmarks.data.faces import Faces
-from landmarks.data.packs.shard_store import is_remote
 from landmarks.data.reading.find_format import Format, find_format, of_store, require_format
-from landmarks.data.reading.numbered_names import are_numbers
+from landmarks.data.reading.named_points import are_numbers
+from landmarks.data.shards.shard_store import is_remote
 from landmarks.errors import UserError, say_some
 from landmarks.evaluation.read_predictions import Predictions
-from landmarks.runs.trusted_targets import trusted
+from landmarks.runs.config_targets import trusted
 from landmarks.settings import check_arguments
 
 log = logging.getLogger(__name__)

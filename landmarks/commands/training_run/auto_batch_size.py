@@ -11,8 +11,8 @@ from landmarks.commands.training_run.training_inputs import Inputs
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError
 from landmarks.machine import free_memory
-from landmarks.training.memory_advice import MAX_SHARE, count_memory
 from landmarks.training.memory_estimate import Estimate
+from landmarks.training.out_of_memory import MAX_SHARE, count_memory
 from landmarks.training.training_state import Training
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build
 from landmarks.commands.training_run.initial_weights import InitialWeights
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.commands.training_run.training_inputs import Inputs
@@ -16,11 +16,11 @@ from landmarks.inference.rebuild_model import describe_model
 from landmarks.models.landmarker import Landmarker
 from landmarks.models.warm_start import take_weights
 from landmarks.training.cuda_graphs import choose_graph
-from landmarks.training.ema import Ema
-from landmarks.training.memory_advice import explain_out_of_memory
+from landmarks.training.data_parallel import Replicas
+from landmarks.training.out_of_memory import explain_out_of_memory
 from landmarks.training.precision import Precision
-from landmarks.training.replicas import Replicas
 from landmarks.training.training_state import Training
+from landmarks.training.weight_averaging import Ema
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from landmarks.commands.training_run.training_inputs import Inputs
 from landmarks.data.batches.device_batches import DeviceBatches, bytes_on_device
 from landmarks.errors import UserError
 from landmarks.machine import free_memory, say_bytes
-from landmarks.training.memory_advice import is_out_of_memory
 from landmarks.training.memory_estimate import Estimate
+from landmarks.training.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 SPARE_STEPS = 2.0  # times the least that training needs, left to it: workspaces, graphs, fragments

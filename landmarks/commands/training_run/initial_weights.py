@@ -9,7 +9,7 @@ from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.commands.training_run.training_length import refuse_finished
 from landmarks.data.batches.loader import Batches
 from landmarks.errors import UserError
-from landmarks.inference.check_checkpoint import check_memory_of, check_progress, check_settings
+from landmarks.inference.rebuild_model import check_memory_of, check_progress, check_settings
 from landmarks.models.backbone_weights import PUBLISHED, check_weights
 from landmarks.models.freezing import refuse_untrained
 from landmarks.runs.checkpoint import Checkpoint, load_checkpoint

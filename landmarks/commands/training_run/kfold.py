@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landmarks.commands.judging.report_run import judge_run
+from landmarks.commands.judging.report_judgement import judge_run
 from landmarks.commands.training_run.auto_batch_size import keep_chosen
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.data.split import load_validation_rows

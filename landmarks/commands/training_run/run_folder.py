@@ -13,11 +13,10 @@ from landmarks.distributed.processes import is_main
 from landmarks.files import replacing
 from landmarks.outputs.pictures import drawing
 from landmarks.runs.checkpoint import Checkpoint, save_checkpoint
-from landmarks.runs.collapsed_heatmaps import EmptyMapsWarning
 from landmarks.runs.find_runs import FAILED, FINISHED
-from landmarks.runs.log import EndName, Logger, RunFiles
-from landmarks.runs.trackers import Trackers
+from landmarks.runs.loggers import EndName, Logger, RunFiles, Trackers
 from landmarks.training.training_state import Training
+from landmarks.training.validation import EmptyMapsWarning
 
 
 class RunFolder:

@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
-from landmarks.commands.preparing.crop_settings import CropSettings
-from landmarks.commands.preparing.output_folder import OutputFolder
+from landmarks.commands.preparing.shared_settings import CropSettings, OutputFolder
 from landmarks.data.split import Folds
 from landmarks.layout import Layout
 from landmarks.runs.search_study import Search

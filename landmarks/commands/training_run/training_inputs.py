@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from landmarks.augment.augmentation import Augment
 from landmarks.commands.preparing.choose_layout import settle_layout, settle_pairs, warn_of_flip
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.data.batches.cached_crops import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.batches.cropped_faces import CroppedFaces
@@ -20,12 +20,17 @@ from landmarks.data.batches.device_batches import DeviceBatches
 from landmarks.data.batches.loader import Batches, choose_workers, mean_points
 from landmarks.data.caches.cache_folder import find_cache
 from landmarks.data.caches.cache_use import DAY, list_caches
+from landmarks.data.check_labels import (
+    refuse_impossible,
+    require_labels,
+    warn_of_misspelt,
+    warn_of_outside,
+    warn_of_unlabelled,
+)
 from landmarks.data.crops.boxes import frame_faces
 from landmarks.data.crops.expected_face_place import measure_places
 from landmarks.data.exclude import read_names
 from landmarks.data.faces import Faces, plain_names
-from landmarks.data.labelled_points import require_labels, warn_of_misspelt, warn_of_unlabelled
-from landmarks.data.labels_outside import refuse_impossible, warn_of_outside
 from landmarks.data.split import load_split, load_training_names, save_split
 from landmarks.distributed import collectives, processes
 from landmarks.errors import UserError, say_count

@@ -13,8 +13,8 @@ from landmarks.runs.find_runs import FINISHED
 from landmarks.runs.quoting import say_setting
 from landmarks.runs.search_study import is_poor
 from landmarks.settings import parse_duration
-from landmarks.training.budget import Budget, say_duration
 from landmarks.training.memory_estimate import Estimate, estimate_step
+from landmarks.training.time_budget import Budget, say_duration
 from landmarks.training.training_state import Training
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from landmarks.data.packs.packed_images import Packed
+from landmarks.data.shards.shard_images import Packed
 from landmarks.distributed import processes
 from landmarks.distributed.deal_work import deal
 from landmarks.errors import UserError

@@ -12,7 +12,7 @@ from landmarks.data import visibility
 from landmarks.data.caches.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.images.check_images import check_images
-from landmarks.data.reading.label_units import Doubts, HiddenName
+from landmarks.data.reading.pixels_or_fractions import Doubts, HiddenName
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.errors import UserError
 
@@ -47,7 +47,7 @@ def map_faces(
     Args:
         kind, source: see `landmarks.data.caches.cache_folder.cached`.
         read: yields the faces, block by block, all of one K and all or none with boxes.
-        hidden: see `landmarks.data.reading.label_units.Doubts`.
+        hidden: see `landmarks.data.reading.pixels_or_fractions.Doubts`.
         first_pixel: where the centre of the first pixel lies in the points as they are read.
 
     Raises:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from landmarks.data.faces import ExifName, Faces
-from landmarks.data.packs.shard_store import is_remote
 from landmarks.data.reading.find_format import of_store, require_format
 from landmarks.data.reading.reader_arguments import FileReading, Reading
+from landmarks.data.shards.shard_store import is_remote
 from landmarks.settings import flat
 
 log = logging.getLogger(__name__)

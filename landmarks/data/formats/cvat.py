@@ -8,6 +8,12 @@ import numpy as np
 from landmarks.data.caches.cache_folder import describe_source
 from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
+from landmarks.data.reading.label_file_per_part import (
+    FirstPixel,
+    ImageFolders,
+    find_file,
+    find_images,
+)
 from landmarks.data.reading.named_points import (
     Box,
     Face,
@@ -17,7 +23,6 @@ from landmarks.data.reading.named_points import (
     parse_number,
     read_faces_named,
 )
-from landmarks.data.reading.part_label_file import FirstPixel, ImageFolders, find_file, find_images
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.reading.text_fields import parse_name
 from landmarks.data.reading.xml_elements import read_elements

@@ -6,8 +6,8 @@ from pathlib import Path
 from landmarks.data.caches.cache_folder import describe_source
 from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
+from landmarks.data.reading.label_file_per_part import ImageFolders, find_file, find_images
 from landmarks.data.reading.named_points import Face, parse_number, read_faces_named, take_number
-from landmarks.data.reading.part_label_file import ImageFolders, find_file, find_images
 from landmarks.data.reading.reader_arguments import StoredReading
 from landmarks.data.reading.text_fields import parse_name
 from landmarks.data.reading.xml_elements import read_elements

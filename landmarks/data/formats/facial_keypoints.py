@@ -1,7 +1,7 @@
 """`data=facial_keypoints`: Kaggle's "Facial Keypoints Detection", with its images as numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,12 @@ from landmarks.data.reading.format_signatures import refuse_near, refuse_other
 from landmarks.data.reading.reader_arguments import Reading
 from landmarks.data.reading.text_fields import parse_numbers
 from landmarks.data.reading.text_file import read_rows
-from landmarks.data.tables.lookup_table import MAX_DIGITS, read_lookup
 from landmarks.data.tables.table_columns import Columns, find_columns
-from landmarks.errors import UserError, say_count, say_some
+from landmarks.errors import UserError, did_you_mean, say_count, say_some
 from landmarks.settings import flat
 
+MAX_DIGITS = 18  # of an id, which is kept as int64 or names a file
+ROW_HEADER = ["RowId", "ImageId", "FeatureName", "Location"]
 VERSION = 1
 BLOCK = 256  # faces turned into arrays at once
 IMAGE, ID = "Image", "ImageId"
@@ -31,6 +32,59 @@ POINTS = (  # in the order of training.csv; left and right are the subject's
     "right_eyebrow_inner_end right_eyebrow_outer_end nose_tip mouth_left_corner "
     "mouth_right_corner mouth_center_top_lip mouth_center_bottom_lip".split()
 )
+
+
+def read_lookup(path: Path, images: Sequence[str], points: Sequence[str]) -> Asked:
+    """Return what a lookup table asks, in its order.
+
+    Args:
+        images: ids of the test images, in the faces' order.
+        points: names of the points.
+
+    Raises:
+        UserError: with file, line and column, for a malformed file, an image that is not among the
+            test images, or a point that has another name.
+    """
+    rows = read_rows(path)
+    _, header = next(rows, (1, []))
+    if [name.strip() for name in header] != ROW_HEADER:
+        raise UserError(f"{path}, line 1: {','.join(ROW_HEADER)} belongs here; found '{header}'.")
+    face_of = {image: row for row, image in enumerate(images)}
+    features = [f"{point}_{axis}" for point in points for axis in "xy"]
+    place_of = {feature: place for place, feature in enumerate(features)}
+    ids, faces, places = [], [], []
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        if len(row) != len(ROW_HEADER):
+            raise UserError(
+                f"{where}: {say_count(len(row), 'column')}; {len(ROW_HEADER)} belong here."
+            )
+        number, image, feature, _ = (field.strip() for field in row)
+        if not (number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS):
+            raise UserError(f"{where}, column 1 ('RowId'): '{number[:40]}' is no whole number.")
+        if image not in face_of:
+            raise UserError(
+                f"{where}, column 2 ('ImageId'): test.csv has no image '{image[:40]}'; both files "
+                f"are of one download."
+            )
+        if feature not in place_of:
+            raise UserError(
+                f"{where}, column 3 ('FeatureName'): there is no '{feature[:60]}' among the points "
+                f"of training.csv.{did_you_mean(feature, features)}"
+            )
+        ids.append(int(number))
+        faces.append(face_of[image])
+        places.append(place_of[feature])
+    if not ids:
+        raise UserError(f"{path} asks for nothing: there are no rows below its header.")
+    _refuse_twice(path, ids)
+    return Asked(str(path), *(np.array(values) for values in (ids, faces, places)))
+
+
+def _refuse_twice(path: Path, ids: list[int]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(number for at, number in enumerate(ids) if number in ids[:at])
+        raise UserError(f"{path}: RowId {twice} occurs twice; leave one of them out.")
 
 
 class Row(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from landmarks.data.faces import Faces
 from landmarks.data.formats.points import read_point_files
-from landmarks.data.reading.label_file_trees import LabelTree
+from landmarks.data.reading.label_file_per_image import LabelTree
 from landmarks.data.reading.reader_arguments import StoredReading
 from landmarks.settings import flat
 

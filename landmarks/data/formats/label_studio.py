@@ -12,6 +12,12 @@ from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.json_items import read_items
+from landmarks.data.reading.label_file_per_part import (
+    FirstPixel,
+    ImageFolders,
+    find_file,
+    find_images,
+)
 from landmarks.data.reading.named_points import (
     Box,
     Face,
@@ -20,7 +26,6 @@ from landmarks.data.reading.named_points import (
     read_faces_named,
     take_number,
 )
-from landmarks.data.reading.part_label_file import FirstPixel, ImageFolders, find_file, find_images
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.reading.text_fields import parse_name
 from landmarks.errors import UserError

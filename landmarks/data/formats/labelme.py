@@ -9,7 +9,8 @@ from landmarks.data.caches.mapped_faces import map_faces, to_faces
 from landmarks.data.faces import Faces
 from landmarks.data.reading.format_signatures import refuse_other
 from landmarks.data.reading.json_items import read_json
-from landmarks.data.reading.label_file_trees import LabelFile, LabelTree, open_part
+from landmarks.data.reading.label_file_per_image import LabelFile, LabelTree, open_part
+from landmarks.data.reading.label_file_per_part import FirstPixel
 from landmarks.data.reading.named_points import (
     Box,
     Face,
@@ -18,7 +19,6 @@ from landmarks.data.reading.named_points import (
     read_faces_named,
     take_number,
 )
-from landmarks.data.reading.part_label_file import FirstPixel
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.reading.text_fields import parse_name
 from landmarks.errors import UserError

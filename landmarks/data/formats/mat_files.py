@@ -10,7 +10,7 @@ from scipy.io.matlab import MatReadError
 from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces
 from landmarks.data.images.photos import encode_names
-from landmarks.data.reading.label_file_trees import LabelFile, LabelTree, open_part
+from landmarks.data.reading.label_file_per_image import LabelFile, LabelTree, open_part
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.reading.text_file import refuse_placeholder
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX

@@ -13,7 +13,9 @@ from landmarks.data.caches.cache_folder import cache_root, cannot_make
 from landmarks.data.caches.cache_use import claim
 from landmarks.data.exclude import find_excluded
 from landmarks.data.faces import Asked, Faces, OnError, check_name
-from landmarks.data.packs.pack_index import (
+from landmarks.data.reading.reader_arguments import Reading
+from landmarks.data.shards.shard_images import AHEAD, Packed, ShardOrder
+from landmarks.data.shards.shard_index import (
     ASKED,
     LABELS,
     PLACES,
@@ -22,11 +24,7 @@ from landmarks.data.packs.pack_index import (
     PartIndex,
     read_index,
 )
-from landmarks.data.packs.packed_images import AHEAD, Packed
-from landmarks.data.packs.shard_disk_cache import ShardRoom
-from landmarks.data.packs.shard_order import ShardOrder
-from landmarks.data.packs.shard_store import Store, is_remote
-from landmarks.data.reading.reader_arguments import Reading
+from landmarks.data.shards.shard_store import ShardRoom, Store, is_remote
 from landmarks.errors import UserError, say_count
 from landmarks.machine import say_bytes
 from landmarks.settings import Needs, NonNegative, Positive, PositiveInt, Rule, flat
@@ -50,7 +48,7 @@ def read_faces(
 
     Args:
         root: a folder, or a store's address.
-        window, streams: see `landmarks.data.packs.shard_order.ShardOrder`.
+        window, streams: see `landmarks.data.shards.shard_images.ShardOrder`.
         room_gb: how much of a store's shards may lie on this machine's disk at a time.
 
     That images can be decoded was seen when they were packed, and is not looked at again: damage

@@ -9,8 +9,8 @@ import numpy as np
 from landmarks.data.caches.cache_folder import describe_source
 from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPath
-from landmarks.data.reading.label_units import HiddenName
-from landmarks.data.reading.part_label_file import ImageFolders, find_file, find_images
+from landmarks.data.reading.label_file_per_part import ImageFolders, find_file, find_images
+from landmarks.data.reading.pixels_or_fractions import HiddenName
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.tables.table_columns import Columns, find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, read_rows, refuse_nested
@@ -40,7 +40,7 @@ def read_faces(
             `landmarks.data.tables.table_columns.NAMES`, or the one whose first row names a file.
         box_columns: of x0, y0, x1, y1, in the points' coordinates; None: those of
             `landmarks.data.tables.table_columns.BOXES`, if any.
-        hidden: see `landmarks.data.reading.label_units.Doubts`.
+        hidden: see `landmarks.data.reading.pixels_or_fractions.Doubts`.
 
     Columns of points are named by an index, counted from 0 or 1, and x or y: x_0, x0, 0_x,
     Point_0_X, landmark_0_x, and points are in the order of the index; or by a name: left_eye_x,

@@ -14,7 +14,7 @@ from landmarks.data.faces import ExifName, Faces
 from landmarks.data.formats.yolo_set import YoloSet, label_path, list_images, open_set
 from landmarks.data.images.decoding import read_size, stamp
 from landmarks.data.images.photos import encode_names
-from landmarks.data.reading.label_file_trees import describe_files
+from landmarks.data.reading.label_file_per_image import describe_files
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.reading.text_fields import parse_numbers
 from landmarks.data.reading.text_file import read_text

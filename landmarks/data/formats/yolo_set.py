@@ -9,7 +9,7 @@ import yaml
 
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending, walk_files
 from landmarks.data.reading.format_signatures import refuse_other
-from landmarks.data.reading.numbered_names import say_names
+from landmarks.data.reading.named_points import say_names
 from landmarks.data.reading.text_file import read_text
 from landmarks.errors import UserError
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from landmarks.data.faces import ExifName
-from landmarks.data.packs.packed_images import PackedImage
+from landmarks.data.shards.shard_images import PackedImage
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras use in files of 16 bits
 ORIENTATION, SHORT = 0x112, 3  # the EXIF tag, and the type of its value

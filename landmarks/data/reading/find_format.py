@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from landmarks.data.formats.find_coco_files import list_annotations
+from landmarks.data.formats.coco import list_annotations
 from landmarks.data.formats.label_studio import UPLOADED
-from landmarks.data.packs.pack_index import PACK
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.format_signatures import (
     HEAD,
@@ -19,6 +18,7 @@ from landmarks.data.reading.format_signatures import (
     refuse_damaged,
     refuse_other,
 )
+from landmarks.data.shards.shard_index import PACK
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
 from landmarks.errors import UserError, say_some

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from landmarks.data.faces import CacheName, Excluded, ExifName, OnError
-from landmarks.data.reading.label_units import MissingName
+from landmarks.data.reading.pixels_or_fractions import MissingName
 from landmarks.settings import PositiveInt
 
 OccludedName = Literal["train", "mask"]
@@ -37,7 +37,7 @@ class FileReading(Reading):
     """`Reading` of files that others have made.
 
     Args:
-        missing: see `landmarks.data.reading.label_units.Doubts`.
+        missing: see `landmarks.data.reading.pixels_or_fractions.Doubts`.
         exif: see `Faces`.
         occluded: "train" takes occluded points as labels like others, "mask" leaves them
             unlabelled, where the labels say which these are.

@@ -11,7 +11,7 @@ import pandas as pd
 from landmarks.data.caches.cache_folder import cached, describe_source
 from landmarks.data.faces import check_names
 from landmarks.data.reading.in_threads import map_in_order
-from landmarks.data.reading.label_units import Doubts, MissingName
+from landmarks.data.reading.pixels_or_fractions import Doubts, MissingName
 from landmarks.data.reading.text_file import find_delimiter, refuse_binary
 from landmarks.errors import UserError
 

@@ -11,9 +11,8 @@ import numpy as np
 from landmarks.data.reading.text_fields import parse_name, parse_numbers
 from landmarks.data.reading.text_file import refuse_placeholder
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
-from landmarks.data.tables.plain_rows import NotPlainError, read_plain
 from landmarks.data.tables.table_columns import NAMES
-from landmarks.data.tables.text_table import read_table
+from landmarks.data.tables.text_table import NotPlainError, read_plain, read_table
 from landmarks.errors import UserError, did_you_mean, say_count, say_some
 
 # What to do about columns of structs and lists, as Hugging Face's data sets have them.

@@ -14,7 +14,7 @@ from landmarks.models.backbone_weights import Partial, WeightsName, load_weights
 from landmarks.models.freezing import SyncsNorms, settle_norms
 from landmarks.models.keypoint_rcnn.rcnn_head import RcnnHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.model_protocols import Backbone
 from landmarks.settings import DecoderName, NonNegative, PositiveInt
 
 NAME = "keypointrcnn_resnet50_fpn"  # torchvision's

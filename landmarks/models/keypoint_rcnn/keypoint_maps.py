@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from landmarks.distributed import collectives
-from landmarks.heatmaps.autograd import with_gradient
-from landmarks.heatmaps.heatmap_loss import profile, to_cells, to_pixels
+from landmarks.heatmaps.heatmap_loss import profile, to_cells, to_pixels, with_gradient
 
 CELLS = 56  # a side: 14 pooled features, doubled by the predictor and by enlarging
 MAX_ELEMENTS = {"cpu": 2**24, "cuda": 2**26}  # elements of the maps held at once
@@ -102,7 +101,7 @@ def split_landmarks(count: int, landmarks: int, chunk: int | None, device: str) 
 
 
 def sum_over_chunks(features, weight, bias, dtype, wanted, *, targets, expected, chunk):
-    """Return what `landmarks.heatmaps.autograd.with_gradient` asks for; see `keypoint_loss`.
+    """Return what `landmarks.heatmaps.heatmap_loss.with_gradient` asks for; see `keypoint_loss`.
 
     Args:
         features, weight, bias, dtype, wanted: of `with_gradient`.

@@ -20,7 +20,7 @@ from landmarks.models.keypoint_rcnn.face_boxes import (
     move_edges,
     tell_boxes,
 )
-from landmarks.models.model_contracts import Head
+from landmarks.models.model_protocols import Head
 from landmarks.settings import DecoderName
 
 log = logging.getLogger(__name__)

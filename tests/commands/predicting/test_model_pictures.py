@@ -12,7 +12,7 @@ from landmarks.commands.predicting.model_pictures import has_heatmaps, show_heat
 from landmarks.models.heads import RegressionHead
 from landmarks.models.heatmap_head import HeatmapHead
 from landmarks.models.landmarker import Landmarker
-from landmarks.models.model_contracts import Backbone
+from landmarks.models.model_protocols import Backbone
 from landmarks.training.precision import Precision
 
 SIZE, STRIDE = 64, 4
@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_drawn_end_neither_training_nor_prediction(
     def full(*arguments, **settings):
         raise OSError(28, "No space left on device")
 
-    for place in ("cv2.imencode", "landmarks.runs.log.save_curves"):
+    for place in ("cv2.imencode", "landmarks.runs.loggers.save_curves"):
         monkeypatch.setattr(place, full)
     made = train("run_dir=runs/a", "epochs=2")
     assert capsys.readouterr().out.count("picture could not be made") == 1

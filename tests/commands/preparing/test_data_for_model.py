@@ -11,7 +11,7 @@ from made_runs import TINY
 from refusals import refused
 
 from landmarks.cli import main as cli
-from landmarks.commands.checking import check_by_model
+from landmarks.commands import check
 from landmarks.commands.preparing.data_for_model import in_order, read_data
 from landmarks.data.formats import table
 from landmarks.errors import UserError
@@ -116,7 +116,7 @@ def test_a_k_fold_s_predictions_are_matched_by_the_names_of_points(run, monkeypa
         looked.append((np.array(predicted), np.array(labels)))
         return measure_disbelief(predicted, labels, flip)
 
-    monkeypatch.setattr(check_by_model, "measure_disbelief", look)
+    monkeypatch.setattr(check, "measure_disbelief", look)
     run("train", "data.root=table", "run_dir=runs/k", "kfold=2", *SETTINGS)
     for root in ("table", "cvat"):
         run("evaluate", "checkpoint=runs/k", f"data.root={root}", f"run_dir={root}-out")

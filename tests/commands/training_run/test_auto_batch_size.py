@@ -16,7 +16,7 @@ from landmarks.commands.training_run.auto_batch_size import (
 )
 from landmarks.commands.training_run.train_settings import TrainSettings
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.training import memory_advice
+from landmarks.training import out_of_memory
 from landmarks.training.memory_estimate import Estimate
 
 GIB = 2**30
@@ -61,9 +61,9 @@ def test_a_model_whose_memory_cannot_be_counted_needs_a_number(monkeypatch):
     def fail(*_):
         raise KeyError("aten")
 
-    monkeypatch.setattr(memory_advice, "estimate_step", fail)
+    monkeypatch.setattr(out_of_memory, "estimate_step", fail)
     with refused("batch_size=auto", "KeyError: 'aten'"):
-        memory_advice.count_memory(None, (), (), batch_size.refuse_uncounted)
+        out_of_memory.count_memory(None, (), (), batch_size.refuse_uncounted)
 
 
 def test_a_cpu_takes_the_usual_batch_and_a_resumed_run_its_own(train, capsys):

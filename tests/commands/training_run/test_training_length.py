@@ -12,7 +12,7 @@ from landmarks.commands.training_run.training_length import compare_thawed
 from landmarks.losses import l1
 from landmarks.models.builders import regressor
 from landmarks.runs.checkpoint import load_checkpoint
-from landmarks.training import engine
+from landmarks.training import training_loop
 from landmarks.training.memory_estimate import estimate_step
 from landmarks.training.optimizers import adamw
 from landmarks.training.precision import Precision
@@ -150,7 +150,7 @@ def test_validation_is_no_waiting_for_data(train, clock, monkeypatch):
         return call
 
     monkeypatch.setattr(train_command, "validate", slow(train_command.validate, 1000))
-    monkeypatch.setattr(engine.Display, "timed", waits(clock))
+    monkeypatch.setattr(training_loop.Display, "timed", waits(clock))
     train("run_dir=runs/a", "epochs=1")
     row = Path("runs/a/metrics.csv").read_text().splitlines()
     share = dict(zip(*(line.split(",") for line in row), strict=True))["data_wait"]

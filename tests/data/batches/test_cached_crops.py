@@ -13,8 +13,8 @@ import pytest
 import torch
 from refusals import refused
 
+from landmarks.data.batches import cached_crops as canvas_cache
 from landmarks.data.batches import cached_crops as canvas_module
-from landmarks.data.batches import fill_cached_crops as canvas_cache
 from landmarks.data.batches.cached_crops import CanvasFaces, choose_margin, open_canvas
 from landmarks.data.batches.cropped_faces import CroppedFaces
 from landmarks.data.batches.loader import Batches

@@ -7,7 +7,7 @@ import pytest
 from refusals import refused
 
 from landmarks.data.faces import Faces
-from landmarks.data.images import good_images as goodimages
+from landmarks.data.images import check_images as goodimages
 from landmarks.data.images.check_images import check_images
 from landmarks.data.images.decoding import read_image
 from landmarks.data.reading.reader_arguments import Reading

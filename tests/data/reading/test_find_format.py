@@ -5,8 +5,7 @@ import pytest
 from refusals import refused
 
 from landmarks.cli.data_root_argument import name_reader
-from landmarks.commands.preparing.group_choices import list_choices, read_choice
-from landmarks.commands.preparing.instantiate import build
+from landmarks.commands.preparing.config_groups import build, list_choices, read_choice
 from landmarks.data.formats import auto
 from landmarks.data.reading.find_format import find_format
 from landmarks.errors import UserError

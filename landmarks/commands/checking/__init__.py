@@ -1,1 +1,0 @@
-"""What `landmarks check` asks a trained model."""
