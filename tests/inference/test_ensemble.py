@@ -98,6 +98,21 @@ def test_models_that_do_not_belong_together_are_refused(run_of):
         landmarks.load([run_of(), "nowhere"])
 
 
+def test_a_model_counts_once_in_an_ensemble(runs, tmp_path, monkeypatch, capsys):
+    run = runs[0]
+    monkeypatch.chdir(run.parent)
+    for twice in (run, run / "best.pt", run.name):  # by its file, by a relative path
+        with refused("best.pt", "once"):
+            landmarks.load([run, runs[1], twice], **PLAIN)
+    listed = f"checkpoint=[{run},{run.name}/best.pt]"
+    for words in ("predict", "evaluate", "show", f"export output={tmp_path}/two.onnx"):
+        assert cli.main([*words.split(), listed, f"run_dir={tmp_path}/out"]) == 2
+        said = capsys.readouterr().err
+        assert (
+            said.count("\n") == 1 and f" {run}/best.pt" in said and f" {run.name}/best.pt" in said
+        )
+
+
 def test_the_command_writes_an_ensemble_s_points_and_spread(runs, photos, tmp_path):
     (tmp_path / "in").mkdir()
     for i, photo in enumerate(photos):
