@@ -87,9 +87,15 @@ def test_models_that_do_not_belong_together_are_refused(run_of):
     layout = {"name": "other", "num_points": 5, "regions": {"nose": [0, 4]}}
     with pytest.raises(landmarks.UserError, match="other"):
         landmarks.load([run_of(), run_of(layout=layout)], **PLAIN)
-    named = [{"name": "named", "num_points": 5, "names": [*names]} for names in ("abcde", "abdce")]
-    with refused(2, "'c'", "'d'"):
-        landmarks.load([run_of(layout=layout) for layout in named], **PLAIN)
+    named = [
+        {"name": "named", "num_points": 5, "names": [*names]}
+        for names in ("abcde", "abdce", "abxde")
+    ]
+    with refused("point 2", "'c'", "'d'", "model 3", "order", "landmarks ensemble"):
+        landmarks.load([run_of(layout=named[i]) for i in (0, 0, 1)], **PLAIN)
+    with refused("point 2", "'c'", "'x'", "model 2", "names") as caught:  # that cannot combine them
+        landmarks.load([run_of(layout=named[i]) for i in (0, 2)], **PLAIN)
+    assert "landmarks ensemble" not in str(caught.value)
     nameless = run_of(layout={"name": "none", "num_points": 5})
     landmarks.load([run_of(layout=named[0]), run_of(layout=named[0]), nameless], **PLAIN)
     with pytest.raises(landmarks.UserError, match="weighted"):
