@@ -24,6 +24,7 @@ from landmarks.cli.command_line import (
     named_place,
     overrides_in,
     place_sweep,
+    read_value,
     refuse_deleted,
     refuse_place,
 )
@@ -34,6 +35,7 @@ from landmarks.cli.leader_rank import run_job
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.sweep_jobs import Jobs, mode_from, plan_trials, run_noted, sweep_runs, told_of
 from landmarks.cli.sweep_results import refuse_launcher
+from landmarks.commands.preparing.config_groups import read_choice
 from landmarks.distributed.launch_ranks import count_ranks
 from landmarks.distributed.processes import world
 from landmarks.errors import UserError
@@ -189,7 +191,20 @@ class _Start:
             return RESUMED
         if place is not None:
             refuse_taken(place, self.command)
+            if is_whole and is_sweep(self.words):
+                for folder in self._jobs_in(place, given):
+                    refuse_taken(folder, self.command)
         return self.command
+
+    def _jobs_in(self, sweep: Path, given: list[str]) -> list[Path]:
+        """Return the folders there that jobs of this sweep may write to, by their number."""
+        name = read_value(given, "name")
+        if name is None:
+            name = read_choice(self.command).get("name")
+        end = re.escape(_suffix(name)) if isinstance(name, str | None) else "-.*"  # of a sweep
+        job = re.compile(rf"(\d+){end}")
+        found = {path: job.fullmatch(path.name) for path in sweep.glob("*/")}
+        return sorted((path for path in found if found[path]), key=lambda it: int(found[it][1]))
 
     def _task(self, config: DictConfig) -> float | None:
         """Do a job; return a sweep's lowest validation error, which a search makes lower."""
