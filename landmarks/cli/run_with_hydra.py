@@ -27,6 +27,7 @@ from landmarks.cli.command_line import (
     read_value,
     refuse_deleted,
     refuse_place,
+    say_replaced,
 )
 from landmarks.cli.command_list import SHARED, load_command
 from landmarks.cli.data_root_argument import name_reader
@@ -110,6 +111,7 @@ class _Start:
         place: the run's folder, if the words name it.
         held: the folder whose lock is held.
         reader: a sentence on which reader was taken for the data; empty: the words name it.
+        replaced: a sentence on words that later ones replace; empty: there are none.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class _Start:
         self.command, self.tell_job = command, tell_job
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
-        self.place, self.held, self.reader = None, None, ""
+        self.place, self.held, self.reader, self.replaced = None, None, "", ""
 
     def run(self, arguments: list[str]) -> None:
         """Run all jobs that the words ask for.
@@ -132,6 +134,7 @@ class _Start:
         refuse_flag(self.command, arguments)
         refuse_deleted(arguments)
         refuse_place(arguments)
+        self.replaced = say_replaced(arguments)
         arguments, self.reader = name_reader(self.command, arguments)
         if self.tell_job is not None and is_sweep(arguments):
             raise UserError(
@@ -237,6 +240,8 @@ class _Start:
                 checked = check_settings(kind, config, given, self.command)
                 if self.resumed:
                     self.resumed.say()
+                if self.replaced:
+                    log.warning(self.replaced)
                 if self.reader:
                     log.info(self.reader)
                 settings = {**checked, "run_dir": str(run)}
