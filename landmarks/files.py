@@ -14,7 +14,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
@@ -102,6 +102,23 @@ def refuse_foreign(path: Path, start: bytes, said: str) -> None:
         found = file.read(len(start))
     if found not in (b"", start):
         raise UserError(f"{said} is there and is another kind of file: name another one.")
+
+
+def refuse_twice(paths: Iterable[Path]) -> None:
+    """Refuse a list that names one file or folder several times, however it is spelled.
+
+    Raises:
+        UserError: naming it.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        whole = path.resolve()
+        if whole in seen:
+            also = "" if path == seen[whole] else f", once as {seen[whole]}"
+            error = UserError(f"{path} is given twice{also}: give each one once.")
+            error.code = 2
+            raise error
+        seen[whole] = path
 
 
 def remove_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from landmarks import files
 from landmarks.data.caches.cache_folder import cached
 from landmarks.data.faces import Faces
 from landmarks.data.split import save_split
-from landmarks.files import aside, refuse_foreign, replacing, reserve, sweep
+from landmarks.files import aside, refuse_foreign, refuse_twice, replacing, reserve, sweep
 from landmarks.health.suspects import Finding, write_suspects
 from landmarks.outputs.pictures import arrange, save_curves, save_picture
 from landmarks.outputs.predictions import PredictionFile
@@ -155,3 +155,12 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path):
         path.write_bytes(there)
         with refused(f"csv={path}"):
             refuse_foreign(path, b"run,state,", f"csv={path}")
+
+
+def test_a_file_is_listed_once_however_it_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked.pt").symlink_to(tmp_path / "a.pt")
+    refuse_twice([Path("a.pt"), Path("b.pt")])
+    for twice in ("a.pt", tmp_path / "a.pt", "x/../a.pt", "linked.pt"):
+        with refused("a.pt", twice, "once"):
+            refuse_twice([Path("b.pt"), Path("a.pt"), Path(twice)])

@@ -75,6 +75,22 @@ def read_value(words: list[str], key: str) -> object:
     return parse(given[-1:])[0].value() if given else None
 
 
+def say_replaced(arguments: list[str]) -> str:
+    """Return a sentence on words whose setting a later word sets otherwise; "" where none are.
+
+    A sweep's words say nothing, nor do lists, whose parts may have been gathered.
+    """
+    last, replaced = {}, []
+    for word in overrides_in(arguments) if not is_sweep(arguments) else []:
+        key, _, value = word.partition("=")
+        if value.startswith("["):
+            continue
+        if last.get(key, word) != word:
+            replaced.append(f"{word} replaces {last[key]}")
+        last[key] = word
+    return f"On this line {', '.join(replaced)}." if replaced else ""
+
+
 def searched(arguments: list[str]) -> tuple[str, ...]:
     """Return the folders that --config-dir names: of a user's own choices."""
     folders = []

@@ -24,8 +24,10 @@ from landmarks.cli.command_line import (
     named_place,
     overrides_in,
     place_sweep,
+    read_value,
     refuse_deleted,
     refuse_place,
+    say_replaced,
 )
 from landmarks.cli.command_list import SHARED, load_command
 from landmarks.cli.data_root_argument import name_reader
@@ -34,6 +36,7 @@ from landmarks.cli.leader_rank import run_job
 from landmarks.cli.overrides import check_settings, explain, refuse_flag
 from landmarks.cli.sweep_jobs import Jobs, mode_from, plan_trials, run_noted, sweep_runs, told_of
 from landmarks.cli.sweep_results import refuse_launcher
+from landmarks.commands.preparing.config_groups import read_choice
 from landmarks.distributed.launch_ranks import count_ranks
 from landmarks.distributed.processes import world
 from landmarks.errors import UserError
@@ -108,6 +111,7 @@ class _Start:
         place: the run's folder, if the words name it.
         held: the folder whose lock is held.
         reader: a sentence on which reader was taken for the data; empty: the words name it.
+        replaced: a sentence on words that later ones replace; empty: there are none.
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class _Start:
         self.command, self.tell_job = command, tell_job
         self.jobs, self.leftovers, self.resumed = Jobs(), Leftovers(None), None
         self.code, self.words, self.has_begun = 2, [], False
-        self.place, self.held, self.reader = None, None, ""
+        self.place, self.held, self.reader, self.replaced = None, None, "", ""
 
     def run(self, arguments: list[str]) -> None:
         """Run all jobs that the words ask for.
@@ -130,6 +134,7 @@ class _Start:
         refuse_flag(self.command, arguments)
         refuse_deleted(arguments)
         refuse_place(arguments)
+        self.replaced = say_replaced(arguments)
         arguments, self.reader = name_reader(self.command, arguments)
         if self.tell_job is not None and is_sweep(arguments):
             raise UserError(
@@ -189,7 +194,20 @@ class _Start:
             return RESUMED
         if place is not None:
             refuse_taken(place, self.command)
+            if is_whole and is_sweep(self.words):
+                for folder in self._jobs_in(place, given):
+                    refuse_taken(folder, self.command)
         return self.command
+
+    def _jobs_in(self, sweep: Path, given: list[str]) -> list[Path]:
+        """Return the folders there that jobs of this sweep may write to, by their number."""
+        name = read_value(given, "name")
+        if name is None:
+            name = read_choice(self.command).get("name")
+        end = re.escape(_suffix(name)) if isinstance(name, str | None) else "-.*"  # of a sweep
+        job = re.compile(rf"(\d+){end}")
+        found = {path: job.fullmatch(path.name) for path in sweep.glob("*/")}
+        return sorted((path for path in found if found[path]), key=lambda it: int(found[it][1]))
 
     def _task(self, config: DictConfig) -> float | None:
         """Do a job; return a sweep's lowest validation error, which a search makes lower."""
@@ -222,6 +240,8 @@ class _Start:
                 checked = check_settings(kind, config, given, self.command)
                 if self.resumed:
                     self.resumed.say()
+                if self.replaced:
+                    log.warning(self.replaced)
                 if self.reader:
                     log.info(self.reader)
                 settings = {**checked, "run_dir": str(run)}

@@ -16,7 +16,7 @@ from landmarks.commands.preparing.shared_settings import OutputFolder
 from landmarks.data.batches.loader import Batches
 from landmarks.data.split import load_split
 from landmarks.errors import UserError, say_count
-from landmarks.files import replacing
+from landmarks.files import refuse_twice, replacing
 from landmarks.inference.finder_protocol import Framing
 from landmarks.inference.open_model import PATHS
 from landmarks.inference.predictor import Predictor
@@ -115,7 +115,8 @@ def find_members_of(runs: list[str] | None) -> list[Path]:
     paths = [find_checkpoint(place) for place in named]
     if len(named) == 1 and named[0].is_dir():
         paths.append(find_checkpoint(named[0], "last.pt"))
-    if len({path.resolve() for path in paths}) < max(2, len(paths)):
+    refuse_twice(paths)
+    if len(paths) < 2:
         error = UserError(
             "Weights of several different checkpoints are averaged: landmarks average RUN RUN, or "
             "one run, whose best.pt and last.pt are taken."

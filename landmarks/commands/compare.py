@@ -17,6 +17,7 @@ from landmarks.evaluation.comparison import (
     say_difference,
 )
 from landmarks.evaluation.error_tables import write_table
+from landmarks.files import refuse_twice
 from landmarks.outputs.pictures import drawing, save_histories
 from landmarks.runs.checkpoint import load_config
 from landmarks.settings import Count, DeviceName, Rule, Workers
@@ -64,6 +65,7 @@ def compare(settings: CompareSettings) -> int:
     lost = next((place for place in places if not place.is_dir()), None)
     if lost is not None:
         raise UserError(f"There is no folder {lost}: name runs, or evaluations of them.")
+    refuse_twice(places)
     names = name_apart(places)
     models = [_open(place, name, out, settings) for place, name in zip(places, names, strict=True)]
     for other in models[1:]:
@@ -97,15 +99,8 @@ def compare(settings: CompareSettings) -> int:
 
 
 def name_apart(places: list[Path]) -> list[str]:
-    """Return the shortest ends of paths that tell them apart.
-
-    Raises:
-        UserError: if one stands twice.
-    """
+    """Return the shortest ends of different paths that tell them apart."""
     whole = [place.resolve() for place in places]
-    twice = next((place for i, place in enumerate(places) if whole[i] in whole[:i]), None)
-    if twice is not None:
-        raise UserError(f"{twice} stands twice: name different runs.")
     for count in range(1, max(len(place.parts) for place in whole) + 1):
         names = ["/".join(place.parts[-count:]) for place in whole]
         if len(set(names)) == len(names):

@@ -16,6 +16,7 @@ from landmarks.commands.preparing.shared_settings import OutputFolder
 from landmarks.data.faces import plain_names
 from landmarks.errors import UserError, say_count
 from landmarks.evaluation.read_predictions import Predictions, number_names, read_predictions
+from landmarks.files import refuse_twice
 from landmarks.inference.ensemble import EnsembleName, combine_points, spread_of
 from landmarks.inference.open_model import PATHS
 from landmarks.outputs.predictions import PredictionFile
@@ -53,6 +54,7 @@ def ensemble(settings: EnsembleSettings) -> int:
         error = UserError("Several files are combined: landmarks ensemble FILE FILE.")
         error.code = 2
         raise error
+    refuse_twice(paths)
     refuse_predicted(out)
     weights = _weigh(settings, len(paths))
     with TemporaryDirectory() as scratch:

@@ -14,8 +14,8 @@ from landmarks.files import NUMPY_DAMAGE
 class Stored(NamedTuple):
     """What an evaluation has left in a folder: of N faces names, groups, errors; its figures.
 
-    names (N,) texts; groups, squared, nme (N,), see `FaceErrors`; fingerprint of the labels;
-    figures as in metrics.json.
+    names (N,) texts; groups, squared, nme (N,), see `FaceErrors`; fingerprints of the labels, see
+    `landmarks.evaluation.metrics_json.fingerprints_of`; figures as in metrics.json.
     """
 
     folder: Path
@@ -23,7 +23,7 @@ class Stored(NamedTuple):
     groups: np.ndarray
     squared: np.ndarray
     nme: np.ndarray
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     figures: dict
 
 
@@ -41,12 +41,22 @@ def read_stored(folder: Path) -> Stored:
     try:
         with np.load(path) as stored:
             arrays = [stored[name] for name in ("names", "groups", "squared", "nme")]
-            fingerprint = str(stored["fingerprint"])
+            fingerprints = _read_fingerprints(stored)
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         figures["mse"], figures["data"]["source"]
     except NUMPY_DAMAGE as error:
         raise UserError(f"{path} or metrics.json beside it is damaged: evaluate anew.") from error
-    return Stored(folder, *arrays, fingerprint, figures)
+    return Stored(folder, *arrays, fingerprints, figures)
+
+
+def _read_fingerprints(stored: np.lib.npyio.NpzFile) -> tuple[str, ...]:
+    return tuple(np.atleast_1d(stored["fingerprint"]).tolist())  # older files hold one text
+
+
+def _are_same(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    """Say whether labels are the same: by the names of points where both have them."""
+    at = min(len(first), len(second)) - 1
+    return first[at] == second[at]
 
 
 def require_same_faces(first: Stored, second: Stored) -> None:
@@ -55,14 +65,14 @@ def require_same_faces(first: Stored, second: Stored) -> None:
     Raises:
         UserError: naming how many faces they share.
     """
-    if first.fingerprint == second.fingerprint:
+    if _are_same(first.fingerprints, second.fingerprints):
         return
     shared = len(np.intersect1d(first.names, second.names))
     counts = f"{len(first.names)} and {len(second.names)}"
     if shared == len(first.names) == len(second.names):
         raise UserError(
             f"{first.folder} and {second.folder} were judged on the same {shared} faces with other "
-            f"labels: evaluate both on one data set."
+            f"labels, or in another order of points: evaluate both anew on one data set."
         )
     raise UserError(
         f"{first.folder} and {second.folder} were judged on different faces ({counts}, {shared} of "
@@ -97,12 +107,13 @@ def say_difference(first: str, second: str, found: Interval) -> str:
 
 
 def find_previous(
-    folder: Path, fingerprint: str, places: list[Path], model: str | None = None
+    folder: Path, fingerprints: tuple[str, ...], places: list[Path], model: str | None = None
 ) -> Stored | None:
     """Return the newest evaluation of the same labels by another model, if there is one.
 
     Args:
         folder: that is passed over.
+        fingerprints: of the labels, see `Stored`.
         places: folders that may hold evaluations, in any order.
         model: the hash of the checkpoint that is passed over; None: there is none.
     """
@@ -111,7 +122,7 @@ def find_previous(
     for file in files:
         try:
             with np.load(file) as stored:
-                if str(stored["fingerprint"]) != fingerprint:
+                if not _are_same(_read_fingerprints(stored), fingerprints):
                     continue
             found = read_stored(file.parent)
             if model is None or (found.figures.get("checkpoint") or {}).get("sha256") != model:

@@ -2,7 +2,7 @@
 
 import csv
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -133,10 +133,13 @@ def _cell(value: object) -> object:
     return value
 
 
-def save_errors(path: Path, errors: FaceErrors, groups: np.ndarray, fingerprint: str) -> None:
+def save_errors(
+    path: Path, errors: FaceErrors, groups: np.ndarray, fingerprints: Sequence[str]
+) -> None:
     """Write errors.npz: what `landmarks compare` reads.
 
-    names (N,), rows, groups, squared, nme (N,), distance (N, K) float32, fingerprint of the labels.
+    names (N,), rows, groups, squared, nme (N,), distance (N, K) float32, fingerprint (1,) or (2,)
+    of the labels, see `landmarks.evaluation.metrics_json.fingerprints_of`.
     """
     arrays = {
         "names": np.char.decode(errors.names, "utf-8"),
@@ -144,7 +147,7 @@ def save_errors(path: Path, errors: FaceErrors, groups: np.ndarray, fingerprint:
         "groups": groups,
         "squared": errors.squared,
         "nme": errors.nme,
-        "fingerprint": np.array(fingerprint),
+        "fingerprint": np.array(fingerprints),
     }
     with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, array in arrays.items():

@@ -130,13 +130,23 @@ def say_normaliser(layout: Layout) -> str:
     return "square root of the area of the labelled points' box"
 
 
-def fingerprint_of(faces: Faces) -> str:
-    """Return a digest of labelled faces: their names and points."""
-    digest = hashlib.blake2b(digest_size=16)
+def fingerprints_of(faces: Faces) -> tuple[str, ...]:
+    """Return digests of labelled faces, their names and points: the first as the points stand; a
+    second with their names and in the order of these, where they have names.
+    """
+    plain = _digest(faces, hashlib.blake2b(digest_size=16), slice(None))
+    if not faces.point_names:
+        return (plain,)
+    order = np.argsort(faces.point_names, kind="stable")
+    named = hashlib.blake2b("\n".join(sorted(faces.point_names)).encode(), digest_size=16)
+    return plain, _digest(faces, named, order)
+
+
+def _digest(faces: Faces, digest, order: np.ndarray | slice) -> str:
     for start in range(0, len(faces), BLOCK):
         some = slice(start, start + BLOCK)
         digest.update(b"\n".join(faces.names[some].tolist()) + b"\n")
-        digest.update(np.ascontiguousarray(faces.points[some], np.float32))
+        digest.update(np.ascontiguousarray(faces.points[some][:, order], np.float32))
         forget_pages(faces.points)
     return digest.hexdigest()
 

@@ -138,7 +138,7 @@ def _difference(judgement: Judgement, other: Stored, title: str) -> dict:
     errors = judgement.errors
     names = np.char.decode(errors.names, "utf-8")
     mine = Stored(
-        Path(title), names, judgement.groups, errors.squared, errors.nme, other.fingerprint, {}
+        Path(title), names, judgement.groups, errors.squared, errors.nme, other.fingerprints, {}
     )
     found: Interval = compare_errors(mine, other)
     return {

@@ -20,7 +20,7 @@ from landmarks.evaluation.error_tables import (
 from landmarks.evaluation.face_errors import FaceErrors, forget_pages, measure_visibility
 from landmarks.evaluation.metrics_json import (
     SCHEMA,
-    fingerprint_of,
+    fingerprints_of,
     foretell_score,
     plain,
     say_versions,
@@ -108,7 +108,7 @@ def conclude(judgement: Judgement, thresholds: list[float], seed: int = 0) -> Ou
     }
     if errors.confidence is not None:
         metrics["calibration"] = judge_confidence(errors.distance, errors.confidence)
-    metrics["data"]["fingerprint"] = fingerprint_of(judgement.faces)
+    metrics["data"]["fingerprint"] = fingerprints_of(judgement.faces)[0]
     return Outcome(plain(metrics), facts, point_table(errors, layout), by_region)
 
 
@@ -149,8 +149,8 @@ def _estimate_poses(judgement: Judgement) -> np.ndarray | None:
 
 def write_outcome(out: Path, judgement: Judgement, outcome: Outcome) -> None:
     """Write metrics.json, per_face.csv, per_point.csv, per_region.csv and errors.npz."""
-    fingerprint = outcome.metrics["data"]["fingerprint"]
-    save_errors(out / "errors.npz", judgement.errors, judgement.groups, fingerprint)
+    fingerprints = fingerprints_of(judgement.faces)
+    save_errors(out / "errors.npz", judgement.errors, judgement.groups, fingerprints)
     for name, rows in (
         ("per_face", face_rows(judgement.errors, outcome.of_faces)),
         ("per_point", outcome.by_point),

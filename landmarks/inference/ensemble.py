@@ -85,8 +85,8 @@ class Ensemble:
             if not one_at_a_time:
                 self.members.append(member)
         first = looked[0]
-        for other in looked[1:]:
-            _refuse_other_points(first, other)
+        for number, other in enumerate(looked[1:], start=2):
+            _refuse_other_points(first, other, number)
         self.layout, self.num_points, self.places = first.layout, first.num_points, first.places
         self.config, self.exif, self.input_size = first.config, first.exif, first.input_size
         unlabelled = set.intersection(*(set(facts.unlabelled) for facts in looked))
@@ -245,7 +245,13 @@ def _describe(how: str, looked: list[_Facts]) -> str:
     return f"{how} of {len(looked)} models: {named}{alone}, {looked[0].num_points} points"
 
 
-def _refuse_other_points(first: _Facts, other: _Facts) -> None:
+def _refuse_other_points(first: _Facts, other: _Facts, number: int) -> None:
+    """Refuse models of other points, or of these in another order, where both have names.
+
+    Args:
+        number: of the other one among those listed, from 1.
+    """
+    said = f"model 1, '{first.description}', and model {number}, '{other.description}',"
     same_size = first.num_points == other.num_points
     a, b = ({**vars(facts.layout), "name": "", "places": {}} for facts in (first, other))
     named = all(facts.layout.regions for facts in (first, other))
@@ -254,18 +260,25 @@ def _refuse_other_points(first: _Facts, other: _Facts) -> None:
         if same_size:
             what = f"the layouts {first.layout.name} and {other.layout.name}"
         raise UserError(
-            f"An ensemble needs models of the same points, and '{first.description}' and "
-            f"'{other.description}' have {what}: leave one of them out."
+            f"An ensemble needs models of the same points, and {said} have {what}: leave one of "
+            f"them out."
         )
-    pairs = zip(first.layout.names, other.layout.names, strict=False)  # one may have none
+    names = first.layout.names, other.layout.names
+    pairs = zip(*names, strict=False)  # one may have none
     differing = next(((i, *pair) for i, pair in enumerate(pairs) if pair[0] != pair[1]), None)
-    if differing is not None:
-        raise UserError(
-            f"An ensemble needs models of the same points in one order, and point {differing[0]} "
-            f"is '{differing[1]}' in '{first.description}' and '{differing[2]}' in "
-            f"'{other.description}': leave one of them out, or combine their predictions.npz with "
-            f"landmarks ensemble."
+    if differing is None:
+        return
+    what, way = "points of other names", ""
+    if {*names[0]} == {*names[1]}:
+        what = "the same points in another order"
+        way = (
+            ", or combine their predictions.npz (landmarks predict npz=true) by landmarks ensemble"
         )
+    i, one, another = differing
+    raise UserError(
+        f"An ensemble needs models of the same points in one order, and {said} have {what}, point "
+        f"{i} being '{one}' and '{another}': leave one of them out{way}."
+    )
 
 
 def _weigh(looked: list[_Facts]) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from landmarks.errors import UserError
+from landmarks.files import refuse_twice
 from landmarks.inference.ensemble import Ensemble, EnsembleName
 from landmarks.inference.finder_protocol import Finder
 from landmarks.inference.loaded_model import Model
@@ -108,12 +109,14 @@ def list_checkpoints(source: Source | Sequence[Source]) -> list[Path]:
     """Return the files that a source means; a k-fold's folder means those of all its folds.
 
     Raises:
-        UserError: if one is missing.
+        UserError: if one is missing, or named twice.
     """
     if source is None or isinstance(source, str | os.PathLike):
         path = None if source is None else Path(source).expanduser()
         return find_members(path) or [find_checkpoint(path)]
-    return [path for one in source for path in list_checkpoints(one)]
+    paths = [path for one in source for path in list_checkpoints(one)]
+    refuse_twice(paths)
+    return paths
 
 
 def _open_one(path: Path, *, threads: Threads | None, **options: Any) -> Finder:

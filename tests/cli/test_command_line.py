@@ -2,7 +2,7 @@
 
 import pytest
 
-from landmarks.cli.command_line import mend_words, parse
+from landmarks.cli.command_line import mend_words, parse, say_replaced
 
 
 def meant(word):
@@ -34,3 +34,12 @@ def test_names_of_a_sweep_are_texts_too():
 )
 def test_other_words_are_read_as_ever(word, value):
     assert meant(word) == value and type(meant(word)) is type(value)
+
+
+def test_a_word_that_a_later_one_replaces_is_named_with_it():
+    said = say_replaced(["epochs=3", "seed=1", "epochs=5", "name=a", "name=b", "seed=1"])
+    for pair in ("epochs=5 replaces epochs=3", "name=b replaces name=a"):
+        assert pair in said
+    assert "seed" not in said and say_replaced(["epochs=3", "seed=3", "--cfg=job"]) == ""
+    assert say_replaced(["logger=[csv]", "logger=[wandb]"]) == ""  # lists
+    assert say_replaced(["-m", "seed=1", "seed=2,3"]) == ""

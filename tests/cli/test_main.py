@@ -219,6 +219,12 @@ def test_python_m_landmarks(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, __version__)
 
 
+def test_a_setting_that_stands_twice_is_said_once_with_both(here, capsys):
+    assert cli.main(["cache", "unused_for=30", "unused_for=40"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "unused_for" in line]
+    assert len(said) == 1 and "unused_for=40 replaces unused_for=30" in said[0]
+
+
 def test_a_reader_that_has_gone_ends_it_quietly():
     reading, writing = os.pipe()
     os.close(reading)

@@ -66,7 +66,8 @@ def test_runs_on_other_faces_are_refused_with_their_number(made, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["runs/a"], 2), ([], 2), (["runs/a", "runs/x"], 1), (["runs/a"] * 2, 1)]
+    ("words", "code"),
+    [(["runs/a"], 2), ([], 2), (["runs/a", "runs/x"], 1), (["runs/a", "./runs/b/../a"], 2)],
 )
 def test_what_cannot_be_compared_is_refused(made, words, code, capsys):
     assert cli.main(["compare", *words, "run_dir=out"]) == code

@@ -113,6 +113,7 @@ def test_what_cannot_be_combined_is_one_sentence(tmp_path, capsys):
     (tmp_path / "short.csv").write_text(first.read_text().rpartition("c.jpg")[0])
     for words, code in (
         ([first], 2),
+        ([first, other, first.parent / ".." / first.parent.name / first.name], 2),
         ([first, tmp_path / "nowhere.csv"], 1),
         ([first, fewer], 1),
         ([first, tmp_path / "d.csv"], 1),

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,11 +50,45 @@ def test_equal_models_may_differ_by_chance(stored):
 
 def test_other_faces_and_other_labels_are_refused(stored):
     first = stored("first")
-    fewer = first._replace(names=first.names[:20], fingerprint="x")
+    fewer = first._replace(names=first.names[:20], fingerprints=("x",))
     with refused(60, 20):
         require_same_faces(first, fewer)
     with refused(60, "labels"):
-        compare_errors(first, first._replace(fingerprint="x"))
+        compare_errors(first, first._replace(fingerprints=("x",)))
+
+
+def test_named_points_are_the_same_labels_in_any_order(judged, tmp_path):
+    names, order = [*"abcdefghijkl"], np.random.default_rng(0).permutation(12)
+    judgement, found = judged(), {}
+    for name, named, at in (
+        ("first", names, range(12)),
+        ("turned", names, order),
+        ("swapped", [*"bacdefghijkl"], range(12)),
+        ("nameless", [], order),
+    ):
+        here = [named[i] for i in at] if named else []
+        points = judgement.faces.points[:, at]
+        faces = replace(judgement.faces, points=points, point_names=here)
+        (tmp_path / name).mkdir()
+        own = replace(judgement, faces=faces)
+        write_outcome(tmp_path / name, own, conclude(own, [0.08]))
+        found[name] = read_stored(tmp_path / name)
+    first = found.pop("first")
+    require_same_faces(first, found["turned"])
+    require_same_faces(found["turned"], found["nameless"])  # both as they stand
+    places = [other.folder for other in found.values()]
+    assert find_previous(first.folder, first.fingerprints, places).folder == places[0]
+    for other in ("swapped", "nameless"):
+        with refused(60, "order"):
+            require_same_faces(first, found[other])
+
+
+def test_an_older_evaluation_s_fingerprint_is_read(stored):
+    first = stored("first")
+    with np.load(first.folder / "errors.npz") as kept:
+        arrays = {**kept, "fingerprint": kept["fingerprint"][0]}  # it was one text
+    np.savez(first.folder / "errors.npz", **arrays)
+    assert read_stored(first.folder).fingerprints == first.fingerprints
 
 
 def test_the_newest_evaluation_of_the_same_faces_is_the_previous_one(stored, tmp_path):
@@ -63,10 +98,10 @@ def test_the_newest_evaluation_of_the_same_faces_is_the_previous_one(stored, tmp
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/errors.npz").write_bytes(b"PK")
     places = [path for path in tmp_path.iterdir() if path.is_dir()]
-    found = find_previous(tmp_path / "mine", first.fingerprint, places)
+    found = find_previous(tmp_path / "mine", first.fingerprints, places)
     assert found.folder == second.folder
-    assert find_previous(second.folder, first.fingerprint, places).folder == first.folder
-    assert find_previous(tmp_path / "mine", "other", places) is None
+    assert find_previous(second.folder, first.fingerprints, places).folder == first.folder
+    assert find_previous(tmp_path / "mine", ("other",), places) is None
 
 
 def test_an_evaluation_of_the_same_model_is_no_other_one(stored, tmp_path):
@@ -77,7 +112,7 @@ def test_an_evaluation_of_the_same_model_is_no_other_one(stored, tmp_path):
     (first.folder / "metrics.json").write_text(json.dumps(figures))
     places = [first.folder, second.folder]
     os.utime(second.folder / "errors.npz", (1e9, 1e9))
-    found = [find_previous(tmp_path, first.fingerprint, places, model) for model in ("abc", "d")]
+    found = [find_previous(tmp_path, first.fingerprints, places, model) for model in ("abc", "d")]
     assert [other.folder for other in found] == [second.folder, first.folder]
 
 

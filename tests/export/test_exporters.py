@@ -94,13 +94,13 @@ def test_the_page_s_example_runs_without_torch(exported, photos, tmp_path):
 def test_what_a_file_cannot_follow_is_refused_from_python_and_the_shell(
     exported, photos, tmp_path, capsys, option, value
 ):
-    path, _ = exported
+    path, run = exported
     cv2.imwrite(str(tmp_path / "a.png"), photos[0])
     if option != "workers":  # which is the command's alone
         with refused(f"{option}={str(value).lower()}", path):
             landmarks.load(path, **{option: value})
         with refused(f"{option}={str(value).lower()}", path):
-            landmarks.load([path, path], **{option: value})
+            landmarks.load([path, run], **{option: value})
     words = [f"checkpoint={path}", f"input={tmp_path}/a.png", f"run_dir={tmp_path}/out"]
     assert cli.main(["predict", *words, f"{option}={str(value).lower()}"]) == 1
     assert f"{option}={str(value).lower()}" in capsys.readouterr().err

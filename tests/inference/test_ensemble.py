@@ -87,15 +87,36 @@ def test_models_that_do_not_belong_together_are_refused(run_of):
     layout = {"name": "other", "num_points": 5, "regions": {"nose": [0, 4]}}
     with pytest.raises(landmarks.UserError, match="other"):
         landmarks.load([run_of(), run_of(layout=layout)], **PLAIN)
-    named = [{"name": "named", "num_points": 5, "names": [*names]} for names in ("abcde", "abdce")]
-    with refused(2, "'c'", "'d'"):
-        landmarks.load([run_of(layout=layout) for layout in named], **PLAIN)
+    named = [
+        {"name": "named", "num_points": 5, "names": [*names]}
+        for names in ("abcde", "abdce", "abxde")
+    ]
+    with refused("point 2", "'c'", "'d'", "model 3", "order", "landmarks ensemble"):
+        landmarks.load([run_of(layout=named[i]) for i in (0, 0, 1)], **PLAIN)
+    with refused("point 2", "'c'", "'x'", "model 2", "names") as caught:  # that cannot combine them
+        landmarks.load([run_of(layout=named[i]) for i in (0, 2)], **PLAIN)
+    assert "landmarks ensemble" not in str(caught.value)
     nameless = run_of(layout={"name": "none", "num_points": 5})
     landmarks.load([run_of(layout=named[0]), run_of(layout=named[0]), nameless], **PLAIN)
     with pytest.raises(landmarks.UserError, match="weighted"):
         open_finder([run_of(), run_of(metrics={"val_mse": 0.0})], ensemble="weighted", **PLAIN)
     with pytest.raises(landmarks.UserError, match="nowhere"):
         landmarks.load([run_of(), "nowhere"])
+
+
+def test_a_model_counts_once_in_an_ensemble(runs, tmp_path, monkeypatch, capsys):
+    run = runs[0]
+    monkeypatch.chdir(run.parent)
+    for twice in (run, run / "best.pt", run.name):  # by its file, by a relative path
+        with refused("best.pt", "once"):
+            landmarks.load([run, runs[1], twice], **PLAIN)
+    listed = f"checkpoint=[{run},{run.name}/best.pt]"
+    for words in ("predict", "evaluate", "show", f"export output={tmp_path}/two.onnx"):
+        assert cli.main([*words.split(), listed, f"run_dir={tmp_path}/out"]) == 2
+        said = capsys.readouterr().err
+        assert (
+            said.count("\n") == 1 and f" {run}/best.pt" in said and f" {run.name}/best.pt" in said
+        )
 
 
 def test_the_command_writes_an_ensemble_s_points_and_spread(runs, photos, tmp_path):

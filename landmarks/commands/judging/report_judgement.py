@@ -14,7 +14,7 @@ from landmarks.distributed.deal_work import dealing
 from landmarks.distributed.processes import is_main
 from landmarks.distributed.rank_messages import Lost
 from landmarks.evaluation.comparison import Stored, find_previous, read_stored, require_same_faces
-from landmarks.evaluation.metrics_json import fingerprint_of
+from landmarks.evaluation.metrics_json import fingerprints_of
 from landmarks.evaluation.report import Background, write_report
 from landmarks.evaluation.write_evaluation import Judgement, Outcome, conclude, write_outcome
 from landmarks.inference.finder_protocol import Framing
@@ -47,14 +47,14 @@ def find_other(
     Raises:
         UserError: if the named one is none, or of other faces.
     """
-    fingerprint = fingerprint_of(judgement.faces)
+    fingerprints = fingerprints_of(judgement.faces)
     if against is None:
         model = (outcome.metrics.get("checkpoint") or {}).get("sha256")
-        return find_previous(out, fingerprint, [*runs.glob("*/"), *runs.glob("*/*/")], model)
+        return find_previous(out, fingerprints, [*runs.glob("*/"), *runs.glob("*/*/")], model)
     other = read_stored(Path(against))
     errors = judgement.errors
     names = [name.decode() for name in errors.names.tolist()]
-    mine = Stored(*(out, names, judgement.groups, errors.squared, errors.nme, fingerprint, {}))
+    mine = Stored(*(out, names, judgement.groups, errors.squared, errors.nme, fingerprints, {}))
     require_same_faces(mine, other)
     return other
 

@@ -53,7 +53,7 @@ def settle_initial_weights(settings: TrainSettings) -> InitialWeights:
     blank = {key: "none" if key == "weights" else model[key] for key in model}
     if init and not settings.resume:
         if wanted != "none":
-            log.info(f"model.weights={wanted} is not looked for: init= fills the model.")
+            log.info(f"model.weights={wanted} is not looked for: init={init} fills the model.")
         path = find_checkpoint(Path(init))
         return InitialWeights(blank, _open(path), str(path))
     if settings.resume:
