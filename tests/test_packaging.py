@@ -74,4 +74,4 @@ def test_installed_wheel_trains_and_predicts(wheel, tmp_path):
     assert "train" in landmarks("--help")
     tiny = ["data=synthetic", "data.train=8", "data.test=2", "model=resnet18", "model.weights=none"]
     landmarks("train", *tiny, "input_size=32", "epochs=1", "batch_size=4", "split.share=0.25")
-    assert "Submission, read back and checked" in landmarks("predict")
+    assert "submission.csv" in landmarks("predict")

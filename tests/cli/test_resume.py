@@ -13,6 +13,7 @@ from refusals import refused
 from landmarks.cli import resume
 from landmarks.cli.command_line import read_value
 from landmarks.cli.resume import resume_run
+from landmarks.cli.run_with_hydra import register_resolvers
 from landmarks.runs.checkpoint import save_checkpoint
 from landmarks.runs.find_runs import FAILED, FINISHED
 from landmarks.runs.quoting import write_word
@@ -22,6 +23,7 @@ from landmarks.runs.quoting import write_word
 def begin(checkpoint_of, tmp_path, monkeypatch):
     """Write a run into runs/, newer than those before, as if it had been begun with some words."""
     monkeypatch.chdir(tmp_path)
+    register_resolvers()
 
     def write(name, *words, **marks):
         GlobalHydra.instance().clear()
@@ -57,13 +59,18 @@ def test_auto_takes_the_newest_unfinished_run(begin):
 
 
 def test_auto_speaks_of_settings_where_some_are_given(begin, caplog):
-    run = begin("a", "model=resnet18")
-    assert taken("resume=auto", "seed=5") is None
-    assert "has these settings" in caplog.text
-    caplog.clear()
+    run = begin("a", "seed=5")
+
+    def said(*words):
+        caplog.clear()
+        assert taken("resume=auto", *words) is None
+        return [record.getMessage() for record in caplog.records]
+
+    passed, begun = said("seed=6")
+    assert "runs/a" in passed and "seed=5, not 6" in passed and "runs/a" not in begun
     (run / FINISHED).write_text(json.dumps({}))
-    assert taken("resume=auto") is None
-    assert "runs/a" in caplog.text and "these settings" not in caplog.text
+    (plain,), (about,) = said(), said("seed=5")
+    assert "runs/a" in plain and "runs/a" in about and plain != about
 
 
 def test_auto_takes_a_run_that_has_the_settings_beside_it_alone(begin, caplog):
@@ -73,7 +80,7 @@ def test_auto_takes_a_run_that_has_the_settings_beside_it_alone(begin, caplog):
     assert taken(*words) == fits
     assert taken(*words, "optimizer.lr=0.5") == other
     assert taken(*words, "optimizer.lr=0.25") is None
-    assert "lr=0.5, not 0.25" in caplog.text and "resume=runs/a takes it" in caplog.text
+    assert "lr=0.5, not 0.25" in caplog.text and "resume=runs/a" in caplog.text
     assert taken(*words, "optimizer.momentum=0.5") is None
 
 
@@ -111,27 +118,29 @@ def test_auto_leaves_a_run_that_another_process_trains(begin, monkeypatch, caplo
     first, second = begin("a"), begin("b")
     monkeypatch.setattr(resume, "is_held", lambda run: run.name == "b")
     assert taken("resume=auto") == first
-    assert f"passes {second} over" in caplog.text
+    (record,) = caplog.records
+    assert f"resume={second}" in record.getMessage()
 
 
 def test_auto_passes_over_what_failed_and_says_so(begin, caplog):
     run = begin("a", failed="UserError: The loss is not finite.\n")
     assert taken("resume=auto") is None
-    assert f"passes {run} over" in caplog.text and "The loss is not finite" in caplog.text
+    assert f"resume={run}" in caplog.text and "The loss is not finite" in caplog.text
     assert taken(f"resume={run}") == run
 
 
 def test_auto_after_a_finished_run_says_that_another_begins(begin, caplog):
     begin("a", "seed=1", finished="{}")
     assert taken("resume=auto", "seed=1") is None
-    assert "runs/a, which has these settings" in caplog.text
+    (record,) = caplog.records
+    assert "resume=runs/a" in record.getMessage() and "epochs=" in record.getMessage()
 
 
 def test_auto_passes_over_what_cannot_be_read(begin, caplog):
     run = begin("a")
     broken = begin("b")
     (broken / "last.pt").write_bytes(b"x")
-    assert taken("resume=auto") == run and "not a checkpoint" in caplog.text
+    assert taken("resume=auto") == run and str(broken / "last.pt") in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a=b", "a b", "it's", "(1)", "[1]", "b\\s", "t\\", "$x", 'q"'])

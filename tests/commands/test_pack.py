@@ -102,7 +102,9 @@ def test_a_part_without_an_image_left_ends_in_a_sentence(part, train, packed, ca
         train("run_dir=third", *words, skip, "data.cache=off", code=1)
         code = 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert code == 1 and "Not one of" in said and str(packed) in said and ".tar" in said
+    count = {"training": len(split["train"]), "test": len(read_faces(str(packed), part="test"))}
+    named = f"{count.get(part, len(split['validation']))} images"
+    assert code == 1 and named in said and str(packed) in said and ".tar" in said
 
 
 def test_a_run_whose_validation_faces_are_gone_is_not_judged(train, packed, capsys):

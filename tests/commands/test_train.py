@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -99,7 +100,8 @@ def test_the_estimate_changes_no_number(train, whole_runs, monkeypatch):
 def test_more_than_fits_is_refused_before_the_first_step(train, monkeypatch, capsys):
     monkeypatch.setattr("landmarks.training.out_of_memory.free_memory", lambda device: 2**20)
     train("run_dir=a", code=1)
-    assert "Training needs at least" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 MiB" in said and "batch_size=4" in said
     assert not Path("a").exists()
 
 
@@ -114,7 +116,7 @@ def test_memory_that_runs_out_ends_the_run_and_keeps_its_epochs(train, monkeypat
     monkeypatch.setattr(Training, "advance", fail)
     train("run_dir=runs/a", code=1)
     error = capsys.readouterr().err
-    assert "memory in epoch 2" in error and "batch_size=2 accumulate=2" in error
+    assert "epoch 2" in error and "batch_size=2 accumulate=2" in error
     assert "resume=auto" in error
     assert load_checkpoint(Path("runs/a/last.pt")).training["epoch"] == 1
 
@@ -132,7 +134,8 @@ def test_a_model_that_finds_no_room_is_one_sentence(train, monkeypatch, capsys):
 
     monkeypatch.setattr("landmarks.commands.training_run.build_training.Ema", fail)
     train("run_dir=a", code=1)
-    assert "memory with the model on cpu (" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "on cpu" in said and said.count("\n") == 1
     assert not Path("a").exists()
 
 
@@ -153,7 +156,7 @@ def test_adaptive_wing_is_refused_for_a_regression(train, capsys):
 def test_max_time_ends_training_inside_it(train, clock, capsys):
     train("run_dir=a", "epochs=null", "max_time=5m")
     rows = train.metrics("a")
-    assert clock.seconds < 300 and "was exceeded" not in capsys.readouterr().out
+    assert clock.seconds < 300 and "max_time=5m" not in capsys.readouterr().out
     assert int(rows[-1]["step"]) > 15 and float(rows[-1]["lr"]) < 1e-4
 
 
@@ -161,7 +164,7 @@ def test_max_time_that_is_too_short_is_told_so(train, clock, capsys):
     train("run_dir=a", "max_time=4s")
     assert [row["step"] for row in train.metrics("a")] == ["2"]
     said = capsys.readouterr().out
-    assert "max_time=4s was exceeded by 6 s" in said
+    assert re.search(r"max_time=4s .*\b6 s\b", said)
 
 
 def test_compile_and_tensorboard_and_fp16_say_what_they_need(train, capsys):

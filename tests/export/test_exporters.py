@@ -84,7 +84,7 @@ def test_the_page_s_example_runs_without_torch(exported, photos, tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), photos[3])
     (tmp_path / "face.onnx").write_bytes(exported[0].read_bytes())
     said = without_torch(f"import os; os.chdir({str(tmp_path)!r})\n{block}")
-    assert "eyes lies at" in said and (tmp_path / "points.png").is_file()
+    assert re.search(r"\beyes\b.*\d", said) and (tmp_path / "points.png").is_file()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,8 @@ def test_what_a_file_cannot_follow_is_refused_from_python_and_the_shell(
 def test_a_file_is_not_exported_again(exported, tmp_path, capsys):
     for named in (exported[0], f"[{exported[1]},{exported[0]}]"):
         assert cli.main(["export", f"checkpoint={named}", f"output={tmp_path}/b.onnx"]) == 1
-        assert "exported already" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert ".onnx" in said and ".pt" in said and said.count("\n") == 1
 
 
 def test_half_precision_halves_the_weights(exported, traced, tmp_path):

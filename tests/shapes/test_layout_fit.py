@@ -88,7 +88,7 @@ def test_the_right_order_is_believed(num_points, count, caplog):
         some = turned(points[random.choice(len(points), count)], degrees, mirror)
         some[random.random(some.shape[:2]) < 0.2] = np.nan
         assert settle(some).name == choose_layout(AUTO, num_points).name
-    assert "order" not in caplog.text
+    assert "layout none" not in caplog.text
 
 
 @pytest.mark.parametrize("num_points", KINDS)
@@ -98,9 +98,11 @@ def test_another_order_is_not(num_points, order, caplog):
     for some in (points[:1], points[:60], turned(points[:60], 50, mirror=True)):
         found = settle(some)
         assert (found.name, found.eyes, found.regions) == ("none", None, {})
-    assert caplog.text.count("in another order than layout") == 3
     node = choose_layout(AUTO, num_points).to_dict()
-    assert settle(points, node).to_dict() == node and "use layout=auto" in caplog.text
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3 and all(f"{num_points} points" in it for it in said)
+    assert all(f"layout {node['name']}" in it and "layout none" in it for it in said)
+    assert settle(points, node).to_dict() == node and "layout=auto" in caplog.text
 
 
 def test_another_orders_own_pairs_are_found():
@@ -118,7 +120,7 @@ def test_eyes_without_labels_normalise_nothing(caplog):
     points[:, 45] = np.nan
     found = settle(points)
     assert (found.name, found.nme_name, len(found.regions)) == ("ibug68", "box", 9)
-    assert "points 36 and 45, are not labelled" in caplog.text
+    assert "points 36 and 45" in caplog.text
 
 
 def test_points_shifted_by_one_are_told_by_their_pairs(caplog):
@@ -130,7 +132,9 @@ def test_points_shifted_by_one_are_told_by_their_pairs(caplog):
     found = find_symmetry(some, named.flip_permutation()).flip
     assert np.array_equal(found, np.argsort(order)[flip[order]])
     assert settle_pairs(AUTO, named, found).name == "none"
-    assert "other mirror images of" in caplog.text
+    others = int((found != named.flip_permutation()).sum())
+    (record,) = caplog.records
+    assert f"{others} points" in record.getMessage() and "layout none" in record.getMessage()
     right = choose_layout(AUTO, 68)
     assert settle_pairs(AUTO, right, flip) is right and settle_pairs(AUTO, right, None) is right
     assert settle_pairs(right.to_dict(), named, found) is named  # the user has named it

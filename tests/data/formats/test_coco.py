@@ -273,4 +273,4 @@ def test_a_full_disk_is_not_the_file_s_fault(tmp_path, monkeypatch):
     monkeypatch.setattr("landmarks.data.formats.coco.TemporaryFile", refuse)
     with pytest.raises((OSError, UserError)) as refused:
         read_faces(None, train_annotations=str(tmp_path / "a.json"), train_images=str(tmp_path))
-    assert "a.json cannot be read" not in str(refused.value)
+    assert "a.json" not in str(refused.value)

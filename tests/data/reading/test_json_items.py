@@ -1,5 +1,7 @@
 """JSON as people edit it by hand: what is wrong, and where."""
 
+import re
+
 import pytest
 
 from landmarks.data.reading import json_items
@@ -41,22 +43,31 @@ def refused(tmp_path, monkeypatch):
     ],
 )
 def test_a_comma_before_a_bracket_is_named(refused, text, place, chunk):
+    line, column = map(int, re.findall(r"\d+", place))
+    bracket = text.splitlines()[line - 1][column - 1]
     for said in refused(text, chunk):
-        assert place in said and "a comma stands before this" in said and "\n" not in said
+        assert place in said and f"'{bracket}'" in said and "\n" not in said
 
 
 @pytest.mark.parametrize("end", ["", "[1, ", '["\\u00', "[fals", "[-", "[1.", "[2e-", '["te', "[1"])
 def test_what_was_cut_off_is_called_so(refused, end):
-    for said in refused('{"a": [0, 1], "b": ' + end):
-        assert "ends in its middle" in said
+    text = ('{"a": [0, 1], "b": ' + end).strip()
+    whole, streamed = refused(text)
+    assert f"'{text}'" in whole
+    for said in (whole, streamed):  # the end that is there, and no place of a fault
+        (end,) = re.findall(r"a\.json .*'(.*)'", said)
+        assert text.endswith(end) and "column" not in said
 
 
-@pytest.mark.parametrize("text", ['{"a": [1}', '{"a" 1}', '{"a": [1 2]}', '{"a": no}', "[1]]"])
-def test_other_faults_have_their_place(refused, text):
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [('{"a": [1}', 9), ('{"a" 1}', 6), ('{"a": [1 2]}', 10), ('{"a": no}', 7), ("[1]]", 4)],
+)
+def test_other_faults_have_their_place(refused, text, column):
     for said in refused(text):
-        assert "line 1, column " in said and "not JSON" in said
+        assert f"a.json, line 1, column {column}: " in said
 
 
 def test_a_number_of_thousands_of_digits_is_refused(refused):
     for said in refused('{"a": [' + "9" * 5000 + "]}"):
-        assert "thousands of digits" in said and len(said) < 300
+        assert "a.json" in said and "999" not in said and len(said) < 300

@@ -42,7 +42,7 @@ def test_all_matches_are_counted_and_none_is_invented(tmp_path):
     assert "sub/0.PNG, sub/1.PNG" in say_near_files(["q"], tmp_path)
     (tmp_path / os.fsdecode(b"0\xe9.png")).touch()  # Latin-1
     assert say_near_files(["q"], tmp_path).encode()
-    assert "no image" in say_near_files(["q"], tmp_path / "nowhere")
+    assert f"'{tmp_path / 'nowhere'}'" in say_near_files(["q"], tmp_path / "nowhere")
 
 
 def test_of_many_missing_names_some_are_looked_for_and_all_counted(monkeypatch):
