@@ -47,8 +47,9 @@ class ExportSettings:
 
 def export(settings: ExportSettings) -> int:
     """Export a model, check the file and keep it; return the exit code."""
-    if any(path.suffix.lower() == ".onnx" for path in list_checkpoints(settings.checkpoint)):
-        raise UserError("An .onnx file is exported already: name a run's folder or a .pt file.")
+    for path in list_checkpoints(settings.checkpoint):
+        if path.suffix.lower() == ".onnx":
+            raise UserError(f"{path} is exported already: name a run's folder or a .pt file.")
     finder = open_finder(
         settings.checkpoint,
         ensemble=settings.ensemble,

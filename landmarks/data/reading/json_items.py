@@ -100,9 +100,10 @@ def _explain(
         is_cut = CUT.fullmatch(text, min(at, end), end) is not None
     if is_cut:
         last = " ".join(text[:end][-30:].split())
+        behind = f", behind '{last}'" if last else ""
         return UserError(
-            f"{path} is JSON that ends in its middle, behind '{last}': it was not "
-            f"written or copied whole; get it again."
+            f"{path} is JSON that ends in its middle{behind}: it was not written or copied whole; "
+            f"get it again."
         )
     # The newest Pythons point at the comma, others at what stands behind it.
     bracket = BLANKS.match(text, at + (text[at] == ",")).end()
