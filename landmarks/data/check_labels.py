@@ -89,6 +89,32 @@ def warn_of_misspelt(faces: Faces, rows: np.ndarray) -> None:
         )
 
 
+def warn_of_copies(faces: Faces, rows: np.ndarray) -> None:
+    """Warn of faces of the rows (n,) that two of several data sets have: images of one name, with
+    the same labels."""
+    if faces.sets is None:
+        return
+    keys = np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), BLOCK):
+        for i, row in enumerate(rows[start : start + BLOCK].tolist(), start):
+            image, labels = faces.names[row].rpartition(b"/")[2], np.asarray(faces.points[row])
+            # Faces without labels are not told apart by these.
+            keys[i] = hash((image, labels.tobytes() if np.isfinite(labels).any() else row))
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    firsts = rows[first[inverse]]
+    copies = np.flatnonzero(faces.sets[rows] != faces.sets[firsts])
+    if not len(copies):
+        return
+    copy, original = int(rows[copies[0]]), int(firsts[copies[0]])
+    log.warning(
+        f"{len(copies)} of {say_count(len(rows), 'face')} stand in several of data.sets: "
+        f"'{faces.name(copy)}' of data.sets[{faces.sets[copy]}] is "
+        f"'{faces.name(original)}' of data.sets[{faces.sets[original]}], to begin with. An epoch "
+        f"shows each copy, and validation may show what is trained on, so that val_mse is too low: "
+        f"leave one of these sets out, or name copies with paths of their own in data.exclude=FILE."
+    )
+
+
 def say_points(points: np.ndarray) -> str:
     """Return points (n,) in words, the first of them by number."""
     listed = say_some(points, MAX_NAMED)
