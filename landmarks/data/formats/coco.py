@@ -54,7 +54,7 @@ def find_places(root: Path, part: str, annotations: str | None, images: str | No
     if not path.is_file():
         if annotations is None or not Path(annotations).is_absolute():
             refuse_near(root, *_marks(annotations))
-        there = describe_other(root, "") if part == "train" else ""
+        there = describe_other(root, "", but_test=True) if part == "train" else ""
         advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
         raise UserError(
             f"There is no {path}: the {part} annotations are looked for there; {advice}"
