@@ -92,8 +92,8 @@ def find_disbelieved(
         else:
             predictor = Predictor(find_checkpoint(named), device=device)
             log.info(f"Model: {named} ({predictor.description})")
-            require_truth(faces, rows, predictor.num_points)
             framed = in_order(faces, predictor.layout.names)
+            require_truth(framed, rows, predictor.num_points)
             predicted = _predict(predictor, take(framed, rows), scratch, workers)
             if framed is not faces:  # back into the order that `flip` is of
                 places = list(framed.point_names)

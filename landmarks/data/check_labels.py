@@ -89,6 +89,40 @@ def warn_of_misspelt(faces: Faces, rows: np.ndarray) -> None:
         )
 
 
+def warn_of_copies(faces: Faces, rows: np.ndarray) -> None:
+    """Warn of faces of the rows (n,) that two of several data sets have: images of one name, with
+    the same labels."""
+    if faces.sets is None:
+        return
+    sets = faces.sets[rows].astype(int)
+    files = [name.rpartition(b"/")[2] for name in faces.names[rows].tolist()]
+    _, image = np.unique(files, return_inverse=True)
+    count = image.max(initial=0) + 1
+    least, most = np.full(count, 256), np.zeros(count)  # a set is a uint8
+    np.minimum.at(least, image, sets)
+    np.maximum.at(most, image, sets)
+    some = np.flatnonzero((least < most)[image])  # labels are read of these alone
+    keys = np.zeros(len(some), np.int64)
+    for i, place in enumerate(some.tolist()):
+        labels = np.asarray(faces.points[rows[place]])
+        # Faces without labels are not told apart by these.
+        keys[i] = hash((files[place], labels.tobytes() if np.isfinite(labels).any() else place))
+    shared = rows[some]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    firsts = shared[first[inverse]]
+    copies = np.flatnonzero(faces.sets[shared] != faces.sets[firsts])
+    if not len(copies):
+        return
+    copy, original = int(shared[copies[0]]), int(firsts[copies[0]])
+    log.warning(
+        f"{len(copies)} of {say_count(len(rows), 'face')} stand in several of data.sets: "
+        f"'{faces.name(copy)}' of data.sets[{faces.sets[copy]}] is "
+        f"'{faces.name(original)}' of data.sets[{faces.sets[original]}], to begin with. An epoch "
+        f"shows each copy, and validation may show what is trained on, so that val_mse is too low: "
+        f"leave one of these sets out, or name copies with paths of their own in data.exclude=FILE."
+    )
+
+
 def say_points(points: np.ndarray) -> str:
     """Return points (n,) in words, the first of them by number."""
     listed = say_some(points, MAX_NAMED)

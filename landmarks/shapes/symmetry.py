@@ -140,7 +140,10 @@ def _not_involution(flip: np.ndarray, num_points: int) -> str:
 
 
 def _sample(points, rows, max_faces: int, random: np.random.Generator) -> np.ndarray:
-    """Return (n, K, 2) float32: random faces with at least half of their points."""
+    """Return (n, K, 2) float32: random faces with at least half of their points, each once.
+
+    Copies in both halves would make a face look expected there that its mirror image is not.
+    """
     rows = np.arange(len(points)) if rows is None else np.asarray(rows)
     if len(rows) > max_faces:
         rows = random.choice(rows, max_faces, replace=False)
@@ -148,7 +151,9 @@ def _sample(points, rows, max_faces: int, random: np.random.Generator) -> np.nda
     sample = np.array(points[np.sort(rows)], np.float32)
     sample[~np.isfinite(sample).all(2)] = np.nan
     count = (~np.isnan(sample[..., 0])).sum(1)
-    return sample[count >= max(2, MIN_SHARE * sample.shape[1])]
+    sample = sample[count >= max(2, MIN_SHARE * sample.shape[1])]
+    once = {face.tobytes(): i for i, face in enumerate(sample)}
+    return sample[np.array(list(once.values()), int)]
 
 
 def _too_few(sample: np.ndarray, least: int, to_find: bool) -> str:

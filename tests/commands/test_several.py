@@ -1,5 +1,6 @@
 """Several data sets in one training, with weights and a map, from the command line."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,3 +50,14 @@ def test_sets_are_trained_on_and_judged_together(tmp_path, monkeypatch, capsys):
     assert "3 faces (val)" in capsys.readouterr().out
     assert cli.main(["train", "data=several", *SETTINGS[:-1], "run_dir=other"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_set_that_is_there_twice_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["landmarks"])
+    write_table("a", ["eye", "nose", "chin"], 8)
+    shutil.copytree("a", "b")
+    sets = "{data: table, train: a/t.csv}, {data: table, train: b/t.csv}"
+    assert cli.main(["train", "data=several", f"data.sets=[{sets}]", *SETTINGS]) == 0
+    said = capsys.readouterr()
+    assert "'b/0.png' of data.sets[1] is 'a/0.png' of data.sets[0]" in said.out + said.err

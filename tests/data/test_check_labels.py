@@ -14,6 +14,7 @@ from landmarks.data.check_labels import (
     find_labelled,
     refuse_impossible,
     require_labels,
+    warn_of_copies,
     warn_of_misspelt,
     warn_of_outside,
     warn_of_unlabelled,
@@ -73,6 +74,26 @@ def test_a_name_that_few_faces_have_may_be_misspelt(caplog):
     warn_of_misspelt(faces, every[4:])
     warn_of_misspelt(faces, every[:10])  # of so few faces nothing can be told
     assert not caplog.text
+
+
+def test_faces_that_two_sets_have_are_told(caplog):
+    points = np.random.default_rng(0).uniform(0, 60, (4, 3, 2)).astype(np.float32)
+    points[3] = np.nan
+    names = [f"{folder}/{i}.png".encode() for folder in ("one", "two") for i in range(4)]
+    faces = Faces(Path(), np.array(names), np.concatenate([points, points]), source="here")
+    every = np.arange(8)
+    warn_of_copies(faces, every)
+    assert not caplog.text  # in one set an image may show several faces
+    faces = replace(faces, sets=np.repeat([0, 1], 4).astype(np.uint8))
+    warn_of_copies(faces, np.array([0, 1, 6, 7]))
+    other = faces.points.copy()
+    other[4:, 1] += 1  # the same images, labelled anew
+    warn_of_copies(replace(faces, points=other), every)
+    assert not caplog.text
+    warn_of_copies(faces, every[1:])
+    (said,) = caplog.messages
+    assert said.startswith("2 of 7 faces") and "data.exclude" in said
+    assert "'two/1.png' of data.sets[1]" in said and "'one/1.png' of data.sets[0]" in said
 
 
 @pytest.mark.parametrize("place", [(1e30, 20), (20, -1e7), (np.nan, 2e6)])

@@ -88,6 +88,20 @@ def test_found_in_synthetic_faces():
     assert few.flip is None and "971 are needed" in few.reason
 
 
+@pytest.mark.parametrize("copies", [2, 3])
+def test_copies_of_faces_are_no_evidence(copies):
+    heads = [head.draw_head(np.random.default_rng(i)) for i in range(80)]
+    flat = [head.project(head.turn(sitter, head.shape_head(sitter))) for sitter in heads]
+    truth = standard(971)
+    some = np.unique([*range(0, 971, 40), *truth[::40]])
+    points = np.rint(150 + 70 * np.array(flat)[:, some]).astype(np.float32)
+    points[::7, 3] = np.nan
+    whole, twice = find_symmetry(points), find_symmetry(np.concatenate([points] * copies))
+    assert np.array_equal(whole.flip, np.searchsorted(some, truth[some]))
+    assert twice.flip is not None and (twice.flip == whole.flip).all(), twice.reason
+    assert twice.residual == whole.residual and twice.reason == whole.reason
+
+
 def one_sided():
     """Return half faces: the left half of the 68 points."""
     half = [*range(8), *range(17, 22), *range(36, 42)]

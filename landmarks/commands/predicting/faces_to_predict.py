@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from landmarks.commands.preparing.data_for_model import read_data
+from landmarks.commands.preparing.data_for_model import read_data, say_differing
 from landmarks.data.check_labels import say_points
 from landmarks.data.faces import Faces
 from landmarks.data.images.photos import find_images
@@ -31,7 +31,7 @@ def open_faces(predictor: Finder, data: dict, images: str | None, other_points: 
     else:
         faces = read_data(data, config, "test")
     if not other_points:
-        _refuse_other_points(faces, predictor.num_points)
+        _refuse_other_points(faces, predictor.num_points, predictor.layout.names)
     if faces.wanted is not None and faces.wanted.max() >= predictor.num_points:
         raise UserError(
             f"{faces.source} asks for point {faces.wanted.max()} and the model has points 0 to "
@@ -54,17 +54,21 @@ def _refuse_other_names(faces: Faces, names: list[str], num_points: int) -> None
         )
 
 
-def _refuse_other_points(faces: Faces, num_points: int) -> None:
-    """Refuse faces that were labelled with other points than a model of so many has."""
+def _refuse_other_points(faces: Faces, num_points: int, names: list[str]) -> None:
+    """Refuse faces that were labelled with other points than a model of so many has.
+
+    Args:
+        names: K names of the model's points; empty: it knows none.
+    """
     way_on = (
         "Name a checkpoint trained on such data with checkpoint=, or set other_points=true to "
         "predict all the same."
     )
     if faces.points is not None and faces.points.shape[1] != num_points:
+        differing = say_differing(faces.point_names, names, "the model")
         raise UserError(
             f"{faces.source} has faces of {say_count(faces.points.shape[1], 'point')} and the "
-            "model finds "
-            f"{num_points}. {way_on}"
+            f"model finds {num_points}{differing and f': the data {differing}'}. {way_on}"
         )
     if faces.wanted is not None and faces.wanted.max() < num_points // 2:
         raise UserError(

@@ -20,6 +20,7 @@ from landmarks.runs.config_targets import trusted
 from landmarks.settings import check_arguments
 
 log = logging.getLogger(__name__)
+MAX_NAMED = 5  # points in a sentence
 FOUND_SO = {"points": ("points", "ibug")}  # .pts files are read by both
 
 
@@ -129,12 +130,13 @@ def in_order(faces: Faces, names: Sequence[str]) -> Faces:
     own = list(faces.point_names)
     if bool(own) != bool(names) and are_numbers(own or names):
         _refuse_numbers(faces, own, names)
-    order = find_order(own, names, faces.source, "the model")
+    unlabelled = faces.points is None
+    order = None if unlabelled else find_order(own, names, faces.source, "the model")
     if order is None:
         return faces
     return replace(
         faces,
-        points=None if faces.points is None else faces.points[:, order],
+        points=faces.points[:, order],
         visible=None if faces.visible is None else faces.visible[:, order],
         flip=None,  # its numbers are those of the old order
         point_names=names,
@@ -190,24 +192,44 @@ def find_order(
         UserError: if they are names of other points.
     """
     own, names = list(own), list(names)
-    if not own or not names or own == names or len(own) != len(names):
+    if not own or not names or own == names:
         return None
-    lacking = [name for name in names if name not in own]
-    if lacking:
-        excess = next(name for name in own if name not in names)
+    differing = say_differing(own, names, other)
+    if differing:
         raise UserError(
-            f"{source} has a point '{excess}' that {other} has not, which has '{lacking[0]}': name "
-            f"data and a model, or predictions, of the same points, or give both the same names."
+            f"{source} {differing}: name data and a model, or predictions, of the same points, or "
+            f"give both the same names."
         )
     log.info(f"The points of {source} are put into the order of {other}, by their names.")
     return [own.index(name) for name in names]
+
+
+def say_differing(own: Sequence[str], names: Sequence[str], other: str) -> str:
+    """Return which named points one of two has alone, "has 'a', which {other} has not, and lacks
+    'b', which it has"; "" where these are the same, or one of the two has no names.
+
+    Args:
+        own: K names of the points of what is spoken of.
+        names: L names of the other's points.
+        other: what has those.
+    """
+    if not own or not names:
+        return ""
+    excess, lacking = set(own) - set(names), set(names) - set(own)
+    has, lacks = (
+        say_some((f"'{name}'" for name in given if name in some), MAX_NAMED)
+        for given, some in ((own, excess), (names, lacking))
+    )
+    said = [f"has {has}, which {other} has not"] if excess else []
+    said += [f"lacks {lacks}, which {'it' if said else other} has"] if lacking else []
+    return ", and ".join(said)
 
 
 def _refuse_numbers(faces: Faces, own: Sequence[str], names: Sequence[str]) -> None:
     """Refuse points that are numbered with a gap beside others that are counted one by one."""
     if faces.points is None and not own:
         return
-    said = say_some(own or names, 5)
+    said = say_some(own or names, MAX_NAMED)
     have, lack = ("the data", "the model") if own else ("the model", "the data")
     raise UserError(
         f"The points of {faces.source} and of the model may be others: those of {have} are "

@@ -23,6 +23,7 @@ from landmarks.data.caches.cache_use import DAY, list_caches
 from landmarks.data.check_labels import (
     refuse_impossible,
     require_labels,
+    warn_of_copies,
     warn_of_misspelt,
     warn_of_outside,
     warn_of_unlabelled,
@@ -105,6 +106,7 @@ def open_inputs(settings: TrainSettings, device: torch.device) -> Inputs:
             warn_of_known(Path(settings.init), faces.names[validation_rows])
     used = np.sort(np.r_[training_rows, validation_rows])
     refuse_impossible(faces, used)
+    warn_of_copies(faces, used)
     labelled = require_labels(faces, training_rows, validation_rows)
     named = settle_layout(settings.layout, faces, training_rows, labelled, seed)
     is_wanted = settings.flip_test or settings.augment["flip"] > 0

@@ -127,7 +127,12 @@ def square_about(boxes: np.ndarray, places: dict) -> np.ndarray:
 
 def _warn_of_groups(faces: Faces, crop: CropName) -> None:
     rows = slice(None) if faces.rows is None else faces.rows
-    shown = np.bincount(group_images(faces.names[rows]))
+    images = group_images(faces.names[rows])
+    shown = np.bincount(images)
+    if faces.sets is not None:  # a face that two of the sets label is one face
+        of_set = faces.sets[rows]
+        each = [np.bincount(images[of_set == one], minlength=len(shown)) for one in set(of_set)]
+        shown = np.max(each, axis=0, initial=0)
     if (shown > 1).any():
         log.warning(
             f"Several faces are shown in {(shown > 1).sum()} of {say_count(len(shown), 'image')} "

@@ -17,6 +17,7 @@ from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.format_signatures import describe_other, refuse_near
 from landmarks.data.reading.json_items import read_members
 from landmarks.data.reading.named_points import say_names, take_number
+from landmarks.data.reading.part_names import part_of, words_of
 from landmarks.data.reading.reader_arguments import FileReading
 from landmarks.data.tables.landmarks_csv import FLOAT32_MAX
 from landmarks.errors import UserError, say_count
@@ -53,7 +54,7 @@ def find_places(root: Path, part: str, annotations: str | None, images: str | No
     if not path.is_file():
         if annotations is None or not Path(annotations).is_absolute():
             refuse_near(root, *_marks(annotations))
-        there = describe_other(root, "") if part == "train" else ""
+        there = describe_other(root, "", but_test=True) if part == "train" else ""
         advice = there or f"set data.root=FOLDER and data.{part}_annotations=FILE."
         raise UserError(
             f"There is no {path}: the {part} annotations are looked for there; {advice}"
@@ -68,9 +69,7 @@ def list_annotations(root: Path, part: str) -> list[Path]:
     roboflow = [root / name / ROBOFLOW for name in names]
     found = [path for path in (*plain, *roboflow) if path.is_file()]
     return found or sorted(
-        path
-        for path in (root / "annotations").glob("*.json")
-        if any(name in path.stem.lower() for name in names)
+        path for path in (root / "annotations").glob("*.json") if part_of(Path(path.name)) == part
     )
 
 
@@ -101,7 +100,7 @@ def _begun(root: Path, part: str, path: Path) -> Iterator[Path]:
     whole = root / "images"
     if whole.is_dir() and any(ending(it.name) in IMAGE_ENDINGS for it in whole.iterdir()):
         yield whole
-    names = tuple(it for it in PARTS[part] if it in path.stem.lower()) or PARTS[part]
+    names = tuple(it for it in PARTS[part] if it in words_of(path.stem)) or PARTS[part]
     inside = [it for folder in (root, whole) if folder.is_dir() for it in folder.iterdir()]
     begun = [it for it in inside if it.name.lower().startswith(names) and it.is_dir()]
     if len(begun) == 1:

@@ -1,5 +1,6 @@
 """`data=cofw`: COFW's MATLAB files, which hold their images (Burgos-Artizzu et al., ICCV 2013)."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ FILES = {
     "train": ("COFW_train_color.mat", "COFW_train.mat"),
     "test": ("COFW_test_color.mat", "COFW_test.mat"),
 }
-# What h5py raises, wherever a file is read, where that was damaged.
+# What h5py raises, wherever a file is read, where that was damaged; others raise these, too.
 DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, MemoryError)
 ENDS = {"train": "Tr", "test": "T"}  # of the variables' names
 
@@ -79,8 +80,9 @@ def _open(path: Path) -> Iterator[Any]:
         with h5py.File(path) as file:
             yield file
     except DAMAGE as error:
-        if getattr(error, "errno", None) is not None:
-            raise  # of the system, such as a full disk that images are written to
+        # Of the system, such as a full disk that images are written to, or a fault of this program.
+        if getattr(error, "errno", None) is not None or not _is_of_h5py(error):
+            raise
         reason = str(error).strip("'\"")[:100]
         if not h5py.is_hdf5(path):
             raise UserError(
@@ -92,9 +94,16 @@ def _open(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def _is_of_h5py(error: Exception) -> bool:
+    """Return whether an error was raised in h5py, as by a damaged file."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "").partition(".")[0] == "h5py"
+
+
 def _find_variable(path: Path, file: Any, name: str) -> Any:
-    if name not in file or not hasattr(file[name], "shape"):
-        there = ", ".join(sorted(key for key in file if not key.startswith("#"))) or "nothing"
+    if name not in file or getattr(file[name], "shape", None) is None:
+        keys = map(str, file)  # one that is no text is of bytes
+        there = ", ".join(sorted(key for key in keys if not key.startswith("#"))) or "nothing"
         raise UserError(f"{path}: there is no {name}, but {there}; COFW's own file has it.")
     return file[name]
 
@@ -149,7 +158,8 @@ def _write_images(path: Path, end: str, aside: Path) -> dict:
     (aside / "images").mkdir()
     with _open(path) as file:
         stored = _find_variable(path, file, f"Is{end}")
-        cells = np.asarray(stored).ravel() if stored.dtype.kind == "O" else [None] * stored.size
+        are_cells = "ref" in (stored.dtype.metadata or {})
+        cells = np.asarray(stored).ravel() if are_cells else [None]
         for face, cell in enumerate(cells):
             pixels = np.asarray(file[cell]) if cell else np.zeros(0)
             is_image = pixels.ndim == 2 or (pixels.ndim == 3 and len(pixels) == 3)

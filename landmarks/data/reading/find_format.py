@@ -18,6 +18,7 @@ from landmarks.data.reading.format_signatures import (
     refuse_damaged,
     refuse_other,
 )
+from landmarks.data.reading.part_names import part_of
 from landmarks.data.shards.shard_index import PACK
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
@@ -43,9 +44,6 @@ ENDINGS = (
     ".mat",
 )
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "data", "img_align_celeba")
-PARTS = {"train": ("train", "training"), "test": ("test", "valid", "val")}
-TEST_WORDS = {"test", "testing", "val", "valid", "validation"}  # in a name: whole, unlike PARTS
-WORD = re.compile(r"[a-z]+")
 OF_FILES = ("table", "dlib", "cvat", "label_studio")  # readers of data.train and data.images
 
 
@@ -81,7 +79,7 @@ def find_format(root: Path) -> Format | None:
     if "yolo" in found and len(found) > 1:  # its label files alone are read by nothing
         found.pop("yolo")
     labels = [path for paths in found.values() for path in paths]
-    if not labels or not all(_is_of_test(path, root) for path in labels):
+    if not labels or not all(_is_of(path, "test", root) for path in labels):
         return _of_found(found, root)
     for path in unread:  # of the training faces, perhaps
         refuse_damaged(path)
@@ -175,9 +173,9 @@ def _of_found(found: dict[str, list[Path]], root: Path) -> Format | None:
 
 def _of_coco(paths: list[Path], root: Path) -> Format:
     """Return the reader of annotations that lie where COCO has none."""
-    train = _choose(paths, "coco", "train_annotations", "train")
+    train = _choose(paths, "coco", "train_annotations", root)
     settings = {"root": str(root)}
-    for part, path in (("train", train), ("test", _find_test(paths, train))):
+    for part, path in (("train", train), ("test", _find_test(paths, train, root))):
         if path is not None:
             images = _find_images(path, root).relative_to(root).as_posix() or "."
             settings[f"{part}_annotations"] = path.relative_to(root).as_posix()
@@ -187,8 +185,8 @@ def _of_coco(paths: list[Path], root: Path) -> Format:
 
 def _of_files(name: str, paths: list[Path], root: Path) -> Format:
     """Return the reader of the file that holds the training faces."""
-    train = _choose(paths, name, "train", "train")
-    test = _find_test(paths, train)
+    train = _choose(paths, name, "train", root)
+    test = _find_test(paths, train, root)
     settings = {"train": str(train), "test": ""}
     images = _find_images(train, root)
     if images != train.parent:
@@ -199,13 +197,6 @@ def _of_files(name: str, paths: list[Path], root: Path) -> Format:
         if of_test != (images if "images" in settings else test.parent):
             settings["test_images"] = str(of_test)
     return Format(name, settings, f"{train} looks like {kind_of(train).what}")
-
-
-def _is_of_test(path: Path, root: Path) -> bool:
-    """Return whether the name of a file, or of a folder on the way to it, says that it is of test
-    faces."""
-    words = {word for part in path.relative_to(root).parts for word in WORD.findall(part.lower())}
-    return not words.isdisjoint(TEST_WORDS) and words.isdisjoint(PARTS["train"])
 
 
 def _as_test(form: Format) -> Format:
@@ -223,31 +214,31 @@ def _as_test(form: Format) -> Format:
     return form._replace(settings=settings)
 
 
-def _choose(paths: list[Path], name: str, key: str, part: str) -> Path:
-    """Return the file of a part, by its name, if there are several.
+def _choose(paths: list[Path], name: str, key: str, root: Path) -> Path:
+    """Return the file of the training faces, by its name, if there are several.
 
     Raises:
         UserError: if the names do not say which it is.
     """
-    others = [path for path in paths if not _is_of(path, "test")]
-    for some in (paths, [path for path in paths if _is_of(path, part)], others):
+    others = [path for path in paths if not _is_of(path, "test", root)]
+    for some in (paths, [path for path in paths if _is_of(path, "train", root)], others):
         if len(some) == 1:
             return some[0]
     listed = say_some(paths, 4)
     raise UserError(
         f"Several files hold labels ({listed}); name that of the training faces: data={name} "
-        f"data.{key}={paths[0]}."
+        f"data.{key}={others[0] if others else 'FILE'}."
     )
 
 
-def _find_test(paths: list[Path], train: Path) -> Path | None:
+def _find_test(paths: list[Path], train: Path, root: Path) -> Path | None:
     """Return the one file of test faces beside that of the training ones."""
-    tests = [path for path in paths if _is_of(path, "test") and path != train]
+    tests = [path for path in paths if _is_of(path, "test", root) and path != train]
     return tests[0] if len(tests) == 1 else None
 
 
-def _is_of(path: Path, part: str) -> bool:
-    return any(word in path.stem.lower() for word in PARTS[part])
+def _is_of(path: Path, part: str, root: Path) -> bool:
+    return part_of(path.relative_to(root)) == part
 
 
 def _find_images(file: Path, root: Path) -> Path:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from landmarks.data.reading.part_names import part_of
 from landmarks.data.reading.text_file import refuse_binary
 from landmarks.data.tables.table_rows import FLAT, find_nested, read_header
 from landmarks.errors import UserError
@@ -84,21 +85,28 @@ MARKS = (
 )
 
 
-def describe_other(path: Path, reader: str) -> str:
+def describe_other(path: Path, reader: str, but_test: bool = False) -> str:
     """Return one sentence on what a file or folder looks like and what to do, or "".
 
     Args:
         path: it need not be there.
         reader: the last word of data=..., which was asked to read it; "" is returned where it
             seems to be the right one. "": none was.
+        but_test: pass over a folder's files whose names say that they are of test faces.
     """
     try:
-        kind, found = _of_folder(path) if path.is_dir() else (_of_file(path), path)
+        is_folder = path.is_dir()
+        kind, found = _of_folder(path, but_test) if is_folder else (_of_file(path), path)
     except OSError:
         return ""
     if kind is None or (reader and kind.reader == reader) or (kind is PTS and reader == "points"):
         return ""
-    advice = kind.advice.format(path=found, reader=kind.reader)
+    advice = kind.advice
+    if part_of(found.relative_to(path) if is_folder else Path(found.name)) == "test":
+        advice = advice.replace("data.train", "data.test").replace(
+            "data.images", "data.test_images"
+        )
+    advice = advice.format(path=found, reader=kind.reader)
     return f"'{found}' looks like {kind.what}; {advice}."
 
 
@@ -162,10 +170,16 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def _of_folder(root: Path) -> tuple[Kind | None, Path]:
-    """Return the kind of the first file in or below a folder that has one, and that file."""
+def _of_folder(root: Path, but_test: bool) -> tuple[Kind | None, Path]:
+    """Return the kind of the first file in or below a folder that has one, and that file; one of
+    test faces after all others of its ending."""
+
+    def is_of_test(path: Path) -> bool:
+        return part_of(path.relative_to(root)) == "test"
+
     walked = ((Path(folder) / name) for folder, _, names in os.walk(root) for name in sorted(names))
     files = [path for path in islice(walked, MAX_FILES) if not path.name.startswith("._")]
+    files = sorted((it for it in files if not (but_test and is_of_test(it))), key=is_of_test)
     for ending in ENDINGS:
         for path in [p for p in files if p.suffix.lower() == ending][:MAX_OF_AN_ENDING]:
             kind = _of_file(path)

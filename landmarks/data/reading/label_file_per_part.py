@@ -46,7 +46,7 @@ def find_file(train: str, test: str, reader: str, reading: FileReading) -> Path:
         )
     path = Path(named)
     if not path.is_file():
-        there = describe_other(path, "")
+        there = describe_other(path, "", but_test=reading.part == "train")
         what = "table" if reader == "table" else "file"
         raise UserError(f"There is no {what} {path}: {there or f'set data.{reading.part}=FILE.'}")
     if not is_parquet(path):

@@ -1,6 +1,7 @@
 """Data that a command names by their folder alone, beside a model that was trained on others."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from refusals import refused
 
 from landmarks.cli import main as cli
 from landmarks.commands import check
-from landmarks.commands.preparing.data_for_model import in_order, read_data
+from landmarks.commands.preparing.data_for_model import in_order, read_data, say_differing
 from landmarks.data.formats import table
 from landmarks.health.disbelieved_labels import measure_disbelief
 
@@ -172,3 +173,41 @@ def test_points_are_matched_by_their_names(faces):
     assert list(turned.point_names) == NAMES[::-1]
     with refused(read.source, "'mouth'", "'chin'"):
         in_order(read, [*NAMES[:3], "chin"])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (NAMES[:3], "has 'mouth', which the model has not"),
+        ([*NAMES, "chin"], "lacks 'chin', which the model has"),
+        (["chin", *NAMES[:3]], "has 'mouth', which the model has not, and lacks 'chin', which it"),
+        ([*NAMES, *"abcdef"], "lacks 'a', 'b', 'c', 'd', 'e', ..., which the model has"),
+    ],
+)
+def test_points_that_one_of_two_has_alone_are_named(faces, names, said):
+    with refused(faces / "cvat/annotations.xml", said):
+        in_order(
+            read_data({**UNSET, "root": str(faces / "cvat")}, trained_on("cvat"), "train"), names
+        )
+    assert say_differing(NAMES, NAMES[::-1], "b") == say_differing([], names, "b") == ""
+
+
+def test_points_that_a_test_part_never_shows_or_has_besides_are_named(faces, run, capsys):
+    run("train", "data.root=table", "run_dir=runs/a", *SETTINGS)
+    test = Path("cvat/annotations.xml").rename("cvat/test.xml")
+    whole = test.read_text()
+    drawn = '<points label="mole" occluded="0" points="1,2"/></image>'
+    less = re.sub(r'<points label="nose"[^>]*>', "", whole)
+    for text, said in ((less, "'nose'"), (whole.replace("</image>", drawn), "'mole'")):
+        test.write_text(text)
+        for command in ("predict", "evaluate"):
+            capsys.readouterr()
+            words = [
+                "checkpoint=runs/a",
+                "data.root=cvat",
+                "device=cpu",
+                f"run_dir={command}-{said[1:-1]}",
+            ]
+            run(command, *words, *(["split=test"] if command == "evaluate" else []), code=1)
+            (line,) = capsys.readouterr().err.splitlines()
+            assert said in line and str(test) in line and "the model has" in line

@@ -133,6 +133,9 @@ def test_images_of_several_faces_ask_for_boxes(faces, caplog):
     assert not caplog.text
     frame_faces(faces, "letterbox", 0.25)
     assert "shown in 1 of 1 image of two" in caplog.text
+    caplog.clear()
+    frame_faces(replace(faces, sets=np.array([0, 1], np.uint8)), "letterbox", 0.25)
+    assert not caplog.text  # two sets label one face
 
 
 def test_boxes_of_points_leave_out_faces_without_them(faces, caplog):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from landmarks.data.formats.coco import read_faces
+from landmarks.data.formats.coco import list_annotations, read_faces
 from landmarks.data.formats.coco_file import Keys, load
 from landmarks.errors import UserError
 
@@ -97,6 +97,15 @@ def test_usual_folders_are_found(tmp_path, part, annotations, images):
             annotations.rpartition("/")[2],
         ):
             read_faces(str(tmp_path), part=part)
+
+
+def test_a_name_that_only_holds_the_part_s_is_not_taken_for_it(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("latest", "contest_val2", "constrain", "faces_train2017"):
+        (tmp_path / f"annotations/{name}.json").touch()
+    found = {part: list_annotations(tmp_path, part) for part in ("train", "test")}
+    assert [path.stem for path in found["train"]] == ["faces_train2017"]
+    assert [path.stem for path in found["test"]] == ["contest_val2"]
 
 
 def test_folders_of_images_that_may_be_meant(tmp_path):

@@ -96,6 +96,8 @@ def test_data_auto_knows_it(write, tmp_path):
         ({"phisTr": np.ones((88, 3))}, (88, 4)),
         ({"bboxesTr": np.ones((3, 3))}, (87, 3)),
         ({"IsTr": np.ones((1, 3))}, ("IsTr{1}",)),
+        ({"IsTr": ["a", "b", "c"]}, ("IsTr{1}",)),
+        ({"phisTr": h5py.Empty("f8")}, ("phisTr",)),
     ],
 )
 def test_what_is_malformed_is_named(write, changes, named):
@@ -129,6 +131,19 @@ def test_a_full_disk_is_not_the_file_s_fault(write, monkeypatch):
     with pytest.raises((OSError, UserError), match=r"No space left|full") as refused:
         read_faces(str(root))
     assert "MATLAB" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [LookupError, RuntimeError, TypeError, ValueError])
+@pytest.mark.parametrize("place", ["_name", "_find_table"])
+def test_a_fault_of_this_program_is_not_the_file_s(write, monkeypatch, place, kind):
+    root = write()
+
+    def fail(*given):
+        raise kind("ours")
+
+    monkeypatch.setattr(f"landmarks.data.formats.cofw.{place}", fail)
+    with pytest.raises(kind, match="ours"):
+        read_faces(str(root))
 
 
 def test_what_was_cut_off_damaged_or_not_fetched_is_named(write, tmp_path):

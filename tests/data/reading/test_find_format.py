@@ -181,6 +181,36 @@ def test_test_faces_are_not_trained_on_where_the_others_cannot_be_read(
         assert len(auto.read_faces(str(tmp_path), part="test")) == len(parts["test"].names)
 
 
+@pytest.mark.parametrize("other", ["latest.xml", "contest.xml", "interval.xml", "mytest.xml"])
+def test_a_name_that_holds_the_word_alone_is_of_no_part(other, write, parts, tmp_path):
+    write("cvat", tmp_path, parts)
+    (tmp_path / "test.xml").rename(tmp_path / other)
+    assert find_format(tmp_path).settings["test"] == ""
+    (tmp_path / "train.xml").rename(tmp_path / "constrain.xml")
+    with refused("data.train"):
+        find_format(tmp_path)
+
+
+def test_folders_say_of_which_part_files_are(write, parts, tmp_path):
+    write("cvat", tmp_path, parts)
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir(exist_ok=True)
+        (tmp_path / f"{part}.xml").rename(tmp_path / part / "annotations.xml")
+    found = find_format(tmp_path).settings
+    assert found["train"] == str(tmp_path / "train/annotations.xml")
+    assert found["test"] == str(tmp_path / "test/annotations.xml")
+
+
+@pytest.mark.parametrize("format", ["cvat", "coco"])
+def test_test_faces_are_not_advised_to_be_trained_on(format, write, parts, tmp_path):
+    write(format, tmp_path, parts)
+    (train,) = tmp_path.glob("train.*")
+    train.rename(train.with_stem("val"))
+    with pytest.raises(UserError) as refused:
+        find_format(tmp_path)
+    assert str(refused.value).endswith("=FILE.")
+
+
 def test_a_file_of_test_faces_that_is_named_is_trained_on(write, parts, tmp_path):
     write("cvat", tmp_path, parts)
     assert find_format(tmp_path / "test.xml").settings["train"] == str(tmp_path / "test.xml")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from refusals import refused
 
-from landmarks.data.formats import thousand
+from landmarks.data.formats import coco, table, thousand
 from landmarks.data.reading.format_signatures import describe_other, refuse_near
 from landmarks.errors import UserError
 
@@ -53,8 +53,6 @@ def test_a_table_is_named_to_the_other_readers(tmp_path):
 
 
 def test_a_folder_in_place_of_a_file_is_looked_into(tmp_path):
-    from landmarks.data.formats import coco, table
-
     (tmp_path / "train").mkdir()
     (tmp_path / "train/labels.csv").write_text("file_name,x_0,y_0\na.png,1,2\n")
     with pytest.raises(UserError, match=r"no table .*data\.train=.*train/labels\.csv"):
@@ -70,6 +68,21 @@ def test_nothing_is_said_of_what_is_not_known(tmp_path):
     (tmp_path / "._a.xml").write_bytes(b"\0\5")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.csv", tmp_path / "nowhere"):
         assert describe_other(path, "coco") == ""
+
+
+@pytest.mark.parametrize("file", ["annotations/test.json", "val2017.json", "test/a.json"])
+def test_a_file_of_test_faces_is_not_advised_to_be_trained_on(file, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(FILES["coco"]["text"])
+    for reader, nothing in ((coco, {}), (table, {"test": ""})):
+        settings = {"root" if reader is coco else "train": str(tmp_path), **nothing}
+        with refused(tmp_path, f"data.train{'_annotations' * (reader is coco)}=FILE"):
+            reader.read_faces(**settings)
+    said = describe_other(tmp_path, "ibug")
+    assert f"data.test_annotations={Path(file).name} data.test_images=FOLDER" in said
+    assert said == describe_other(tmp_path / file, "ibug") or file.endswith("a.json")
+    (tmp_path / "zoo.json").write_text(FILES["coco"]["text"])
+    assert "data.train_annotations=zoo.json" in describe_other(tmp_path, "ibug")
 
 
 @pytest.mark.parametrize("where", ["outer/data", "", "data/train", "data/train/images"])
