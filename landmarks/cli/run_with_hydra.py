@@ -238,6 +238,8 @@ class _Start:
                 function = load_command(self.command)
                 kind = settings_of(function)
                 checked = check_settings(kind, config, given, self.command)
+                if checked.get("json") is True:  # it alone stands on standard output
+                    _log_to_stderr()
                 if self.resumed:
                     self.resumed.say()
                 if self.replaced:
@@ -268,6 +270,12 @@ def refuse_one_process(settings: dict, count: int) -> None:
     """
     if settings.get("compile"):
         raise UserError(f"compile=true trains in one process, and {count} were asked for.")
+
+
+def _log_to_stderr() -> None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 def register_resolvers() -> None:

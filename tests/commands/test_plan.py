@@ -6,6 +6,7 @@ import math
 import re
 
 import pytest
+from PIL import Image
 
 from landmarks.cli.main import main
 from landmarks.commands.planning import measure_training
@@ -183,6 +184,18 @@ def test_a_plan_replaces_a_plan_and_no_other_file(here, capsys):
     assert (here / "labels.json").read_text() == '{"images": []}'
     for _ in range(2):
         assert main(["plan", *AWAY, "json=plan.json"]) == 0
+
+
+def test_what_is_said_beside_json_stands_on_the_other_stream(capsys, here):
+    (here / "d").mkdir()
+    table = "\n".join(["file_name,x_0,y_0", *(f"{i}.png,{i},2" for i in range(9))])
+    (here / "d/a.csv").write_text(table)
+    for i in range(9):
+        Image.new("RGB", (12, 12)).save(here / f"d/{i}.png")
+    words = [*SMALL, "data=auto", "data.root=d", "batch_size=2", "ranks=1", "json=true"]
+    assert main(["plan", *words, "batch_size=3"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["ranks"] and "batch_size=3" in said.err and "data=table" in said.err
 
 
 def test_ranks_that_a_batch_does_not_part_among_are_left_out(capsys):
