@@ -151,6 +151,9 @@ class Jobs:
             self.codes.append(error.code)
         except Exception as error:
             if title is None:
+                if isinstance(error, BrokenPipeError):  # of `landmarks ... | head`
+                    self.codes.append(141)
+                    return
                 raise
             traceback.print_exc()
             failed = f"{type(error).__name__}: {error}"

@@ -145,3 +145,11 @@ def test_settings_are_composed_once(words, count, tmp_path, monkeypatch):
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", compose)
     assert cli.main(["cache", *words.split()]) == 0
     assert len(composed) == count
+
+
+def test_a_lone_job_ends_with_the_reader_of_its_output():
+    jobs = Jobs()
+    jobs.run(failing(BrokenPipeError), None)
+    assert jobs.code == 141 and not jobs.failures
+    with pytest.raises(OSError):
+        jobs.run(failing(OSError), None)
