@@ -6,16 +6,8 @@ import pytest
 
 from landmarks.commands.preparing.choose_layout import choose_layout
 from landmarks.data.faces import Faces
+from landmarks.evaluation import slices
 from landmarks.evaluation.face_errors import FaceErrors
-from landmarks.evaluation.slices import (
-    cut_evenly,
-    cut_share_outside,
-    cut_turns,
-    estimate_pose,
-    measure_looks,
-    measure_slice,
-    name_kinds,
-)
 from landmarks.layout import Layout
 from landmarks.synthetic.head import Head, draw_head, project, shape_head, turn
 
@@ -31,13 +23,13 @@ def errors_of(squared):
 
 
 def parts(labels, squared):
-    found = measure_slice("what", labels, errors_of(squared), np.arange(len(squared)))
+    found = slices.measure_slice("what", labels, errors_of(squared), np.arange(len(squared)))
     return {part["label"]: part for part in found["parts"]}
 
 
 def test_quarters_hold_as_many_faces_and_their_errors():
     values = np.random.default_rng(0).permutation(np.arange(100.0))
-    found = parts(cut_evenly(values, " px"), values)
+    found = parts(slices.cut_evenly(values, " px"), values)
     assert [part["faces"] for part in found.values()] == [25, 25, 25, 25]
     assert next(iter(found)) == "0 to 25 px"
     assert [part["mse"] for part in found.values()] == [12, 37, 62, 87]
@@ -48,22 +40,22 @@ def test_quarters_hold_as_many_faces_and_their_errors():
 def test_unknown_values_come_last_and_unlabelled_faces_nowhere():
     values = np.array([1.0, 2, 3, 4, np.nan, 5])
     squared = np.array([1.0, 1, 1, np.nan, 7, 1])
-    found = parts(cut_evenly(values), squared)
+    found = parts(slices.cut_evenly(values), squared)
     assert list(found)[-1] == "(unknown)" and found["(unknown)"]["mse"] == 7
     assert sum(part["faces"] for part in found.values()) == 5
 
 
 def test_turns_and_edges():
-    labels = cut_turns(np.array([-100.0, -20, 0, 14.9, 16, 89]))
+    labels = slices.cut_turns(np.array([-100.0, -20, 0, 14.9, 16, 89]))
     found = parts(labels, np.arange(6.0))
     assert [part["faces"] for part in found.values()] == [1, 1, 2, 1, 1]
-    outside = cut_share_outside(np.array([0, 0.01, 0.3, np.nan]))
+    outside = slices.cut_share_outside(np.array([0, 0.01, 0.3, np.nan]))
     assert outside.tolist() == ["none", "up to 5 %", "more than 5 %", "(unknown)"]
 
 
 def test_a_column_of_numbers_is_cut_and_rare_texts_are_joined():
-    assert len(set(name_kinds([str(i) for i in range(40)]))) == 4
-    names = name_kinds(["a"] * 5 + [f"k{i}" for i in range(30)] + [""])
+    assert len(set(slices.name_kinds([str(i) for i in range(40)]))) == 4
+    names = slices.name_kinds(["a"] * 5 + [f"k{i}" for i in range(30)] + [""])
     assert set(names[:5]) == {"a"} and "(others)" in names and names[-1] == "(unknown)"
 
 
@@ -77,7 +69,7 @@ def test_images_are_measured_in_the_box_of_the_face(tmp_path):
     over = square + np.array([50, 0])
     points = np.stack([square, over, square])
     faces = Faces(tmp_path, np.array([b"a.png", b"b.png", b"gone.png"]), points.astype(np.float32))
-    looks = measure_looks(faces, np.arange(3))
+    looks = slices.measure_looks(faces, np.arange(3))
     assert looks.brightness[0] == pytest.approx(200) and looks.sharpness[0] < 1
     assert looks.sharpness[1] > 20 and looks.outside.tolist()[:2] == [0, 0.5]
     assert np.isnan([looks.brightness[2], looks.outside[2]]).all()
@@ -96,26 +88,26 @@ def picture(*heads):
 @pytest.mark.parametrize("name", ["yaw", "pitch", "roll"])
 @pytest.mark.parametrize("degrees", [-25, 0, 25])
 def test_one_angle_is_found_and_the_others_are_left(layout, name, degrees):
-    found = estimate_pose(picture(Head(**{name: degrees})), layout)[0]
+    found = slices.estimate_pose(picture(Head(**{name: degrees})), layout)[0]
     expected = [degrees * (name == other) for other in ("yaw", "pitch", "roll")]
     assert np.abs(found - expected).max() < 6
 
 
 def test_angles_of_all_kinds_of_heads(layout):
     heads = [draw_head(np.random.default_rng(i)) for i in range(200)]
-    found = estimate_pose(picture(*heads), layout)
+    found = slices.estimate_pose(picture(*heads), layout)
     wrong = np.abs(found - [[head.yaw, head.pitch, head.roll] for head in heads])
     assert wrong.mean(0).max() < 4 and np.quantile(wrong, 0.95, axis=0).max() < 8
 
 
 def test_size_and_place_change_nothing_and_missing_points_little(layout):
     points = picture(Head(yaw=20, pitch=-10, roll=5))
-    whole = estimate_pose(points, layout)
-    np.testing.assert_allclose(estimate_pose(3 * points - 500, layout), whole, atol=1e-6)
+    whole = slices.estimate_pose(points, layout)
+    np.testing.assert_allclose(slices.estimate_pose(3 * points - 500, layout), whole, atol=1e-6)
     points[:, 128:273] = np.nan  # no forehead
-    assert np.abs(estimate_pose(points, layout) - whole).max() < 5
+    assert np.abs(slices.estimate_pose(points, layout) - whole).max() < 5
     points[:, :900] = np.nan
-    assert np.isnan(estimate_pose(points, layout)).all()
+    assert np.isnan(slices.estimate_pose(points, layout)).all()
 
 
 @pytest.mark.parametrize("count", [68, 98])
@@ -134,9 +126,9 @@ def test_other_layouts_have_poses(count):
     turned = np.radians(20)
     side = head[:, 0] * np.cos(turned) + head[:, 2] * np.sin(turned)
     points = np.stack([np.stack([x, head[:, 1]], axis=1) for x in (head[:, 0], side)]) * 90
-    yaw = estimate_pose(points, layout)[:, 0]
+    yaw = slices.estimate_pose(points, layout)[:, 0]
     assert abs(yaw[0]) < 2 and yaw[1] == pytest.approx(20, abs=4)
 
 
 def test_points_that_mean_nothing_have_no_pose():
-    assert estimate_pose(np.zeros((3, 5, 2)), Layout("none", 5)) is None
+    assert slices.estimate_pose(np.zeros((3, 5, 2)), Layout("none", 5)) is None
