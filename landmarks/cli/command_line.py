@@ -78,10 +78,10 @@ def read_value(words: list[str], key: str) -> object:
 def say_replaced(arguments: list[str]) -> str:
     """Return a sentence on words whose setting a later word sets otherwise; "" where none are.
 
-    A sweep's words say nothing, nor do lists, whose parts may have been gathered.
+    Lists say nothing: their parts may have been gathered.
     """
     last, replaced = {}, []
-    for word in overrides_in(arguments) if not is_sweep(arguments) else []:
+    for word in overrides_in(arguments):
         key, _, value = word.partition("=")
         if value.startswith("["):
             continue

@@ -1,6 +1,6 @@
 """Words that name data by their folder alone become words that name their reader, too."""
 
-from landmarks.cli.command_line import is_sweep, overrides_in, read_value, searched
+from landmarks.cli.command_line import overrides_in, parse, read_value, searched
 from landmarks.runs.find_runs import all_checkpoints
 from landmarks.runs.quoting import write_word
 
@@ -22,7 +22,10 @@ def name_reader(command: str, arguments: list[str]) -> tuple[list[str], str]:
         return arguments, ""
     given = [word for word in words if word.startswith("data=")]
     resumed = read_value(words, "resume")
-    if is_sweep(arguments) or (resumed and resumed != "auto"):
+    of_data = [word for word in words if word.startswith(("data.root=", "data=", "experiment="))]
+    if any(word.is_sweep_override() for word in parse(of_data)):
+        return arguments, ""  # each job may have another one
+    if resumed and resumed != "auto":
         return arguments, ""
     from landmarks.commands.preparing.choose_format import (
         choose_format,  # it imports what reads data

@@ -66,13 +66,15 @@ def _slices(metrics: dict) -> list[tuple[float, str, dict]]:
     found = []
     key = "mse" if metrics["nme"] is None else "nme"  # of large faces the MSE is large anyway
     enough = max(MIN_FACES, MIN_SHARE * metrics["faces"])
+    if not metrics[key]:  # labels that are judged by themselves
+        return []
     for each in metrics["slices"]:
         parts = [
             (part[key] / metrics[key], each["name"], part)
             for part in each["parts"]
             if part[key] is not None and part["faces"] >= enough and part["label"] not in UNTOLD
         ]
-        if len(parts) > 1 and metrics[key]:
+        if len(parts) > 1:
             found.append(max(parts, key=lambda part: part[0]))
     return sorted((part for part in found if part[0] >= MIN_RATIO), key=lambda part: -part[0])
 

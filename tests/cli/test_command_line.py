@@ -42,4 +42,4 @@ def test_a_word_that_a_later_one_replaces_is_named_with_it():
         assert pair in said
     assert "seed" not in said and say_replaced(["epochs=3", "seed=3", "--cfg=job"]) == ""
     assert say_replaced(["logger=[csv]", "logger=[wandb]"]) == ""  # lists
-    assert say_replaced(["-m", "seed=1", "seed=2,3"]) == ""
+    assert "seed=2,3 replaces seed=1" in say_replaced(["-m", "seed=1", "seed=2,3"])

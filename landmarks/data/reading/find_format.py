@@ -18,7 +18,7 @@ from landmarks.data.reading.format_signatures import (
     refuse_damaged,
     refuse_other,
 )
-from landmarks.data.reading.part_names import part_of
+from landmarks.data.reading.part_names import is_of_validation, part_of
 from landmarks.data.shards.shard_index import PACK
 from landmarks.data.tables.table_columns import find_columns
 from landmarks.data.tables.table_rows import read_first, read_header, refuse_nested
@@ -232,8 +232,11 @@ def _choose(paths: list[Path], name: str, key: str, root: Path) -> Path:
 
 
 def _find_test(paths: list[Path], train: Path, root: Path) -> Path | None:
-    """Return the one file of test faces beside that of the training ones."""
+    """Return the one file of test faces beside that of the training ones; of validation faces if
+    there is no other."""
     tests = [path for path in paths if _is_of(path, "test", root) and path != train]
+    if len(tests) > 1:
+        tests = [path for path in tests if not is_of_validation(path.relative_to(root))]
     return tests[0] if len(tests) == 1 else None
 
 

@@ -8,7 +8,8 @@ LETTERS = re.compile(r"[^\W\d_]+")
 CASES = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # faceTest, WFLWTest
 OF = "(set|data|images|labels)?"
 TRAIN = re.compile(rf"(train|training|trainval){OF}")
-TEST = re.compile(rf"(test|tests|testing|val|valid|validation|eval|evaluation){OF}")
+VALIDATION = "val|valid|validation|eval|evaluation"
+TEST = re.compile(rf"(test|tests|testing|{VALIDATION}){OF}")
 
 
 def words_of(name: str) -> set[str]:
@@ -34,3 +35,10 @@ def part_of(path: PurePath) -> Literal["train", "test", ""]:
         if any(map(TEST.fullmatch, words)):
             return "test"
     return ""
+
+
+def is_of_validation(path: PurePath) -> bool:
+    """Say whether a file of test faces, see `part_of`, is of validation faces by a word of its name
+    or of its folders'."""
+    words = set().union(*map(words_of, (*path.parent.parts, path.stem)))
+    return any(re.fullmatch(f"({VALIDATION}){OF}", word) for word in words)

@@ -69,6 +69,8 @@ def test_files_of_several_kinds_are_asked_about(write, parts, tmp_path):
         ("train", ["data.root={}", "data=coco"], None),
         ("train", ["data.root={}", "experiment=quickstart"], None),
         ("train", ["-m", "data.root={},{}"], None),
+        ("train", ["-m", "data.root={}", "data=auto,coco"], None),
+        ("train", ["-m", "data.root={}", "loss=l1,wing"], ["-m", "loss=l1,wing", "data=cvat"]),
         ("predict", ["data.root={}"], None),
         ("evaluate", ["data.root={}"], None),
         ("evaluate", ["data.root={}", "predictions=p.csv"], ["data=cvat"]),
@@ -189,6 +191,18 @@ def test_a_name_that_holds_the_word_alone_is_of_no_part(other, write, parts, tmp
     (tmp_path / "train.xml").rename(tmp_path / "constrain.xml")
     with refused("data.train"):
         find_format(tmp_path)
+
+
+@pytest.mark.parametrize("third", ["val.xml", "validation/a.xml"])
+def test_a_test_file_goes_before_one_of_validation_faces(third, write, parts, tmp_path):
+    write("cvat", tmp_path, parts)
+    (tmp_path / third).parent.mkdir(exist_ok=True)
+    (tmp_path / third).write_bytes((tmp_path / "test.xml").read_bytes())
+    found = find_format(tmp_path).settings
+    assert found["train"] == str(tmp_path / "train.xml")
+    assert found["test"] == str(tmp_path / "test.xml")
+    (tmp_path / "test.xml").unlink()
+    assert find_format(tmp_path).settings["test"] == str(tmp_path / third)
 
 
 def test_folders_say_of_which_part_files_are(write, parts, tmp_path):
