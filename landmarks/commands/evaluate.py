@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from landmarks.commands.judging.judge import Sharing, judge_checkpoint, judge_file
+from landmarks.commands.judging.judge import Sharing, judge_file
+from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, require_truth
 from landmarks.commands.judging.report_judgement import find_other, report_judgement
 from landmarks.commands.predict import refuse_predicted

@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from landmarks.commands.evaluate import OF_A_FILE
-from landmarks.commands.judging.judge import Sharing, judge_checkpoint, judge_file
+from landmarks.commands.judging.judge import Sharing, judge_file
+from landmarks.commands.judging.judge_checkpoint import judge_checkpoint
 from landmarks.commands.judging.judged_faces import SplitName, open_labelled, take
 from landmarks.commands.predicting.model_pictures import LargestHeatmap, has_heatmaps
 from landmarks.commands.predicting.predict_settings import OtherData

@@ -111,7 +111,9 @@ def test_what_one_process_does_is_refused(words, says, done, monkeypatch, capsys
     monkeypatch.chdir(done[0])
     monkeypatch.setattr(sys, "argv", ["landmarks"])
     monkeypatch.setattr(dealing, "world", lambda: 2)
-    monkeypatch.setattr("landmarks.commands.judging.judge._faces_of_folds", lambda *given: [])
+    monkeypatch.setattr(
+        "landmarks.commands.judging.judge_checkpoint._faces_of_folds", lambda *given: []
+    )
     shutil.copytree("a", "folds/fold-0", dirs_exist_ok=True)
     Path("folds/kfold.json").write_text('{"folds": 1}')
     command, *words = words.split()

@@ -6,7 +6,8 @@ import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from landmarks.commands.judging.judge import Sharing, judge_model, share_as_split
+from landmarks.commands.judging.judge import Sharing, judge_model
+from landmarks.commands.judging.judge_checkpoint import share_as_split
 from landmarks.commands.judging.judged_faces import choose_judged
 from landmarks.commands.preparing.non_default_settings import list_chosen
 from landmarks.commands.training_run.train_settings import TrainSettings

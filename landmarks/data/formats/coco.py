@@ -12,7 +12,8 @@ import numpy as np
 from landmarks.data.caches.cache_folder import cache_root, describe_source
 from landmarks.data.caches.mapped_faces import Arrays, map_faces, to_faces
 from landmarks.data.faces import Faces, TrainingPlace
-from landmarks.data.formats.coco_file import CocoFile, Keys, choose_faces, load, point_names
+from landmarks.data.formats.coco_annotations import Keys
+from landmarks.data.formats.coco_file import CocoFile, choose_faces, load, point_names
 from landmarks.data.reading.folder_walk import IMAGE_ENDINGS, ending
 from landmarks.data.reading.format_signatures import describe_other, refuse_near
 from landmarks.data.reading.json_items import read_members

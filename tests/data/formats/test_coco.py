@@ -10,7 +10,8 @@ import pytest
 from refusals import refused
 
 from landmarks.data.formats.coco import list_annotations, read_faces
-from landmarks.data.formats.coco_file import Keys, load
+from landmarks.data.formats.coco_annotations import Keys
+from landmarks.data.formats.coco_file import load
 from landmarks.errors import UserError
 
 PLACES = [[10.0, 20.0], [30.0, 40.0], [25.0, 45.0]]
@@ -205,7 +206,7 @@ def test_a_file_cut_off_is_said_to_be(read, tmp_path, share):
 
 def test_faces_are_read_block_by_block_as_the_images_lie(read, monkeypatch):
     monkeypatch.setattr("landmarks.data.reading.json_items.CHUNK", 100)
-    for module in ("coco", "coco_file"):
+    for module in ("coco", "coco_annotations", "coco_file"):
         monkeypatch.setattr(f"landmarks.data.formats.{module}.BLOCK", 3)
     images = [{"id": f"é{i}" if i % 2 else i, "file_name": f"{i % 2}.png"} for i in range(9)]
     rows = []

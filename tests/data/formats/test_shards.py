@@ -10,7 +10,7 @@ from made_packs import batches_of, check_equal
 from refusals import refused
 
 from landmarks.data.batches.cropped_faces import CroppedFaces
-from landmarks.data.batches.loader import end_readers
+from landmarks.data.batches.worker_processes import end_readers
 from landmarks.data.formats import several
 from landmarks.data.formats.shards import read_faces
 from landmarks.data.images.decoding import read_image

@@ -12,7 +12,7 @@ import pytest
 from made_packs import batches_of, check_equal, damage
 from refusals import refused
 
-from landmarks.data.batches.loader import end_readers
+from landmarks.data.batches.worker_processes import end_readers
 from landmarks.data.formats.shards import read_faces
 from landmarks.data.shards.shard_images import AHEAD
 from landmarks.data.shards.shard_store import ShardRoom
